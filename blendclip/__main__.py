@@ -1,0 +1,7 @@
+"""`python -m blendclip`, the same as the command `blendclip`."""
+
+import sys
+
+from blendclip.cli import main
+
+sys.exit(main())

@@ -1,0 +1,110 @@
+"""Poses, boxes and pinhole projection on plain arrays.
+
+A pose is named `dst_SE3_src`: a (..., 3, 4) float64 matrix [R | t] that takes points of frame `src` to frame `dst`, so
+a chain reads by cancelling: `global_SE3_sensor = compose(global_SE3_ego, ego_SE3_sensor)`. Quaternions are w, x, y, z.
+The box frame has its origin at the box centre, x forward, y left, z up; sizes are length, width, height along x, y, z.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import shapely
+from numpy.typing import ArrayLike, NDArray
+
+NEAR_M = 0.1  # boxes are cut at this depth, so that a box that reaches behind the camera keeps its true outline
+UNIT_TOLERANCE = 1e-3  # |q| may differ from 1 by rounding in a file, not by more
+
+_CORNER_SIGNS = np.array([(x, y, z) for x in (1, -1) for y in (1, -1) for z in (1, -1)], dtype=np.float64)
+_EDGES = np.array(
+    [(a, b) for a in range(8) for b in range(a + 1, 8) if (_CORNER_SIGNS[a] != _CORNER_SIGNS[b]).sum() == 1]
+)
+
+
+def rotation_matrix(rotation_wxyz: ArrayLike) -> NDArray[np.float64]:
+    """Rotation matrices (..., 3, 3) of quaternions (..., 4), which are normalised first."""
+    q = np.asarray(rotation_wxyz, dtype=np.float64)
+    w, x, y, z = np.moveaxis(q / np.linalg.norm(q, axis=-1, keepdims=True), -1, 0)
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+
+
+def pose(rotation_wxyz: ArrayLike, translation_m: ArrayLike) -> NDArray[np.float64]:
+    """Poses (..., 3, 4) from quaternions (..., 4) and translations (..., 3) in metres."""
+    return np.concatenate([rotation_matrix(rotation_wxyz), np.asarray(translation_m, np.float64)[..., None]], axis=-1)
+
+
+def compose(a_SE3_b: NDArray[np.float64], b_SE3_c: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`a_SE3_c`, with the leading dimensions broadcast."""
+    a_SE3_c = a_SE3_b[..., :3] @ b_SE3_c
+    a_SE3_c[..., 3] += a_SE3_b[..., 3]
+    return a_SE3_c
+
+
+def inverse(a_SE3_b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`b_SE3_a` of poses (..., 3, 4)."""
+    b_R_a = np.swapaxes(a_SE3_b[..., :3], -1, -2)
+    return np.concatenate([b_R_a, -(b_R_a @ a_SE3_b[..., 3:])], axis=-1)
+
+
+def transform(a_SE3_b: NDArray[np.float64], points_b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Points (..., N, 3) of frame b in frame a."""
+    return points_b @ np.swapaxes(a_SE3_b[..., :3], -1, -2) + a_SE3_b[..., None, :, 3]
+
+
+def slerp(from_wxyz: NDArray[np.float64], to_wxyz: NDArray[np.float64], amount: NDArray[np.float64]) -> NDArray:
+    """Unit quaternions (N, 4) on the shorter arc between unit quaternions (N, 4).
+
+    `amount` (N,) is 0 at `from` and 1 at `to`; beyond, the rotation goes on at the same angular velocity.
+    """
+    dot = np.sum(from_wxyz * to_wxyz, axis=-1)
+    to_wxyz = np.where(dot[:, None] < 0, -to_wxyz, to_wxyz)
+    angle = np.arccos(np.clip(np.abs(dot), 0.0, 1.0))
+    sine = np.sin(angle)
+    straight = sine < 1e-6  # nearly equal: the limit is linear
+    safe_sine = np.where(straight, 1.0, sine)
+    weight_from = np.where(straight, 1 - amount, np.sin((1 - amount) * angle) / safe_sine)
+    weight_to = np.where(straight, amount, np.sin(amount * angle) / safe_sine)
+    q = weight_from[:, None] * from_wxyz + weight_to[:, None] * to_wxyz
+    return q / np.linalg.norm(q, axis=-1, keepdims=True)
+
+
+def box_corners(size_lwh_m: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The eight corners (..., 8, 3) in box frame of boxes of size (..., 3)."""
+    return _CORNER_SIGNS * (np.asarray(size_lwh_m)[..., None, :] / 2)
+
+
+def project(intrinsic: NDArray[np.float64], points_camera: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Pixels (..., N, 2) of camera-frame points (..., N, 3) (x right, y down, z forward, depth above zero)."""
+    uvw = points_camera @ np.swapaxes(intrinsic, -1, -2)
+    return uvw[..., :2] / uvw[..., 2:]
+
+
+def box_outlines(intrinsic: NDArray[np.float64], corners_camera: NDArray[np.float64]) -> NDArray:
+    """Convex outlines (P,) in pixels, not cut by the image, of boxes with corners (P, 8, 3) in the camera frame.
+
+    `intrinsic` is (P, 3, 3). What lies nearer than `NEAR_M` is cut off; an empty geometry where nothing is left.
+    """
+    in_front = corners_camera[..., 2] >= NEAR_M
+    whole, some = in_front.all(axis=1), in_front.any(axis=1)
+    outlines = np.full(len(corners_camera), shapely.Polygon(), dtype=object)
+    for group, corners in ((whole, corners_camera), (some & ~whole, _cut_near(corners_camera, in_front))):
+        if group.any():
+            outlines[group] = shapely.convex_hull(shapely.multipoints(project(intrinsic[group], corners[group])))
+    return outlines
+
+
+def _cut_near(corners_camera: NDArray[np.float64], in_front: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Points (P, 20, 3) whose hull is the part of each box in front of `NEAR_M`: its corners there and its cut edges.
+
+    Corners behind and edges not cut are replaced by a corner in front, which leaves the hull as it is.
+    """
+    some_corner = np.take_along_axis(corners_camera, in_front.argmax(axis=1)[:, None, None], axis=1)
+    a, b = corners_camera[:, _EDGES[:, 0]], corners_camera[:, _EDGES[:, 1]]
+    crossing = (in_front[:, _EDGES[:, 0]] != in_front[:, _EDGES[:, 1]])[..., None]
+    amount = (NEAR_M - a[..., 2:]) / np.where(crossing, b[..., 2:] - a[..., 2:], 1.0)
+    cuts = np.where(crossing, a + (b - a) * amount, some_corner)
+    return np.concatenate([np.where(in_front[..., None], corners_camera, some_corner), cuts], axis=1)

@@ -1,0 +1,266 @@
+"""Schemas of every table the project writes, and atomic, reproducible Parquet.
+
+Same input gives the same bytes: no time stamps, no machine names, no paths of this run in a file. Every file carries
+the metadata keys `blendclip` (code version, stage version, options, conventions) and, where it has rows to train on,
+`huggingface` (features), so that `datasets.load_dataset("parquet", ...)` shows crops as images.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from blendclip import __version__
+from blendclip.errors import UserError
+
+# Raise a stage's number when what it writes changes: the workflow then runs it again.
+STAGE_VERSIONS = {"index": 1, "clouds": 1, "views": 1, "captions": 1, "triplets": 1, "rejects": 1, "summary": 1}
+
+CONVENTIONS = {
+    "points": "box frame: metres, origin at the box centre, x forward, y left, z up; not normalised",
+    "intensity": "as the sensor gives it (nuScenes: 0-255)",
+    "time_lag_s": "seconds by which the point is older than the keyframe",
+    "translation": "box centre in the dataset's global frame, metres, z up",
+    "rotation_wxyz": "unit quaternion global from box",
+    "size_lwh_m": "length (x), width (y), height (z), metres",
+    "velocity_mps": "global frame, metres per second; null where the track does not tell",
+    "distance_m": "horizontal distance of the box centre from the ego vehicle at the keyframe",
+    "visibility": "nuScenes levels: 1 is 0-40 %, 2 is 40-60 %, 3 is 60-80 %, 4 is 80-100 % visible over all cameras",
+    "crop_xyxy_px": "outline of the projected box, cut by the image; the crop holds the pixels it touches",
+    "covered_fraction": "share of the crop behind the outlines of nearer boxes",
+    "view_time_gap_us": "time of the view less time of the cloud, microseconds",
+}
+
+_vec3 = pa.list_(pa.float64(), 3)
+_velocity = pa.list_(pa.float64())  # not of fixed size: Parquet readers fail on a null one
+_pose = pa.list_(pa.float64(), 12)  # rows of [R | t]
+
+_keyframe = pa.struct([("sample_token", pa.string()), ("timestamp_us", pa.int64()), ("global_SE3_ego", _pose)])
+_sensor_reading = [
+    ("channel", pa.string()),
+    ("path", pa.string()),  # relative to the dataset's root
+    ("timestamp_us", pa.int64()),
+    ("keyframe", pa.int32()),  # the keyframe it serves, counted in the scene
+]
+_sweep = pa.struct([*_sensor_reading, ("global_SE3_sensor", _pose)])
+_image = pa.struct(
+    [
+        *_sensor_reading,
+        ("global_SE3_camera", _pose),
+        ("intrinsic", pa.list_(pa.float64(), 9)),
+        ("width_px", pa.int32()),
+        ("height_px", pa.int32()),
+    ]
+)
+_annotation = pa.struct(
+    [
+        ("token", pa.string()),
+        ("keyframe", pa.int32()),
+        ("timestamp_us", pa.int64()),
+        ("translation", _vec3),
+        ("rotation_wxyz", pa.list_(pa.float64(), 4)),
+        ("size_lwh_m", _vec3),
+        ("velocity_mps", _velocity),
+        ("visibility", pa.int8()),
+        ("num_lidar_pts", pa.int32()),
+        ("attributes", pa.list_(pa.string())),
+        ("evaluated", pa.bool_()),
+    ]
+)
+_track = pa.struct(
+    [
+        ("instance_token", pa.string()),
+        ("category", pa.string()),
+        ("class_name", pa.string()),
+        ("annotations", pa.list_(_annotation)),
+    ]
+)
+
+INDEX = pa.schema(
+    [
+        ("dataset", pa.string()),
+        ("split", pa.string()),
+        ("scene", pa.string()),
+        ("scene_token", pa.string()),
+        ("keyframes", pa.list_(_keyframe)),
+        ("sweeps", pa.list_(_sweep)),
+        ("images", pa.list_(_image)),
+        ("tracks", pa.list_(_track)),
+    ]
+)
+
+_who = [
+    ("dataset", pa.string()),
+    ("split", pa.string()),
+    ("scene", pa.string()),
+    ("sample_token", pa.string()),
+    ("instance_token", pa.string()),
+    ("annotation_token", pa.string()),
+    ("timestamp_us", pa.int64()),
+    ("category", pa.string()),
+    ("class_name", pa.string()),
+]
+# Inner values are declared never null, which halves the time to read them back.
+_floats = pa.list_(pa.field("element", pa.float32(), nullable=False))
+_cloud = [
+    ("points", pa.list_(pa.field("element", pa.list_(_floats.value_field, 3), nullable=False))),
+    ("intensity", _floats),
+    ("time_lag_s", _floats),
+    ("num_points", pa.int32()),
+]
+_box = [
+    ("num_lidar_pts", pa.int32()),
+    ("translation", _vec3),
+    ("rotation_wxyz", pa.list_(pa.float64(), 4)),
+    ("size_lwh_m", _vec3),
+    ("velocity_mps", _velocity),
+    ("distance_m", pa.float32()),
+    ("visibility", pa.int8()),
+    ("evaluated", pa.bool_()),
+]
+_crop = [
+    ("channel", pa.string()),
+    ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+    ("crop_xyxy_px", pa.list_(pa.float32(), 4)),
+    ("covered_fraction", pa.float32()),
+]
+_caption = [("caption", pa.string()), ("caption_model", pa.string()), ("caption_prompt_sha", pa.string())]
+
+CLOUDS = pa.schema([*_who, *_cloud, ("num_sweeps", pa.int16()), *_box])
+VIEWS = pa.schema(
+    [
+        ("view_id", pa.string()),
+        *_who,
+        *_crop,
+        ("attributes", pa.list_(pa.string())),
+        ("size_lwh_m", _vec3),
+        ("camera_distance_m", pa.float32()),
+        ("camera_azimuth_rad", pa.float32()),  # where the camera stands, seen from the box: 0 ahead, pi/2 on its left
+    ]
+)
+CAPTIONS = pa.schema([("view_id", pa.string()), *_caption])
+TRIPLETS = pa.schema(
+    [("triplet_id", pa.string()), *_who, *_cloud, *_box, *_crop, ("view_time_gap_us", pa.int64()), *_caption]
+)
+REJECTS = pa.schema(
+    [
+        ("dataset", pa.string()),
+        ("split", pa.string()),
+        ("scene", pa.string()),
+        ("annotation_token", pa.string()),  # null where a whole file is broken
+        ("category", pa.string()),
+        ("stage", pa.string()),
+        ("kind", pa.string()),  # filtered | fault
+        ("rule", pa.string()),  # short and countable
+        ("reason", pa.string()),  # the sentence
+        ("path", pa.string()),  # the broken file
+    ]
+)
+
+_COORDINATES = "points.list.element.list.element"
+_JPEG = "image.bytes"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path`, renamed to it at the end, removed on failure."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def metadata(stage: str, options: dict[str, Any]) -> dict[str, str]:
+    """The value of the file metadata key `blendclip`: what made the file, and how to read it."""
+    made_by = {"version": __version__, "stage": stage, "stage_version": STAGE_VERSIONS[stage], "options": options}
+    return {"blendclip": json.dumps(made_by | {"conventions": CONVENTIONS}, sort_keys=True)}
+
+
+def write_parquet(path: Path, schema: pa.Schema, batches: Iterable[pa.Table], about: dict[str, str]) -> int:
+    """Write each table as row groups of one file, atomically, and return the number of rows.
+
+    A file without rows is a valid file with the same schema. `about` comes from `metadata`.
+    """
+    if "image" in schema.names:
+        about = about | {"huggingface": json.dumps({"info": {"features": hf_features(schema)}}, sort_keys=True)}
+    rows = 0
+    schema = schema.with_metadata(about)
+    with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, **_writer_options(schema)) as writer:
+        for batch in batches:
+            writer.write_table(batch.cast(schema), row_group_size=max(batch.num_rows, 1))
+            rows += batch.num_rows
+    return rows
+
+
+def table_of(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
+    """A table with `schema` from a list of rows; a missing column is an error, not a column of nulls."""
+    return pa.table({name: pa.array([row[name] for row in rows], schema.field(name).type) for name in schema.names})
+
+
+def existing(path: Path) -> Path:
+    """`path`, which an earlier stage must have written.
+
+    Raises:
+        UserError: it is not there.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} is missing: run the stage that writes it first")
+    return path
+
+
+def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """The table in `path`, or some of its columns.
+
+    Raises:
+        UserError: the file is not there or is not Parquet.
+    """
+    try:
+        return pq.ParquetFile(existing(path)).read(columns=columns)
+    except pa.ArrowInvalid as error:
+        raise UserError(f"{path} is not a readable Parquet file ({error}): delete it and run its stage again") from None
+
+
+def hf_features(schema: pa.Schema) -> dict[str, Any]:
+    """The Hugging Face `datasets` features of a schema, as the library stores them in Parquet metadata."""
+    return {field.name: {"_type": "Image"} if field.name == "image" else _hf_feature(field.type) for field in schema}
+
+
+def _hf_feature(kind: pa.DataType) -> dict[str, Any]:
+    if pa.types.is_fixed_size_list(kind):
+        return {"_type": "Sequence", "feature": _hf_feature(kind.value_type), "length": kind.list_size}
+    if pa.types.is_list(kind):
+        return {"_type": "Sequence", "feature": _hf_feature(kind.value_type)}
+    names = {pa.float32(): "float32", pa.float64(): "float64"}
+    return {"_type": "Value", "dtype": names.get(kind, str(kind))}
+
+
+def _writer_options(schema: pa.Schema) -> dict[str, Any]:
+    """Coordinates are split into byte streams before zstd, JPEGs stored as they are, the rest dictionary-encoded."""
+    leaves = [leaf for field in schema for leaf in _leaves(field.name, field.type)]
+    return {
+        "compression": {leaf: "none" if leaf == _JPEG else "zstd" for leaf in leaves},
+        "use_dictionary": [leaf for leaf in leaves if leaf not in (_JPEG, _COORDINATES)],
+        "column_encoding": {leaf: "BYTE_STREAM_SPLIT" for leaf in leaves if leaf == _COORDINATES} or None,
+        "write_page_checksum": True,
+    }
+
+
+def _leaves(path: str, kind: pa.DataType) -> Iterator[str]:
+    """The Parquet column paths under a column of type `kind`."""
+    if pa.types.is_struct(kind):
+        for field in kind:
+            yield from _leaves(f"{path}.{field.name}", field.type)
+    elif pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
+        yield from _leaves(f"{path}.list.element", kind.value_type)
+    else:
+        yield path
