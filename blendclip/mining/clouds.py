@@ -1,0 +1,177 @@
+"""Clouds: the LiDAR points of every annotation, gathered over the sweeps of its window, in its box frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from blendclip import geometry, storage
+from blendclip.errors import DataFault
+from blendclip.mining.crop import points_in_boxes
+from blendclip.mining.motion import Motion, TrackPoses
+from blendclip.mining.rejects import Rejects
+from blendclip.mining.scene import BROKEN_POSE, Readings, Scene, read_scenes
+from blendclip.mining.sweeps import read_sweep
+
+
+@dataclass(frozen=True)
+class CloudOptions:
+    """How clouds are gathered."""
+
+    sweeps: int = 10
+    """Sweeps of each LiDAR in a cloud: the keyframe's and those before it."""
+    motion: Motion = "interpolate"
+    """Where a box is at a sweep's time: interpolated along its track, or kept at the keyframe ("none")."""
+    min_points: int = 1
+    """Annotations with fewer points become rejects."""
+
+
+def gather_clouds(
+    index: Path,
+    root: Path,
+    part: int,
+    parts: int,
+    output: Path,
+    rejects_output: Path,
+    options: CloudOptions,
+    max_fault_fraction: float,
+) -> int:
+    """Write the clouds of one part (schema `storage.CLOUDS`) and its rejects; return the number of clouds.
+
+    Raises:
+        UserError: no index, or more broken sweeps or annotations than `max_fault_fraction`.
+    """
+    rejects = Rejects("clouds")
+    tables = (scene_clouds(scene, root, options, rejects) for scene in read_scenes(index, part, parts))
+    about = storage.metadata("clouds", asdict(options))
+    with storage.replacing(output) as unchecked:
+        rows = storage.write_parquet(unchecked, storage.CLOUDS, tables, about)
+        rejects.check(max_fault_fraction)
+        rejects.write(rejects_output)
+    return rows
+
+
+def scene_clouds(scene: Scene, root: Path, options: CloudOptions, rejects: Rejects) -> pa.Table:
+    """The clouds of one scene, by track and time. Every sweep file is read once; what fails is noted in `rejects`."""
+    annotations = scene.annotations
+    rejects.attempt("annotation", len(annotations))
+    for number, reason in annotations.faults.items():
+        rejects.annotation(scene, number, "fault", "broken_annotation", reason)
+    boxes, sweeps = _windows(scene, options.sweeps)
+    poses = TrackPoses(annotations, options.motion)
+    global_SE3_box = poses.at(boxes, scene.sweeps.timestamp_us[sweeps])
+    box_SE3_sensor = geometry.compose(geometry.inverse(global_SE3_box), scene.sweeps.global_SE3_sensor[sweeps])
+
+    gathered, num_sweeps = _Gathered(), np.zeros(len(annotations), np.int64)
+    for sweep, pairs in _pairs_by_sweep(scene.sweeps, sweeps):
+        rejects.attempt("sweep")
+        members = boxes[pairs]
+        try:
+            points = _read(scene.sweeps, sweep, root)
+        except DataFault as fault:
+            rejects.file(scene, "sweep", scene.sweeps.path[sweep], str(fault))
+            continue
+        num_sweeps[members] += 1
+        offsets, rows, xyz = points_in_boxes(points, box_SE3_sensor[pairs], annotations.size_lwh_m[members])
+        owner = np.repeat(members, np.diff(offsets))
+        lag_us = annotations.timestamp_us[owner] - scene.sweeps.timestamp_us[sweep]
+        gathered.add(owner, xyz, points[rows, 3], lag_us * 1e-6)
+    return _table(scene, gathered, num_sweeps, options, rejects)
+
+
+def _read(sweeps: Readings, sweep: int, root: Path) -> NDArray[np.float32]:
+    if not sweeps.usable[sweep]:
+        raise DataFault(BROKEN_POSE)
+    return read_sweep(root / sweeps.path[sweep])
+
+
+def _windows(scene: Scene, length: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """All pairs (annotation, sweep): per channel the last `length` sweeps that serve the keyframe or an earlier one."""
+    annotations, sweeps = scene.annotations, scene.sweeps
+    sound = annotations.sound
+    pairs = [(np.empty(0, np.int64), np.empty(0, np.int64))]
+    for channel in np.unique(sweeps.channel.astype(str)):
+        of_channel = np.flatnonzero(sweeps.channel == channel)
+        of_channel = of_channel[np.lexsort((sweeps.timestamp_us[of_channel], sweeps.keyframe[of_channel]))]
+        end = np.searchsorted(sweeps.keyframe[of_channel], annotations.keyframe[sound], side="right")
+        place = end[:, None] - 1 - np.arange(length)
+        in_scene = place >= 0
+        pairs.append((np.repeat(sound, in_scene.sum(axis=1)), of_channel[place[in_scene]]))
+    boxes, members = (np.concatenate(column) for column in zip(*pairs, strict=True))
+    return boxes, members
+
+
+def _pairs_by_sweep(sweeps: Readings, sweep_of_pair: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """The sweeps that serve a box, newest first, each with the numbers of its pairs."""
+    order = np.argsort(sweep_of_pair, kind="stable")
+    numbers, starts = np.unique(sweep_of_pair[order], return_index=True)
+    pairs = dict(zip(numbers.tolist(), np.split(order, starts[1:]), strict=True))
+    for sweep in sorted(pairs, key=lambda number: (-sweeps.timestamp_us[number], sweeps.channel[number])):
+        yield sweep, pairs[sweep]
+
+
+class _Gathered:
+    """Points of many boxes, as they come in."""
+
+    def __init__(self) -> None:
+        self._chunks: list[tuple[NDArray, ...]] = [
+            (np.empty(0, np.int64), np.empty((0, 3), np.float32), np.empty(0, np.float32), np.empty(0, np.float32))
+        ]
+
+    def add(self, owner: NDArray, xyz_m: NDArray, intensity: NDArray, time_lag_s: NDArray) -> None:
+        self._chunks.append((owner, xyz_m, intensity, time_lag_s.astype(np.float32)))
+
+    def by_box(self, boxes: NDArray[np.int64]) -> dict[str, pa.Array]:
+        """The point columns for the given boxes (ascending), the points of each in the order they came in."""
+        owner, xyz, intensity, lag = (np.concatenate(column) for column in zip(*self._chunks, strict=True))
+        counts = np.bincount(owner, minlength=boxes.max(initial=-1) + 1)
+        wanted = np.zeros(len(counts), bool)
+        wanted[boxes] = True
+        # Of numbers below 2**16, as those of a scene's boxes are, a stable sort takes time linear in the points.
+        order = np.argsort(owner.astype(np.min_scalar_type(len(counts))), kind="stable")
+        order = order[wanted[owner[order]]]
+        counts = counts[boxes]
+        offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]).astype(np.int32))
+        points = pa.FixedSizeListArray.from_arrays(pa.array(xyz[order].ravel()), 3)
+        return {
+            "points": pa.ListArray.from_arrays(offsets, points),
+            "intensity": pa.ListArray.from_arrays(offsets, pa.array(intensity[order])),
+            "time_lag_s": pa.ListArray.from_arrays(offsets, pa.array(lag[order])),
+            "num_points": pa.array(counts, pa.int32()),
+        }
+
+    def counts(self, boxes: int) -> NDArray[np.int64]:
+        """Points of each of `boxes` boxes."""
+        return np.bincount(np.concatenate([chunk[0] for chunk in self._chunks]), minlength=boxes)
+
+
+def _table(
+    scene: Scene, gathered: _Gathered, num_sweeps: NDArray[np.int64], options: CloudOptions, rejects: Rejects
+) -> pa.Table:
+    annotations, counts = scene.annotations, gathered.counts(len(scene.annotations))
+    kept = []
+    for number in annotations.sound.tolist():
+        if num_sweeps[number] == 0:
+            rejects.annotation(scene, number, "fault", "no_sweep", "no sweep of its window could be read", path="")
+        elif counts[number] < options.min_points:
+            reason = f"{counts[number]} LiDAR points in its box over {num_sweeps[number]} sweeps"
+            rejects.annotation(scene, number, "filtered", "min_points", f"{reason}; min_points is {options.min_points}")
+        else:
+            kept.append(number)
+    boxes = np.array(kept, np.int64)
+    columns = {name: annotations.columns[name].take(boxes) for name in annotations.columns.column_names}
+    columns |= gathered.by_box(boxes)
+    columns |= {
+        "dataset": pa.array([scene.dataset] * len(boxes)),
+        "split": pa.array([scene.split] * len(boxes)),
+        "scene": pa.array([scene.name] * len(boxes)),
+        "sample_token": pa.array(scene.sample_token[annotations.keyframe[boxes]]),
+        "num_sweeps": pa.array(num_sweeps[boxes]),
+        "distance_m": pa.array(annotations.distance_m[boxes]),
+    }
+    return pa.table({field.name: columns[field.name].cast(field.type) for field in storage.CLOUDS}, storage.CLOUDS)

@@ -1,0 +1,73 @@
+"""Accounting: what did not become a row of the next stage, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from blendclip import storage
+from blendclip.errors import UserError
+from blendclip.mining.scene import Scene
+
+Kind = Literal["filtered", "fault"]
+
+
+@dataclass
+class Rejects:
+    """Collects the rejects of one job of one stage."""
+
+    stage: str
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    attempted: dict[str, int] = field(default_factory=dict)
+    broken: dict[str, list[str]] = field(default_factory=dict)
+
+    def attempt(self, what: str, count: int = 1) -> None:
+        """Count `count` things of a kind ("annotation", "sweep", "image") that this job tries to use."""
+        self.attempted[what] = self.attempted.get(what, 0) + count
+
+    def annotation(
+        self, scene: Scene, number: int, kind: Kind, rule: str, reason: str, path: str | None = None
+    ) -> None:
+        """Note that annotation `number` of the scene ends here."""
+        annotations = scene.annotations
+        token, category = annotations.token[number], annotations.category[number]
+        self.add(
+            **_where(scene), annotation_token=token, category=category, kind=kind, rule=rule, reason=reason, path=path
+        )
+        if kind == "fault" and path is None:  # a fault of a file is counted with the file
+            self.broken.setdefault("annotation", []).append(f"{token}: {reason}")
+
+    def file(self, scene: Scene, what: str, path: str, reason: str) -> None:
+        """Note that a file (`what`: "sweep" or "image") is broken."""
+        nobody = {"annotation_token": None, "category": None}
+        self.add(**_where(scene), **nobody, kind="fault", rule=f"broken_{what}", reason=reason, path=path)
+        self.broken.setdefault(what, []).append(f"{path}: {reason}")
+
+    def add(self, *, path: str | None = None, **row: str | None) -> None:
+        """Note a row of `storage.REJECTS`, which is given but for its stage."""
+        self.rows.append({**row, "stage": self.stage, "path": path})
+
+    def write(self, path: Path) -> None:
+        """Write the rows (schema `storage.REJECTS`)."""
+        about = storage.metadata("rejects", {})
+        storage.write_parquet(path, storage.REJECTS, [storage.table_of(self.rows, storage.REJECTS)], about)
+
+    def check(self, max_fault_fraction: float) -> None:
+        """Fail when more than `max_fault_fraction` of the things of one kind are broken.
+
+        Raises:
+            UserError: names the first broken ones.
+        """
+        for what, broken in self.broken.items():
+            attempted = self.attempted[what]
+            if len(broken) > max_fault_fraction * attempted:
+                shown = "; ".join(broken[:5]) + ("; ..." if len(broken) > 5 else "")
+                raise UserError(
+                    f"{len(broken)} of {attempted} {what}s are broken, more than max_fault_fraction "
+                    f"{max_fault_fraction:g} allows: {shown}. Mend or restore them, or raise max_fault_fraction"
+                )
+
+
+def _where(scene: Scene) -> dict[str, str]:
+    return {"dataset": scene.dataset, "split": scene.split, "scene": scene.name}

@@ -1,0 +1,193 @@
+"""One scene of the index as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from blendclip import geometry
+from blendclip.errors import UserError
+
+BROKEN_POSE = "the pose of its sensor or vehicle is not finite, or its quaternion is not a unit one"
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """All N boxes of a scene, by track and, within a track, by time. Frames: global; units as in the names."""
+
+    token: NDArray[Any]  # (N,) str
+    track: NDArray[np.int64]  # (N,) number of the track in the scene
+    keyframe: NDArray[np.int64]  # (N,)
+    timestamp_us: NDArray[np.int64]  # (N,)
+    translation: NDArray[np.float64]  # (N, 3) metres
+    rotation_wxyz: NDArray[np.float64]  # (N, 4) as the dataset gives it
+    size_lwh_m: NDArray[np.float64]  # (N, 3)
+    visibility: NDArray[np.float64]  # (N,) level, NaN where unknown
+    distance_m: NDArray[np.float64]  # (N,) horizontal, from the ego vehicle
+    instance_token: NDArray[Any]  # (N,) str
+    category: NDArray[Any]  # (N,) str
+    faults: dict[int, str]  # what is wrong with which annotation
+    columns: pa.Table  # what mining only passes on: class_name, velocity_mps, num_lidar_pts, attributes, evaluated ...
+
+    def __len__(self) -> int:
+        return len(self.token)
+
+    @cached_property
+    def sound(self) -> NDArray[np.int64]:
+        """The annotations without a fault."""
+        return np.setdiff1d(np.arange(len(self)), list(self.faults))
+
+
+@dataclass(frozen=True)
+class Readings:
+    """Sweeps or images of a scene: one file of one sensor each."""
+
+    channel: NDArray[Any]  # (M,) str
+    path: NDArray[Any]  # (M,) str, relative to the dataset's root
+    timestamp_us: NDArray[np.int64]  # (M,)
+    keyframe: NDArray[np.int64]  # (M,) the keyframe it serves
+    global_SE3_sensor: NDArray[np.float64]  # (M, 3, 4)
+    intrinsic: NDArray[np.float64]  # (M, 3, 3); (M, 0) for LiDAR sweeps
+    size_wh_px: NDArray[np.int64]  # (M, 2); (M, 0) for LiDAR sweeps
+
+    def __len__(self) -> int:
+        return len(self.path)
+
+    @cached_property
+    def usable(self) -> NDArray[np.bool_]:
+        """Whether the sensor's pose is known, (M,)."""
+        return np.isfinite(self.global_SE3_sensor).all(axis=(1, 2))
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A row of the index."""
+
+    dataset: str
+    split: str
+    name: str
+    sample_token: NDArray[Any]  # (K,) str, of the keyframes
+    sweeps: Readings
+    images: Readings
+    annotations: Annotations
+
+
+def read_scenes(index: Path, part: int, parts: int) -> Iterator[Scene]:
+    """The scenes part, part + parts, part + 2 parts ... of the index, read one at a time.
+
+    Raises:
+        UserError: no index there, or no such part.
+    """
+    if not 0 <= part < parts:
+        raise UserError(f"part {part} of {parts} does not exist: parts are counted from 0 to {parts - 1}")
+    try:
+        file = pq.ParquetFile(index)
+    except FileNotFoundError:
+        raise UserError(f"there is no scene index {index}: write it with `blendclip index`") from None
+    except pa.ArrowInvalid as error:
+        raise UserError(f"{index} is not a readable scene index ({error}): write it anew") from None
+    for number in range(part, file.num_row_groups, parts):
+        yield _scene(file.read_row_group(number))
+
+
+def _scene(row: pa.Table) -> Scene:
+    keyframes = _flatten(row["keyframes"])
+    return Scene(
+        dataset=row["dataset"][0].as_py(),
+        split=row["split"][0].as_py(),
+        name=row["scene"][0].as_py(),
+        sample_token=_array(keyframes, "sample_token"),
+        sweeps=_readings(_flatten(row["sweeps"]), "global_SE3_sensor"),
+        images=_readings(_flatten(row["images"]), "global_SE3_camera"),
+        annotations=_annotations(_flatten(row["tracks"]), _array(keyframes, "global_SE3_ego", (3, 4))),
+    )
+
+
+def _flatten(column: pa.ChunkedArray) -> pa.StructArray:
+    return column.combine_chunks().flatten()
+
+
+def _array(struct: pa.StructArray, name: str, shape: tuple[int, ...] = ()) -> NDArray[Any]:
+    values = struct.field(name)
+    values = values.flatten() if shape else values
+    return values.to_numpy(zero_copy_only=False).reshape(len(struct), *shape)
+
+
+def _readings(rows: pa.StructArray, pose_name: str) -> Readings:
+    is_image = rows.type.get_field_index("intrinsic") >= 0
+    return Readings(
+        channel=_array(rows, "channel"),
+        path=_array(rows, "path"),
+        timestamp_us=_array(rows, "timestamp_us"),
+        keyframe=_array(rows, "keyframe").astype(np.int64),
+        global_SE3_sensor=_array(rows, pose_name, (3, 4)),
+        intrinsic=_array(rows, "intrinsic", (3, 3)) if is_image else np.empty((len(rows), 0)),
+        size_wh_px=np.stack([_array(rows, "width_px"), _array(rows, "height_px")], axis=1).astype(np.int64)
+        if is_image
+        else np.empty((len(rows), 0), np.int64),
+    )
+
+
+def _annotations(tracks: pa.StructArray, global_SE3_ego: NDArray[np.float64]) -> Annotations:
+    lists = tracks.field("annotations")
+    rows = lists.flatten()
+    track = np.repeat(np.arange(len(tracks)), lists.value_lengths().to_numpy(zero_copy_only=False).astype(np.int64))
+    order = np.lexsort((_array(rows, "timestamp_us"), track))
+    rows, track = rows.take(order), track[order]
+    of_track = tracks.take(track)
+    translation, keyframe = _array(rows, "translation", (3,)), _array(rows, "keyframe").astype(np.int64)
+    passed_on = ("timestamp_us", "translation", "rotation_wxyz", "size_lwh_m", "velocity_mps", "visibility")
+    columns = {name: rows.field(name) for name in (*passed_on, "num_lidar_pts", "attributes", "evaluated")}
+    columns |= {name: of_track.field(name) for name in ("instance_token", "category", "class_name")}
+    arrays = {
+        "timestamp_us": _array(rows, "timestamp_us"),
+        "translation": translation,
+        "rotation_wxyz": _array(rows, "rotation_wxyz", (4,)),
+        "size_lwh_m": _array(rows, "size_lwh_m", (3,)),
+    }
+    return Annotations(
+        token=_array(rows, "token"),
+        track=track,
+        keyframe=keyframe,
+        visibility=_array(rows, "visibility").astype(np.float64),
+        distance_m=np.linalg.norm(translation[:, :2] - global_SE3_ego[keyframe, :2, 3], axis=1),
+        instance_token=_array(of_track, "instance_token"),
+        category=_array(of_track, "category"),
+        faults=_faults(track=track, **arrays),
+        columns=pa.table({"annotation_token": rows.field("token")} | columns),
+        **arrays,
+    )
+
+
+def _faults(
+    track: NDArray[np.int64],
+    timestamp_us: NDArray[np.int64],
+    translation: NDArray[np.float64],
+    rotation_wxyz: NDArray[np.float64],
+    size_lwh_m: NDArray[np.float64],
+) -> dict[int, str]:
+    """A sentence for every annotation that cannot be mined; of two at one time in a track the first sound one stays."""
+    faults: dict[int, str] = {}
+    norm = np.linalg.norm(rotation_wxyz, axis=1)
+    for i in np.flatnonzero(~np.isfinite(translation).all(axis=1)):
+        faults[int(i)] = f"the box centre {translation[i].tolist()} is not finite"
+    for i in np.flatnonzero(~(np.isfinite(size_lwh_m) & (size_lwh_m > 0)).all(axis=1)):
+        faults[int(i)] = f"the box size {size_lwh_m[i].tolist()} (length, width, height) is not positive"
+    for i in np.flatnonzero(~(np.abs(norm - 1) <= geometry.UNIT_TOLERANCE)):
+        faults[int(i)] = f"the rotation {rotation_wxyz[i].tolist()} is no unit quaternion: its norm is {norm[i]:.4g}"
+    seen = set()
+    for i, moment in enumerate(zip(track.tolist(), timestamp_us.tolist(), strict=True)):
+        if i in faults:
+            continue
+        if moment in seen:
+            faults[i] = f"its track has another annotation at the same time {moment[1]} us"
+        seen.add(moment)
+    return faults

@@ -1,0 +1,108 @@
+"""Triplets: every cloud with the nearest view in time of the same instance, and that view's caption."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from blendclip import storage
+from blendclip.mining.rejects import Rejects
+
+_OF_VIEW = ("channel", "image", "crop_xyxy_px", "covered_fraction")
+_OF_CAPTION = ("caption", "caption_model", "caption_prompt_sha")
+
+
+def join_triplets(clouds: Path, views: Path, captions: Path, output: Path, rejects_output: Path) -> int:
+    """Write the triplets of one part (schema `storage.TRIPLETS`) and its rejects; return the number of triplets.
+
+    Works scene by scene, since an instance never leaves its scene.
+
+    Raises:
+        UserError: one of the inputs is not there.
+    """
+    rejects = Rejects("triplets")
+    about = storage.metadata("triplets", {})
+    rows = storage.write_parquet(output, storage.TRIPLETS, _tables(clouds, views, captions, rejects), about)
+    rejects.write(rejects_output)
+    return rows
+
+
+def _tables(clouds: Path, views: Path, captions: Path, rejects: Rejects) -> Iterator[pa.Table]:
+    captions_of_part = storage.read_parquet(captions)
+    clouds_file, views_file = (pq.ParquetFile(storage.existing(path)) for path in (clouds, views))
+    groups = _row_groups_by_scene(views_file)
+    for scene, numbers in _row_groups_by_scene(clouds_file).items():
+        scene_views = views_file.read_row_groups(groups.get(scene, []))
+        place = pc.index_in(scene_views["view_id"], value_set=captions_of_part["view_id"])
+        captioned = pc.is_valid(place)
+        yield _join(
+            clouds_file.read_row_groups(numbers),
+            scene_views.filter(captioned),
+            captions_of_part.take(place.filter(captioned)),
+            rejects,
+        )
+
+
+def _row_groups_by_scene(file: pq.ParquetFile) -> dict[str, list[int]]:
+    groups = defaultdict(list)
+    for number in range(file.num_row_groups):
+        for scene in file.read_row_group(number, columns=["scene"])["scene"].unique().to_pylist():
+            groups[scene].append(number)
+    return groups
+
+
+def _join(clouds: pa.Table, views: pa.Table, captions: pa.Table, rejects: Rejects) -> pa.Table:
+    """The triplets of one scene; `views` and `captions` have the same order."""
+    view_of = nearest_views(
+        clouds["instance_token"].to_pylist(),
+        clouds["timestamp_us"].to_numpy(),
+        views["instance_token"].to_pylist(),
+        views["timestamp_us"].to_numpy(),
+        views["crop_xyxy_px"].combine_chunks().flatten().to_numpy().reshape(-1, 4),
+    )
+    for row in (
+        clouds.filter(pa.array(view_of < 0))
+        .select(["dataset", "split", "scene", "annotation_token", "category"])
+        .to_pylist()
+    ):
+        rejects.add(**row, kind="filtered", rule="no_view", reason="no view of its instance passes the rules for views")
+    has_view = pa.array(view_of >= 0)
+    clouds, view_of = clouds.filter(has_view), view_of[view_of >= 0]
+    views, captions = views.take(view_of), captions.take(view_of)
+    gap_us = views["timestamp_us"].to_numpy() - clouds["timestamp_us"].to_numpy()
+    ids = pc.binary_join_element_wise(clouds["dataset"], clouds["annotation_token"], "/")
+    columns = {name: clouds[name] for name in clouds.column_names} | {name: views[name] for name in _OF_VIEW}
+    columns |= {name: captions[name] for name in _OF_CAPTION}
+    columns |= {"triplet_id": ids, "view_time_gap_us": pa.array(gap_us)}
+    return pa.table({name: columns[name] for name in storage.TRIPLETS.names}, storage.TRIPLETS)
+
+
+def nearest_views(
+    cloud_instance: list[str],
+    cloud_time_us: NDArray[np.int64],
+    view_instance: list[str],
+    view_time_us: NDArray[np.int64],
+    crop_xyxy_px: NDArray[np.float32],
+) -> NDArray[np.int64]:
+    """For each cloud the place of the nearest view in time of its instance, -1 where there is none.
+
+    Of views equally near the larger crop is taken, then the first.
+    """
+    places = defaultdict(list)
+    for place, instance in enumerate(view_instance):
+        places[instance].append(place)
+    area = (crop_xyxy_px[:, 2] - crop_xyxy_px[:, 0]) * (crop_xyxy_px[:, 3] - crop_xyxy_px[:, 1])
+    nearest = np.full(len(cloud_instance), -1)
+    for i, instance in enumerate(cloud_instance):
+        if instance in places:
+            own = np.array(places[instance])
+            gap = np.abs(view_time_us[own] - cloud_time_us[i])
+            nearest[i] = own[np.lexsort((-area[own], gap))[0]]
+    return nearest
