@@ -1,0 +1,186 @@
+"""The command `blendclip`: one subcommand for each stage, each of which also works by hand.
+
+Imports of a stage happen in its function, so that no job waits for the libraries of another.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from blendclip import __version__
+from blendclip.errors import UserError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a subcommand; return the exit status: 0, or 1 after one sentence on what is wrong."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    args = _parser().parse_args(arguments)
+    try:
+        args.run(args)
+    except UserError as error:
+        sys.stderr.write(f"blendclip {args.command}: {error}\n")
+        return 1
+    except OSError as error:
+        sys.stderr.write(f"blendclip {args.command}: {error.strerror or error}: {error.filename or 'output'}\n")
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("blendclip", description="Mine triplets of LiDAR points, camera crop and caption.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="STAGE")
+    for add in (_add_city, _add_index, _add_clouds, _add_views, _add_caption, _add_triplets, _add_summary, _add_show):
+        add(commands)
+    return parser
+
+
+def _command(commands: argparse._SubParsersAction, name: str, run: Callable, about: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name, help=about, description=about, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _paths(parser: argparse.ArgumentParser, **helps: str) -> None:
+    for name, about in helps.items():
+        parser.add_argument(f"--{name}", type=Path, required=True, help=about)
+
+
+def _add_city(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "city", _city, "generate the driving dataset city, in nuScenes format")
+    _paths(parser, root="folder to make")
+    parser.add_argument("--mini-train", type=int, default=6, help="scenes of split mini_train")
+    parser.add_argument("--mini-val", type=int, default=2, help="scenes of split mini_val")
+    parser.add_argument("--seed", type=int, default=0, help="another seed, another city")
+    parser.add_argument("--workers", type=int, default=1, help="processes")
+
+
+def _city(args: argparse.Namespace) -> None:
+    from blendclip.datasets.city import generate_city
+
+    scenes = {"mini_train": args.mini_train, "mini_val": args.mini_val}
+    generate_city(args.root, scenes=scenes, seed=args.seed, workers=args.workers)
+
+
+def _add_index(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "index", _index, "write the scene index of a dataset through its devkit")
+    _paths(parser, root="the dataset's folder", output="folder for {split}.parquet")
+    parser.add_argument("--format", default="nuscenes", help="nuscenes")
+    parser.add_argument("--version", required=True, help="folder of the tables, e.g. v1.0-trainval")
+    parser.add_argument("--dataset", required=True, help="the dataset's name in config.yaml")
+    parser.add_argument("--splits", nargs="+", required=True, help="official splits")
+
+
+def _index(args: argparse.Namespace) -> None:
+    from blendclip.datasets import write_index
+
+    write_index(args.root, args.version, args.dataset, args.splits, args.output, format=args.format)
+
+
+def _part_options(parser: argparse.ArgumentParser) -> None:
+    _paths(
+        parser,
+        index="scene index of one split",
+        root="the dataset's folder",
+        output="Parquet to write",
+        rejects="Parquet of rejects to write",
+    )
+    parser.add_argument("--part", type=int, default=0, help="take scenes part, part + parts, part + 2 parts ...")
+    parser.add_argument("--parts", type=int, default=1)
+    parser.add_argument("--max-fault-fraction", type=float, default=0.01, help="fail when more of the input is broken")
+
+
+def _add_clouds(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "clouds", _clouds, "gather the LiDAR points of every annotation")
+    _part_options(parser)
+    parser.add_argument("--sweeps", type=int, default=10, help="sweeps of each LiDAR, up to the keyframe's")
+    parser.add_argument("--motion", choices=["interpolate", "none"], default="interpolate", help="of boxes over sweeps")
+    parser.add_argument("--min-points", type=int, default=1, help="fewer make a reject")
+
+
+def _clouds(args: argparse.Namespace) -> None:
+    from blendclip.mining.clouds import CloudOptions, gather_clouds
+
+    options = CloudOptions(args.sweeps, args.motion, args.min_points)
+    gather_clouds(
+        args.index, args.root, args.part, args.parts, args.output, args.rejects, options, args.max_fault_fraction
+    )
+
+
+def _add_views(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "views", _views, "cut the camera crops of annotations")
+    _part_options(parser)
+    parser.add_argument("--min-visibility", type=int, default=4, help="lowest level, 1 (0-40 %%) to 4 (80-100 %%)")
+    parser.add_argument("--min-side-px", type=int, default=50, help="least width and height of a crop")
+    parser.add_argument("--jpeg-quality", type=int, default=95)
+    parser.add_argument("--partly", action="store_true", help="also boxes that reach out of the image")
+
+
+def _views(args: argparse.Namespace) -> None:
+    from blendclip.mining.views import ViewOptions, cut_views
+
+    options = ViewOptions(args.min_visibility, not args.partly, args.min_side_px, args.jpeg_quality)
+    cut_views(args.index, args.root, args.part, args.parts, args.output, args.rejects, options, args.max_fault_fraction)
+
+
+def _add_caption(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "caption", _caption, "write a caption for every view")
+    _paths(parser, views="Parquet of views", output="Parquet to write", prompt="file of prompts/caption")
+    parser.add_argument("--backend", choices=["template"], default="template")
+
+
+def _caption(args: argparse.Namespace) -> None:
+    from blendclip.mining.captions import caption_views
+
+    caption_views(args.views, args.output, args.prompt)
+
+
+def _add_triplets(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "triplets", _triplets, "join clouds, views and captions")
+    _paths(
+        parser,
+        clouds="Parquet of clouds",
+        views="Parquet of views",
+        captions="Parquet of captions",
+        output="Parquet to write",
+        rejects="Parquet of rejects to write",
+    )
+
+
+def _triplets(args: argparse.Namespace) -> None:
+    from blendclip.mining.triplets import join_triplets
+
+    join_triplets(args.clouds, args.views, args.captions, args.output, args.rejects)
+
+
+def _add_summary(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "summary", _summary, "count what was mined and check that the sums add up")
+    _paths(parser, results="results folder", output="JSON to write")
+    parser.add_argument("--dataset", required=True)
+    parser.add_argument("--split", required=True)
+    parser.add_argument("--parts", type=int, required=True)
+
+
+def _summary(args: argparse.Namespace) -> None:
+    from blendclip.mining.summary import as_text, summarize
+
+    sys.stdout.write(as_text(summarize(args.results, args.dataset, args.split, args.parts, args.output)) + "\n")
+
+
+def _add_show(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "show", _show, "print summaries")
+    parser.add_argument("summary", nargs="+", type=Path, help="summary.json")
+
+
+def _show(args: argparse.Namespace) -> None:
+    from blendclip.mining.summary import as_text
+
+    for path in args.summary:
+        sys.stdout.write(as_text(json.loads(path.read_text())) + "\n\n")

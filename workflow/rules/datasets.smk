@@ -1,0 +1,45 @@
+rule generate_city:
+    output:
+        RESULTS + "/datasets/{dataset}/city.json",
+    log:
+        RESULTS + "/logs/datasets/{dataset}.log",
+    benchmark:
+        RESULTS + "/benchmarks/datasets/{dataset}.tsv"
+    threads: 8
+    resources:
+        mem_mb=4000,
+    params:
+        root=RESULTS + "/datasets/{dataset}",
+        scenes=city_scenes,
+        seed=city_seed,
+        version=CITY_VERSION,
+    shell:
+        "blendclip city --root {params.root} {params.scenes} --seed {params.seed} --workers {threads} 2>&1 | tee {log}"
+
+
+# One rule for each dataset: its devkit loads all tables once, whatever the number of splits.
+for name, dataset in mined_datasets().items():
+
+    rule:
+        name:
+            f"index_{name}"
+        input:
+            f"{root_of(name)}/city.json" if dataset["format"] == "city" else [],
+        output:
+            expand(RESULTS + "/index/{name}/{split}.parquet", name=name, split=dataset["splits"]),
+        log:
+            f"{RESULTS}/logs/index/{name}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/index/{name}.tsv"
+        resources:
+            mem_mb=20000 if dataset.get("version", "").endswith("trainval") else 2000,
+        params:
+            root=root_of(name),
+            version=dataset.get("version", CITY_TABLES),
+            splits=dataset["splits"],
+            name=name,
+            folder=f"{RESULTS}/index/{name}",
+            stage_version=STAGE_VERSIONS["index"],
+        shell:
+            "blendclip index --root {params.root} --version {params.version} --dataset {params.name}"
+            " --splits {params.splits} --output {params.folder} > {log} 2>&1"
