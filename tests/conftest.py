@@ -1,0 +1,17 @@
+"""Fixtures that several test modules share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def city_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small generated city: one scene of each split, 2 s, small images."""
+    from blendclip.datasets.city import generate_city
+
+    root = tmp_path_factory.mktemp("data") / "city"
+    generate_city(root, scenes={"mini_train": 1, "mini_val": 1}, duration_s=2.0, workers=2, image_size_px=(320, 180))
+    return root
