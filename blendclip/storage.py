@@ -8,7 +8,6 @@ the metadata keys `blendclip` (code version, stage version, options, conventions
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +20,16 @@ from blendclip import __version__
 from blendclip.errors import UserError
 
 # Raise a stage's number when what it writes changes: the workflow then runs it again.
-STAGE_VERSIONS = {"index": 1, "clouds": 1, "views": 1, "captions": 1, "triplets": 1, "rejects": 1, "summary": 1}
+STAGE_VERSIONS = {
+    "city": 1,
+    "index": 1,
+    "clouds": 1,
+    "views": 1,
+    "captions": 1,
+    "triplets": 1,
+    "rejects": 1,
+    "summary": 1,
+}
 
 CONVENTIONS = {
     "points": "box frame: metres, origin at the box centre, x forward, y left, z up; not normalised",
@@ -170,9 +178,12 @@ _JPEG = "image.bytes"
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`, renamed to it at the end, removed on failure."""
+    """A temporary name beside `path`, renamed to it at the end, removed on failure.
+
+    The name is always the same, so that a run after a killed one writes over what that left.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
         yield temporary
         temporary.replace(path)

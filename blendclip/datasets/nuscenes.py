@@ -30,6 +30,13 @@ log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 
+# Scenes of mini are in train or val as well: the devkit's evaluation refuses the mixture, and so do we.
+_SPLITS_OF = {
+    "mini": {"mini_train", "mini_val"},
+    "trainval": {"train", "val", "train_detect", "train_track"},
+    "test": {"test"},
+}
+
 
 def load(root: Path, version: str) -> NuScenes:
     """The devkit's tables of `version` under `root`.
@@ -54,12 +61,18 @@ def split_scenes(tables: NuScenes, split: str) -> list[Row]:
     """The scene records of an official split that the tables hold, in the split's order.
 
     Raises:
-        UserError: no such split, or none of its scenes is there.
+        UserError: no such split, it belongs to another version, or none of its scenes is there.
     """
     official = create_splits_scenes()
     by_name = {scene["name"]: scene for scene in tables.scene}
     if split not in official:
         raise UserError(f"nuScenes has no split {split!r}: set `splits` to some of {sorted(official)}")
+    suffix = next((suffix for suffix in _SPLITS_OF if tables.version.endswith(suffix)), None)
+    if suffix and split not in _SPLITS_OF[suffix]:
+        raise UserError(
+            f"split {split!r} is not one of version {tables.version} in {tables.dataroot}, which would hold a fraction "
+            f"of it: set `splits` to some of {sorted(_SPLITS_OF[suffix])}"
+        )
     scenes = [by_name[name] for name in official[split] if name in by_name]
     if not scenes:
         present = sorted(name for name, names in official.items() if by_name.keys() & set(names))

@@ -47,12 +47,10 @@ def gather_clouds(
         UserError: no index, or more broken sweeps or annotations than `max_fault_fraction`.
     """
     rejects = Rejects("clouds")
-    tables = (scene_clouds(scene, root, options, rejects) for scene in read_scenes(index, part, parts))
-    about = storage.metadata("clouds", asdict(options))
-    with storage.replacing(output) as unchecked:
-        rows = storage.write_parquet(unchecked, storage.CLOUDS, tables, about)
-        rejects.check(max_fault_fraction)
-        rejects.write(rejects_output)
+    scenes = read_scenes(index, part, parts)
+    tables = rejects.checked((scene_clouds(scene, root, options, rejects) for scene in scenes), max_fault_fraction)
+    rows = storage.write_parquet(output, storage.CLOUDS, tables, storage.metadata("clouds", asdict(options)))
+    rejects.write(rejects_output)
     return rows
 
 

@@ -36,7 +36,7 @@ def points_in_boxes(
 
 
 @numba.njit(cache=True)
-def _boxes_of_cells(cells):  # noqa: ANN001, ANN202 - compiled
+def _boxes_of_cells(cells):
     """The boxes whose shadow touches cell c, `members[starts[c]:starts[c + 1]]`; `cells` is (B, low/high, x/y)."""
     side = _CELLS_PER_SIDE
     starts = np.zeros(side * side + 1, np.int64)
@@ -56,7 +56,7 @@ def _boxes_of_cells(cells):  # noqa: ANN001, ANN202 - compiled
 
 
 @numba.njit(cache=True)
-def _gather(points, matrices, half, origin, cell, starts, members):  # noqa: ANN001, ANN202 - compiled
+def _gather(points, matrices, half, origin, cell, starts, members):
     side = _CELLS_PER_SIDE
     capacity, found = 1024, 0
     box_of, row_of = np.empty(capacity, np.int32), np.empty(capacity, np.int32)
@@ -89,14 +89,14 @@ def _gather(points, matrices, half, origin, cell, starts, members):  # noqa: ANN
 
 
 @numba.njit(cache=True)
-def _grown(array, capacity):  # noqa: ANN001, ANN202 - compiled
+def _grown(array, capacity):
     larger = np.empty(capacity, array.dtype)
     larger[: len(array)] = array
     return larger
 
 
 @numba.njit(cache=True)
-def _by_box(points, matrices, box_of, row_of, offsets):  # noqa: ANN001, ANN202 - compiled
+def _by_box(points, matrices, box_of, row_of, offsets):
     fill = offsets[:-1].copy()
     rows, xyz = np.empty(len(row_of), np.int32), np.empty((len(row_of), 3), np.float32)
     for i in range(len(row_of)):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+import pyarrow as pa
 
 from blendclip import storage
 from blendclip.errors import UserError
@@ -52,6 +55,11 @@ class Rejects:
         """Write the rows (schema `storage.REJECTS`)."""
         about = storage.metadata("rejects", {})
         storage.write_parquet(path, storage.REJECTS, [storage.table_of(self.rows, storage.REJECTS)], about)
+
+    def checked(self, tables: Iterable[pa.Table], max_fault_fraction: float) -> Iterator[pa.Table]:
+        """The tables of a job; raises after the last one, before the file is in place, when `check` fails."""
+        yield from tables
+        self.check(max_fault_fraction)
 
     def check(self, max_fault_fraction: float) -> None:
         """Fail when more than `max_fault_fraction` of the things of one kind are broken.

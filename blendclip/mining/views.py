@@ -56,11 +56,9 @@ def cut_views(
     rejects = Rejects("views")
     scenes = read_scenes(index, part, parts)
     tables = (storage.table_of(list(scene_views(scene, root, options, rejects)), storage.VIEWS) for scene in scenes)
-    about = storage.metadata("views", asdict(options))
-    with storage.replacing(output) as unchecked:
-        rows = storage.write_parquet(unchecked, storage.VIEWS, tables, about)
-        rejects.check(max_fault_fraction)
-        rejects.write(rejects_output)
+    tables = rejects.checked(tables, max_fault_fraction)
+    rows = storage.write_parquet(output, storage.VIEWS, tables, storage.metadata("views", asdict(options)))
+    rejects.write(rejects_output)
     return rows
 
 

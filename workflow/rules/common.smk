@@ -1,6 +1,5 @@
 from pathlib import Path
 
-CITY_VERSION = "1"
 from blendclip.storage import STAGE_VERSIONS
 
 CITY_TABLES = "v1.0-mini"  # the version folder that a city has

@@ -12,7 +12,7 @@ rule generate_city:
         root=RESULTS + "/datasets/{dataset}",
         scenes=city_scenes,
         seed=city_seed,
-        version=CITY_VERSION,
+        stage_version=STAGE_VERSIONS["city"],
     shell:
         "blendclip city --root {params.root} {params.scenes} --seed {params.seed} --workers {threads} 2>&1 | tee {log}"
 

@@ -1,0 +1,54 @@
+"""All stages of mining in a row, without the workflow."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from blendclip.datasets import write_index
+from blendclip.mining.captions import caption_views
+from blendclip.mining.clouds import CloudOptions, gather_clouds
+from blendclip.mining.summary import summarize
+from blendclip.mining.triplets import join_triplets
+from blendclip.mining.views import ViewOptions, cut_views
+
+PROMPT = Path(__file__).parents[2] / "prompts" / "caption" / "template.yaml"
+SMALL_CROPS = ViewOptions(min_visibility=1, min_side_px=8)  # the test city has small images
+
+
+@dataclass
+class Mined:
+    """Tables and summary of one dataset and split, mined as one part."""
+
+    summary: dict
+    clouds: pd.DataFrame
+    views: pd.DataFrame
+    triplets: pd.DataFrame
+    rejects: pd.DataFrame
+    results: Path
+
+
+def mine(root, results, split="mini_train", faults=0.2, clouds=None, views=SMALL_CROPS, parts=1):
+    """Mine the split of the dataset at root into the folder `results`."""
+    write_index(root, "v1.0-mini", "data", [split], results / "index" / "data")
+    index = results / "index" / "data" / f"{split}.parquet"
+
+    def place(stage, part, kind="parquet"):
+        return results / stage / "data" / split / f"part-{part:05d}.{kind}"
+
+    for part in range(parts):
+        paths = [place(stage, part) for stage in ("clouds", "views", "captions", "triplets")]
+        rejects = [place("rejects", part, f"{stage}.parquet") for stage in ("clouds", "views", "triplets")]
+        gather_clouds(index, root, part, parts, paths[0], rejects[0], clouds or CloudOptions(), faults)
+        cut_views(index, root, part, parts, paths[1], rejects[1], views, faults)
+        caption_views(paths[1], paths[2], PROMPT)
+        join_triplets(*paths, rejects[2])
+    summary = summarize(results, "data", split, parts, place("triplets", 0).with_name("summary.json"))
+    tables = {stage: read(results / stage / "data" / split) for stage in ("clouds", "views", "triplets", "rejects")}
+    return Mined(summary, **tables, results=results)
+
+
+def read(folder):
+    """All parts in a folder as one data frame."""
+    return pd.concat([pq.read_table(path).to_pandas() for path in sorted(folder.glob("part-*.parquet"))])

@@ -1,0 +1,248 @@
+"""Broken data: a reject row or one clear sentence each; the rest is mined, and the totals add up."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from blendclip.errors import UserError
+from tests.mining.pipeline import mine
+
+
+class Vandal:
+    """A copy of the test city to break."""
+
+    def __init__(self, source, root):
+        self.root = root
+        shutil.copytree(source, root, copy_function=os.link)
+        for table in (root / "v1.0-mini").iterdir():
+            copy = table.read_bytes()
+            table.unlink()
+            table.write_bytes(copy)
+
+    def table(self, name):
+        return json.loads((self.root / "v1.0-mini" / f"{name}.json").read_text())
+
+    def write(self, name, rows):
+        (self.root / "v1.0-mini" / f"{name}.json").write_text(json.dumps(rows))
+
+    def annotate(self, change):
+        """Change the annotation in the middle of a track of the training scene; return its token."""
+        rows = self.table("sample_annotation")
+        scene = next(scene for scene in self.table("scene") if scene["name"] == "scene-0061")
+        samples = {sample["token"] for sample in self.table("sample") if sample["scene_token"] == scene["token"]}
+        row = next(row for row in rows if row["prev"] and row["next"] and row["sample_token"] in samples)
+        change(row, rows)
+        self.write("sample_annotation", rows)
+        return row["token"]
+
+    def files(self, pattern):
+        """Files of the training scene, which comes first."""
+        first = json.loads((self.root / "city.json").read_text())["scenes"]["mini_train"]
+        tokens = {row["token"] for row in self.table("scene") if row["name"] in first}
+        samples = {row["token"] for row in self.table("sample") if row["scene_token"] in tokens}
+        paths = [self.root / row["filename"] for row in self.table("sample_data") if row["sample_token"] in samples]
+        return sorted(path for path in paths if path.match(pattern))
+
+    def replace(self, path, content):
+        path.unlink()
+        if content is not None:
+            path.write_bytes(content)
+
+
+@pytest.fixture
+def vandal(city_root, tmp_path):
+    return Vandal(city_root, tmp_path / "city")
+
+
+@pytest.fixture(scope="module")
+def whole(city_root, tmp_path_factory):
+    return mine(city_root, tmp_path_factory.mktemp("whole"))
+
+
+def only_fault(mined, stage):
+    rows = mined.rejects[(mined.rejects["kind"] == "fault") & (mined.rejects["stage"] == stage)]
+    assert len(rows) == 1, rows[["stage", "rule", "reason", "path"]].to_string()
+    return rows.iloc[0]
+
+
+def test_sound_data_has_no_fault(whole):
+    assert set(whole.rejects["kind"]) == {"filtered"}
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda data: None, "no such file"),
+        (lambda data: data[:-7], "no whole number of points"),
+        (lambda data: b"", "no whole number of points"),
+        (lambda data: np.full(len(data) // 4, np.nan, np.float32).tobytes(), "100% of its points are not finite"),
+    ],
+    ids=["missing", "truncated", "empty", "nan"],
+)
+def test_a_broken_sweep_is_left_out_of_its_clouds(vandal, whole, tmp_path, damage, reason):
+    path = vandal.files("*LIDAR_TOP*.bin")[5]
+    vandal.replace(path, damage(path.read_bytes()))
+    mined = mine(vandal.root, tmp_path / "results")
+    row = only_fault(mined, "clouds")
+    assert (row["rule"], row["path"]) == ("broken_sweep", str(path.relative_to(vandal.root)))
+    assert reason in row["reason"]
+    both = mined.clouds.merge(whole.clouds, on="annotation_token", suffixes=("", "_whole"))
+    lost = both["num_sweeps_whole"] - both["num_sweeps"]
+    assert set(lost) == {0, 1}
+    assert (both["num_points"] <= both["num_points_whole"]).all()
+    assert (both["num_points"] == both["num_points_whole"])[lost == 0].all()
+    assert (both["num_points"] < both["num_points_whole"])[lost == 1].any()
+
+
+def test_a_few_nan_points_belong_to_no_box(vandal, whole, tmp_path):
+    path = vandal.files("*LIDAR_TOP*.bin")[5]
+    points = np.fromfile(path, np.float32).reshape(-1, 5)
+    holes = points[::3].copy()
+    holes[:, 2] = np.nan
+    vandal.replace(path, np.concatenate([points, holes]).tobytes())
+    mined = mine(vandal.root, tmp_path / "results")
+    assert mined.clouds["num_points"].tolist() == whole.clouds["num_points"].tolist()
+    assert np.isfinite(np.concatenate([np.stack(points) for points in mined.clouds["points"]])).all()
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda data: None, "no such file"),
+        (lambda data: data[: len(data) // 2], "no sound JPEG: Premature end"),
+        (lambda data: data[:700] + bytes(300) + data[1000:], "no sound JPEG: "),
+        (lambda data: b"", "no sound JPEG: "),
+    ],
+    ids=["missing", "truncated", "scribbled", "empty"],
+)
+def test_a_broken_image_costs_only_its_own_views(vandal, whole, tmp_path, damage, reason):
+    path = vandal.files("samples/CAM_FRONT/*.jpg")[2]
+    vandal.replace(path, damage(path.read_bytes()))
+    mined = mine(vandal.root, tmp_path / "results")
+    rows = mined.rejects[(mined.rejects["kind"] == "fault") & (mined.rejects["stage"] == "views")]
+    of_file = rows[rows["annotation_token"].isna()]
+    assert of_file["path"].tolist() == [str(path.relative_to(vandal.root))]
+    assert reason in of_file["reason"].iloc[0]
+    lost = set(whole.views["view_id"]) - set(mined.views["view_id"])
+    assert lost and all(view.endswith("CAM_FRONT") for view in lost)
+    assert set(mined.views["view_id"]) < set(whole.views["view_id"])
+    seen_elsewhere = {view.split("/")[1] for view in lost} & set(mined.views["annotation_token"])
+    assert set(rows["annotation_token"].dropna()) == {view.split("/")[1] for view in lost} - seen_elsewhere
+
+
+def test_an_image_of_another_size_than_the_tables_say_is_a_fault(vandal, tmp_path):
+    rows = vandal.table("sample_data")
+    name = str(vandal.files("samples/CAM_FRONT/*.jpg")[2].relative_to(vandal.root))
+    next(row for row in rows if row["filename"] == name)["width"] = 400
+    vandal.write("sample_data", rows)
+    mined = mine(vandal.root, tmp_path / "results")
+    assert "is (320, 180) px, the dataset's tables say (400, 180)" in set(mined.rejects["reason"])
+
+
+def duplicate(row, rows):
+    rows.append(row | {"token": "f" * 32, "prev": "", "next": ""})
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            lambda row, rows: row.update(size=[0.0, 4.0, 1.5]),
+            "size [4.0, 0.0, 1.5] (length, width, height) is not positive",
+        ),
+        (lambda row, rows: row.update(size=[1.0, float("nan"), 1.5]), "is not positive"),
+        (lambda row, rows: row.update(size=[1.0, -4.0, 1.5]), "is not positive"),
+        (lambda row, rows: row.update(translation=[1.0, float("nan"), 0.0]), "is not finite"),
+        (lambda row, rows: row.update(rotation=[0.7, 0.0, 0.0, 0.0]), "no unit quaternion: its norm is 0.7"),
+        (lambda row, rows: row.update(rotation=[0.0, 0.0, 0.0, 0.0]), "no unit quaternion: its norm is 0"),
+        (lambda row, rows: row.update(rotation=[float("nan"), 0.0, 0.0, 0.0]), "no unit quaternion: its norm is nan"),
+        (duplicate, "its track has another annotation at the same time"),
+    ],
+    ids=[
+        "zero size",
+        "nan size",
+        "negative size",
+        "nan centre",
+        "long quaternion",
+        "zero quaternion",
+        "nan quaternion",
+        "twice",
+    ],
+)
+def test_a_broken_annotation_is_rejected_and_the_rest_of_its_track_mined(vandal, whole, tmp_path, change, reason):
+    token = vandal.annotate(change)
+    mined = mine(vandal.root, tmp_path / "results")
+    row = only_fault(mined, "clouds")
+    assert reason in row["reason"]
+    broken = "f" * 32 if change is duplicate else token
+    assert row["annotation_token"] == broken == only_fault(mined, "views")["annotation_token"]
+    assert set(mined.clouds["annotation_token"]) == set(whole.clouds["annotation_token"]) - {broken}
+    assert not any(broken in view for view in mined.views["view_id"])
+
+
+def test_a_slightly_long_quaternion_is_rounding_not_a_fault(vandal, whole, tmp_path):
+    vandal.annotate(lambda row, rows: row.update(rotation=[1.0004 * value for value in row["rotation"]]))
+    mined = mine(vandal.root, tmp_path / "results")
+    assert mined.clouds["num_points"].tolist() == whole.clouds["num_points"].tolist()
+
+
+def test_a_track_of_one_annotation_gives_a_cloud(vandal, tmp_path):
+    def alone(row, rows):
+        row.update(prev="", next="")
+        rows[:] = [other for other in rows if other is row or other["instance_token"] != row["instance_token"]]
+
+    token = vandal.annotate(alone)
+    mined = mine(vandal.root, tmp_path / "results")
+    (cloud,) = mined.clouds[mined.clouds["annotation_token"] == token].to_dict("records")
+    assert cloud["num_points"] >= cloud["num_lidar_pts"] > 0
+    assert cloud["velocity_mps"] is None
+
+
+def test_a_sensor_without_a_pose_is_a_fault_of_its_files(vandal, tmp_path):
+    poses = vandal.table("ego_pose")
+    data = {row["filename"]: row for row in vandal.table("sample_data")}
+    broken = [vandal.files("*LIDAR_TOP*.bin")[5], vandal.files("samples/CAM_BACK/*.jpg")[1]]
+    for path in broken:
+        token = data[str(path.relative_to(vandal.root))]["ego_pose_token"]
+        next(row for row in poses if row["token"] == token)["rotation"] = [0.0, 0.0, 0.0, 0.0]
+    vandal.write("ego_pose", poses)
+    mined = mine(vandal.root, tmp_path / "results")
+    for stage, path in zip(("clouds", "views"), broken, strict=True):
+        row = only_fault(mined, stage)
+        assert row["path"] == str(path.relative_to(vandal.root))
+        assert "pose of its sensor or vehicle" in row["reason"]
+
+
+def test_more_faults_than_allowed_fail_and_name_the_files(vandal, tmp_path):
+    sweeps = vandal.files("*LIDAR_TOP*.bin")
+    for path in sweeps[2:8]:
+        path.unlink()
+    with pytest.raises(
+        UserError, match=rf"6 of {len(sweeps)} sweeps are broken, .*max_fault_fraction 0.1 .*no such file"
+    ):
+        mine(vandal.root, tmp_path / "results", faults=0.1)
+    assert not list((tmp_path / "results" / "clouds").rglob("*.parquet"))
+
+
+def test_no_image_folder_is_one_clear_sentence(vandal, tmp_path):
+    for folder in vandal.root.glob("samples/CAM_*"):
+        shutil.rmtree(folder)
+    with pytest.raises(UserError, match=r"(\d+) of \1 images are broken, .*samples/CAM_.*no such file"):
+        mine(vandal.root, tmp_path / "results")
+
+
+def test_no_lidar_at_all_is_one_clear_sentence(vandal, tmp_path):
+    for folder in vandal.root.glob("s*/LIDAR_TOP"):
+        shutil.rmtree(folder)
+    with pytest.raises(UserError, match="sweeps are broken, more than max_fault_fraction"):
+        mine(vandal.root, tmp_path / "results")
+
+
+def test_nothing_mined_is_an_error_not_an_empty_success(city_root, tmp_path):
+    from blendclip.mining.views import ViewOptions
+
+    with pytest.raises(UserError, match="no triplet came out of data/mini_train: .*change the rules"):
+        mine(city_root, tmp_path, views=ViewOptions(min_side_px=10_000))

@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+import shapely
+from nuscenes.scripts.export_2d_annotations_as_json import post_process_coords
+from nuscenes.utils.data_classes import Box
+from nuscenes.utils.geometry_utils import view_points
+from pyquaternion import Quaternion
+from scipy.spatial.transform import Rotation
+
+from blendclip import geometry
+
+RNG = np.random.default_rng(7)
+QUATERNIONS = RNG.normal(size=(20, 4))
+QUATERNIONS /= np.linalg.norm(QUATERNIONS, axis=1, keepdims=True)
+
+
+def yaw_wxyz(degrees):
+    return np.array([[np.cos(np.radians(degrees) / 2), 0, 0, np.sin(np.radians(degrees) / 2)]])
+
+
+def test_rotation_matrix_is_scipys():
+    expected = Rotation.from_quat(QUATERNIONS[:, [1, 2, 3, 0]]).as_matrix()
+    np.testing.assert_allclose(geometry.rotation_matrix(3.0 * QUATERNIONS), expected, atol=1e-12)
+
+
+def test_a_chain_of_poses_reads_by_cancelling():
+    # The ego stands at (10, 0, 0) facing +y; a sensor 2 m ahead of it faces its left, so it faces -x.
+    global_SE3_ego = geometry.pose([np.sqrt(0.5), 0, 0, np.sqrt(0.5)], [10.0, 0, 0])
+    ego_SE3_sensor = geometry.pose([np.sqrt(0.5), 0, 0, np.sqrt(0.5)], [2.0, 0, 0])
+    global_SE3_sensor = geometry.compose(global_SE3_ego, ego_SE3_sensor)
+    point = geometry.transform(global_SE3_sensor, np.array([[5.0, 0, 1]]))
+    np.testing.assert_allclose(point, [[5.0, 2.0, 1.0]], atol=1e-12)
+    back = geometry.transform(geometry.inverse(global_SE3_sensor), point)
+    np.testing.assert_allclose(back, [[5.0, 0, 1]], atol=1e-12)
+
+
+def test_slerp_is_pyquaternions_between_and_goes_on_beyond():
+    amounts = np.linspace(0, 1, len(QUATERNIONS) - 1)
+    ours = geometry.slerp(QUATERNIONS[:-1], QUATERNIONS[1:], amounts)
+    for a, b, amount, q in zip(QUATERNIONS[:-1], QUATERNIONS[1:], amounts, ours, strict=True):
+        expected = Quaternion.slerp(Quaternion(a), Quaternion(b), amount)
+        assert Quaternion.absolute_distance(expected, Quaternion(q)) < 1e-9
+    np.testing.assert_allclose(geometry.slerp(yaw_wxyz(10), yaw_wxyz(20), np.array([-1.0])), yaw_wxyz(0), atol=1e-12)
+    np.testing.assert_allclose(geometry.slerp(yaw_wxyz(10), yaw_wxyz(20), np.array([2.5])), yaw_wxyz(35), atol=1e-12)
+    np.testing.assert_allclose(geometry.slerp(yaw_wxyz(10), -yaw_wxyz(10), np.array([0.3])), yaw_wxyz(10), atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_outlines_of_boxes_in_front_are_the_devkits(seed):
+    rng = np.random.default_rng(seed)
+    intrinsic = np.array([[1266.0, 0, 800], [0, 1266, 450], [0, 0, 1]])
+    centre, size_lwh = rng.uniform([-15, -3, 9], [15, 3, 40]), rng.uniform(0.5, 4, 3)
+    rotation = Quaternion.random()
+    box = Box(centre.tolist(), size_lwh[[1, 0, 2]].tolist(), rotation)
+    pixels = view_points(box.corners(), intrinsic, True).T[:, :2].tolist()
+    expected = post_process_coords(pixels)
+
+    corners = geometry.transform(geometry.pose(rotation.elements, centre), geometry.box_corners(size_lwh))
+    outline = geometry.box_outlines(intrinsic[None], corners[None])[0]
+    cut = shapely.intersection(outline, shapely.box(0, 0, 1600, 900))
+    if expected is None:
+        assert cut.is_empty
+    else:
+        np.testing.assert_allclose(cut.bounds, expected, atol=1e-9)
+
+
+def test_a_box_that_reaches_behind_the_camera_is_cut_at_the_near_plane():
+    # 2 m wide and high, from 1 m behind to 3 m ahead: the near cut at 0.1 m fills +-10 f, the far face +-f/3.
+    corners = geometry.transform(geometry.pose([1, 0, 0, 0], [0, 0, 1.0]), geometry.box_corners(np.array([2.0, 2, 4])))
+    outline = geometry.box_outlines(np.eye(3)[None], corners[None])[0]
+    np.testing.assert_allclose(outline.bounds, [-10, -10, 10, 10])
+    behind = corners - [0, 0, 4.0]
+    assert geometry.box_outlines(np.eye(3)[None], behind[None])[0].is_empty
