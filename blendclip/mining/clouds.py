@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from blendclip import geometry, storage
 from blendclip.errors import DataFault
-from blendclip.mining.crop import points_in_boxes
+from blendclip.mining.crop import points_in_boxes, regroup
 from blendclip.mining.motion import Motion, TrackPoses
 from blendclip.mining.rejects import Rejects
 from blendclip.mining.scene import BROKEN_POSE, Readings, Scene, read_scenes
@@ -65,7 +65,7 @@ def scene_clouds(scene: Scene, root: Path, options: CloudOptions, rejects: Rejec
     global_SE3_box = poses.at(boxes, scene.sweeps.timestamp_us[sweeps])
     box_SE3_sensor = geometry.compose(geometry.inverse(global_SE3_box), scene.sweeps.global_SE3_sensor[sweeps])
 
-    gathered, num_sweeps = _Gathered(), np.zeros(len(annotations), np.int64)
+    gathered, num_sweeps = _Gathered(len(annotations)), np.zeros(len(annotations), np.int64)
     for sweep, pairs in _pairs_by_sweep(scene.sweeps, sweeps):
         rejects.attempt("sweep")
         members = boxes[pairs]
@@ -76,9 +76,9 @@ def scene_clouds(scene: Scene, root: Path, options: CloudOptions, rejects: Rejec
             continue
         num_sweeps[members] += 1
         offsets, rows, xyz = points_in_boxes(points, box_SE3_sensor[pairs], annotations.size_lwh_m[members])
-        owner = np.repeat(members, np.diff(offsets))
-        lag_us = annotations.timestamp_us[owner] - scene.sweeps.timestamp_us[sweep]
-        gathered.add(owner, xyz, points[rows, 3], lag_us * 1e-6)
+        counts = np.diff(offsets)
+        lag_us = annotations.timestamp_us[members] - scene.sweeps.timestamp_us[sweep]
+        gathered.add(members, counts, xyz, points[rows, 3], np.repeat(lag_us * 1e-6, counts).astype(np.float32))
     return _table(scene, gathered, num_sweeps, options, rejects)
 
 
@@ -116,42 +116,37 @@ def _pairs_by_sweep(sweeps: Readings, sweep_of_pair: NDArray[np.int64]) -> Itera
 class _Gathered:
     """Points of many boxes, as they come in."""
 
-    def __init__(self) -> None:
+    def __init__(self, boxes: int) -> None:
+        self.counts = np.zeros(boxes, np.int64)
         self._chunks: list[tuple[NDArray, ...]] = [
             (np.empty(0, np.int64), np.empty((0, 3), np.float32), np.empty(0, np.float32), np.empty(0, np.float32))
         ]
 
-    def add(self, owner: NDArray, xyz_m: NDArray, intensity: NDArray, time_lag_s: NDArray) -> None:
-        self._chunks.append((owner, xyz_m, intensity, time_lag_s.astype(np.float32)))
+    def add(self, boxes: NDArray[np.int64], counts: NDArray[np.int64], *points: NDArray[np.float32]) -> None:
+        """Add so many points to each of some boxes: xyz in metres (M, 3), intensity (M,), time lag in seconds (M,)."""
+        self.counts[boxes] += counts
+        self._chunks.append((np.repeat(boxes, counts), *points))
 
     def by_box(self, boxes: NDArray[np.int64]) -> dict[str, pa.Array]:
         """The point columns for the given boxes (ascending), the points of each in the order they came in."""
-        owner, xyz, intensity, lag = (np.concatenate(column) for column in zip(*self._chunks, strict=True))
-        counts = np.bincount(owner, minlength=boxes.max(initial=-1) + 1)
-        wanted = np.zeros(len(counts), bool)
-        wanted[boxes] = True
-        # Of numbers below 2**16, as those of a scene's boxes are, a stable sort takes time linear in the points.
-        order = np.argsort(owner.astype(np.min_scalar_type(len(counts))), kind="stable")
-        order = order[wanted[owner[order]]]
-        counts = counts[boxes]
-        offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]).astype(np.int32))
-        points = pa.FixedSizeListArray.from_arrays(pa.array(xyz[order].ravel()), 3)
+        owner, *points = (np.concatenate(column) for column in zip(*self._chunks, strict=True))
+        offsets = np.concatenate([[0], np.cumsum(self.counts[boxes])])
+        starts = np.full(len(self.counts), -1)
+        starts[boxes] = offsets[:-1]
+        xyz, intensity, lag = regroup(owner, starts, *points)
+        offsets = pa.array(offsets.astype(np.int32))
         return {
-            "points": pa.ListArray.from_arrays(offsets, points),
-            "intensity": pa.ListArray.from_arrays(offsets, pa.array(intensity[order])),
-            "time_lag_s": pa.ListArray.from_arrays(offsets, pa.array(lag[order])),
-            "num_points": pa.array(counts, pa.int32()),
+            "points": pa.ListArray.from_arrays(offsets, pa.FixedSizeListArray.from_arrays(pa.array(xyz.ravel()), 3)),
+            "intensity": pa.ListArray.from_arrays(offsets, pa.array(intensity)),
+            "time_lag_s": pa.ListArray.from_arrays(offsets, pa.array(lag)),
+            "num_points": pa.array(self.counts[boxes], pa.int32()),
         }
-
-    def counts(self, boxes: int) -> NDArray[np.int64]:
-        """Points of each of `boxes` boxes."""
-        return np.bincount(np.concatenate([chunk[0] for chunk in self._chunks]), minlength=boxes)
 
 
 def _table(
     scene: Scene, gathered: _Gathered, num_sweeps: NDArray[np.int64], options: CloudOptions, rejects: Rejects
 ) -> pa.Table:
-    annotations, counts = scene.annotations, gathered.counts(len(scene.annotations))
+    annotations, counts = scene.annotations, gathered.counts
     kept = []
     for number in annotations.sound.tolist():
         if num_sweeps[number] == 0:

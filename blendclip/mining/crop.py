@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from blendclip import geometry
 
-_CELLS_PER_SIDE = 256  # of the grid over all boxes of a sweep: cells below a metre in a street scene
+_CELLS_PER_SIDE = 128  # of the grid over all boxes of a sweep: cells of about a metre; its table fits the CPU cache
 
 
 def points_in_boxes(
@@ -39,12 +39,13 @@ def points_in_boxes(
 def _boxes_of_cells(cells):
     """The boxes whose shadow touches cell c, `members[starts[c]:starts[c + 1]]`; `cells` is (B, low/high, x/y)."""
     side = _CELLS_PER_SIDE
-    starts = np.zeros(side * side + 1, np.int64)
+    counts = np.zeros(side * side, np.int32)
     for b in range(cells.shape[0]):
         for ix in range(cells[b, 0, 0], cells[b, 1, 0] + 1):
             for iy in range(cells[b, 0, 1], cells[b, 1, 1] + 1):
-                starts[ix * side + iy + 1] += 1
-    starts = np.cumsum(starts)
+                counts[ix * side + iy] += 1
+    starts = np.zeros(side * side + 1, np.int32)
+    starts[1:] = np.cumsum(counts)
     members = np.empty(starts[-1], np.int32)
     fill = starts[:-1].copy()
     for b in range(cells.shape[0]):
@@ -108,3 +109,30 @@ def _by_box(points, matrices, box_of, row_of, offsets):
         for axis in range(3):
             xyz[at, axis] = m[axis, 0] * x + m[axis, 1] * y + m[axis, 2] * z + m[axis, 3]
     return offsets, rows, xyz
+
+
+@numba.njit(cache=True)
+def regroup(
+    owner: NDArray[np.integer],
+    starts: NDArray[np.int64],
+    xyz_m: NDArray[np.float32],
+    intensity: NDArray[np.float32],
+    lag_s: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Points (M, 3), intensities and lags (M,) put in the order of their boxes, within a box as they come.
+
+    `owner` (M,) is the box of each point; box b gets the places from starts[b] on, and none if that is negative.
+    """
+    fill, total = starts.copy(), 0
+    for b in owner:
+        total += starts[b] >= 0
+    xyz, values, lags = np.empty((total, 3), np.float32), np.empty(total, np.float32), np.empty(total, np.float32)
+    for i in range(len(owner)):
+        at = fill[owner[i]]
+        if at < 0:
+            continue
+        fill[owner[i]] += 1
+        for axis in range(3):
+            xyz[at, axis] = xyz_m[i, axis]
+        values[at], lags[at] = intensity[i], lag_s[i]
+    return xyz, values, lags

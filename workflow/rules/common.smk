@@ -1,9 +1,37 @@
 from pathlib import Path
 
+import yaml
+from snakemake.utils import validate
+
 from blendclip.storage import STAGE_VERSIONS
+
+
+configfile: f"{workflow.basedir}/../config.yaml"
+
+
+def typed(value):
+    """A config value with its numbers as numbers: nested values of `--config` arrive as text."""
+    if isinstance(value, dict):
+        return {key: typed(child) for key, child in value.items()}
+    if isinstance(value, list):
+        return [typed(child) for child in value]
+    parsed = yaml.safe_load(value) if isinstance(value, str) else value
+    return parsed if isinstance(parsed, (bool, int, float)) else value
+
+
+config.update(typed(config))
+validate(config, "../schemas/config.schema.yaml")
 
 CITY_TABLES = "v1.0-mini"  # the version folder that a city has
 RESULTS = config["results"]
+
+
+pathvars:
+    results=RESULTS,
+    logs=f"{RESULTS}/logs",
+    benchmarks=f"{RESULTS}/benchmarks",
+
+
 PROMPTS = Path(workflow.basedir).parent / "prompts"
 
 
@@ -51,12 +79,12 @@ def dataset_root(wildcards):
     return root_of(wildcards.dataset)
 
 
-def every_part(pattern):
-    """An input function: `pattern` for each part of the wildcards' dataset and split."""
+def every_part(stage):
+    """An input function: the parts of a stage for the wildcards' dataset and split."""
 
     def paths(wildcards):
-        parts = range(parts_of(wildcards))
-        return [pattern.format(**wildcards, part=f"{part:05d}") for part in parts]
+        folder = f"{RESULTS}/{stage}/{wildcards.dataset}/{wildcards.split}"
+        return [f"{folder}/part-{part:05d}.parquet" for part in range(parts_of(wildcards))]
 
     return paths
 

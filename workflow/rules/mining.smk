@@ -1,13 +1,13 @@
 rule gather_clouds:
     input:
-        index=RESULTS + "/index/{dataset}/{split}.parquet",
+        index="<results>/index/{dataset}/{split}.parquet",
     output:
-        clouds=RESULTS + "/clouds/{dataset}/{split}/part-{part}.parquet",
-        rejects=RESULTS + "/rejects/{dataset}/{split}/part-{part}.clouds.parquet",
+        clouds="<results>/clouds/{dataset}/{split}/part-{part}.parquet",
+        rejects="<results>/rejects/{dataset}/{split}/part-{part}.clouds.parquet",
     log:
-        RESULTS + "/logs/clouds/{dataset}/{split}/part-{part}.log",
+        "<logs>/clouds/{dataset}/{split}/part-{part}.log",
     benchmark:
-        RESULTS + "/benchmarks/clouds/{dataset}/{split}/part-{part}.tsv"
+        "<benchmarks>/clouds/{dataset}/{split}/part-{part}.tsv"
     resources:
         mem_mb=1000,
     params:
@@ -25,14 +25,14 @@ rule gather_clouds:
 
 rule cut_views:
     input:
-        index=RESULTS + "/index/{dataset}/{split}.parquet",
+        index="<results>/index/{dataset}/{split}.parquet",
     output:
-        views=RESULTS + "/views/{dataset}/{split}/part-{part}.parquet",
-        rejects=RESULTS + "/rejects/{dataset}/{split}/part-{part}.views.parquet",
+        views="<results>/views/{dataset}/{split}/part-{part}.parquet",
+        rejects="<results>/rejects/{dataset}/{split}/part-{part}.views.parquet",
     log:
-        RESULTS + "/logs/views/{dataset}/{split}/part-{part}.log",
+        "<logs>/views/{dataset}/{split}/part-{part}.log",
     benchmark:
-        RESULTS + "/benchmarks/views/{dataset}/{split}/part-{part}.tsv"
+        "<benchmarks>/views/{dataset}/{split}/part-{part}.tsv"
     resources:
         mem_mb=1000,
     params:
@@ -52,14 +52,14 @@ rule cut_views:
 
 rule caption_views:
     input:
-        views=RESULTS + "/views/{dataset}/{split}/part-{part}.parquet",
+        views="<results>/views/{dataset}/{split}/part-{part}.parquet",
         prompt=f"{PROMPTS}/caption/{config['caption']['prompt']}.yaml",
     output:
-        captions=RESULTS + "/captions/{dataset}/{split}/part-{part}.parquet",
+        captions="<results>/captions/{dataset}/{split}/part-{part}.parquet",
     log:
-        RESULTS + "/logs/captions/{dataset}/{split}/part-{part}.log",
+        "<logs>/captions/{dataset}/{split}/part-{part}.log",
     benchmark:
-        RESULTS + "/benchmarks/captions/{dataset}/{split}/part-{part}.tsv"
+        "<benchmarks>/captions/{dataset}/{split}/part-{part}.tsv"
     resources:
         mem_mb=1000,
     params:
@@ -72,16 +72,16 @@ rule caption_views:
 
 rule join_triplets:
     input:
-        clouds=RESULTS + "/clouds/{dataset}/{split}/part-{part}.parquet",
-        views=RESULTS + "/views/{dataset}/{split}/part-{part}.parquet",
-        captions=RESULTS + "/captions/{dataset}/{split}/part-{part}.parquet",
+        clouds="<results>/clouds/{dataset}/{split}/part-{part}.parquet",
+        views="<results>/views/{dataset}/{split}/part-{part}.parquet",
+        captions="<results>/captions/{dataset}/{split}/part-{part}.parquet",
     output:
-        triplets=RESULTS + "/triplets/{dataset}/{split}/part-{part}.parquet",
-        rejects=RESULTS + "/rejects/{dataset}/{split}/part-{part}.triplets.parquet",
+        triplets="<results>/triplets/{dataset}/{split}/part-{part}.parquet",
+        rejects="<results>/rejects/{dataset}/{split}/part-{part}.triplets.parquet",
     log:
-        RESULTS + "/logs/triplets/{dataset}/{split}/part-{part}.log",
+        "<logs>/triplets/{dataset}/{split}/part-{part}.log",
     benchmark:
-        RESULTS + "/benchmarks/triplets/{dataset}/{split}/part-{part}.tsv"
+        "<benchmarks>/triplets/{dataset}/{split}/part-{part}.tsv"
     resources:
         mem_mb=1000,
     params:
@@ -93,14 +93,14 @@ rule join_triplets:
 
 rule summarize_triplets:
     input:
-        index=RESULTS + "/index/{dataset}/{split}.parquet",
-        triplets=every_part(RESULTS + "/triplets/{dataset}/{split}/part-{part}.parquet"),
+        index="<results>/index/{dataset}/{split}.parquet",
+        triplets=every_part("triplets"),
     output:
-        RESULTS + "/triplets/{dataset}/{split}/summary.json",
+        "<results>/triplets/{dataset}/{split}/summary.json",
     log:
-        RESULTS + "/logs/triplets/{dataset}/{split}/summary.log",
+        "<logs>/triplets/{dataset}/{split}/summary.log",
     benchmark:
-        RESULTS + "/benchmarks/triplets/{dataset}/{split}/summary.tsv"
+        "<benchmarks>/triplets/{dataset}/{split}/summary.tsv"
     localrule: True
     params:
         results=RESULTS,
