@@ -110,12 +110,7 @@ def compare_clouds(index: Path, root: Path, work: Path, tables: NuScenes, count:
     ways = {
         "ours, files read, Parquet written": (ours, annotations),
         "ours, files read, nothing written": (gathering, annotations),
-        "devkit loop, files cached": (lambda: [loop_global(tables, token, files) for token in tokens], len(tokens)),
-        "devkit loop, global points cached": (
-            lambda: [loop_cached(tables, token, in_global) for token in tokens],
-            len(tokens),
-        ),
-    }
+    } | {name: (loop, len(tokens)) for name, loop in loops.items()}
     seconds = fastest_in_turn({name: call for name, (call, _) in ways.items()})
     each_ms = {name: seconds[name] / share * 1e3 for name, (_, share) in ways.items()}
     print(f"clouds: {annotations} annotations, ms each")
