@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from blendclip import geometry, storage
 from blendclip.errors import DataFault
-from blendclip.mining.crop import points_in_boxes, regroup
+from blendclip.mining.crop import place, points_in_boxes
 from blendclip.mining.motion import Motion, TrackPoses
 from blendclip.mining.rejects import Rejects
 from blendclip.mining.scene import BROKEN_POSE, Readings, Scene, read_scenes
@@ -78,7 +78,7 @@ def scene_clouds(scene: Scene, root: Path, options: CloudOptions, rejects: Rejec
         offsets, rows, xyz = points_in_boxes(points, box_SE3_sensor[pairs], annotations.size_lwh_m[members])
         counts = np.diff(offsets)
         lag_us = annotations.timestamp_us[members] - scene.sweeps.timestamp_us[sweep]
-        gathered.add(members, counts, xyz, points[rows, 3], np.repeat(lag_us * 1e-6, counts).astype(np.float32))
+        gathered.add(members, counts, xyz, points[rows, 3], (lag_us * 1e-6).astype(np.float32))
     return _table(scene, gathered, num_sweeps, options, rejects)
 
 
@@ -118,27 +118,26 @@ class _Gathered:
 
     def __init__(self, boxes: int) -> None:
         self.counts = np.zeros(boxes, np.int64)
-        self._chunks: list[tuple[NDArray, ...]] = [
-            (np.empty(0, np.int64), np.empty((0, 3), np.float32), np.empty(0, np.float32), np.empty(0, np.float32))
-        ]
+        self._chunks: list[tuple[NDArray[np.int64], NDArray[np.int64], tuple[NDArray[np.float32], ...]]] = []
 
     def add(self, boxes: NDArray[np.int64], counts: NDArray[np.int64], *points: NDArray[np.float32]) -> None:
-        """Add so many points to each of some boxes: xyz in metres (M, 3), intensity (M,), time lag in seconds (M,)."""
+        """Add so many points to each of B boxes: xyz in metres (M, 3), intensity (M,), time lag in seconds (B,)."""
         self.counts[boxes] += counts
-        self._chunks.append((np.repeat(boxes, counts), *points))
+        self._chunks.append((boxes, counts, points))
 
     def by_box(self, boxes: NDArray[np.int64]) -> dict[str, pa.Array]:
-        """The point columns for the given boxes (ascending), the points of each in the order they came in."""
-        owner, *points = (np.concatenate(column) for column in zip(*self._chunks, strict=True))
+        """The point columns for the given boxes, the points of each in the order they came in."""
         offsets = np.concatenate([[0], np.cumsum(self.counts[boxes])])
-        starts = np.full(len(self.counts), -1)
-        starts[boxes] = offsets[:-1]
-        xyz, intensity, lag = regroup(owner, starts, *points)
-        offsets = pa.array(offsets.astype(np.int32))
+        fill = np.full(len(self.counts), -1)
+        fill[boxes] = offsets[:-1]
+        xyz, intensity, lag = (np.empty(shape, np.float32) for shape in ((offsets[-1], 3), offsets[-1], offsets[-1]))
+        for members, counts, points in self._chunks:
+            place(fill, members, counts, points, (xyz, intensity, lag))
+        ends = pa.array(offsets.astype(np.int32))
         return {
-            "points": pa.ListArray.from_arrays(offsets, pa.FixedSizeListArray.from_arrays(pa.array(xyz.ravel()), 3)),
-            "intensity": pa.ListArray.from_arrays(offsets, pa.array(intensity)),
-            "time_lag_s": pa.ListArray.from_arrays(offsets, pa.array(lag)),
+            "points": pa.ListArray.from_arrays(ends, pa.FixedSizeListArray.from_arrays(pa.array(xyz.ravel()), 3)),
+            "intensity": pa.ListArray.from_arrays(ends, pa.array(intensity)),
+            "time_lag_s": pa.ListArray.from_arrays(ends, pa.array(lag)),
             "num_points": pa.array(self.counts[boxes], pa.int32()),
         }
 

@@ -112,27 +112,27 @@ def _by_box(points, matrices, box_of, row_of, offsets):
 
 
 @numba.njit(cache=True)
-def regroup(
-    owner: NDArray[np.integer],
-    starts: NDArray[np.int64],
-    xyz_m: NDArray[np.float32],
-    intensity: NDArray[np.float32],
-    lag_s: NDArray[np.float32],
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Points (M, 3), intensities and lags (M,) put in the order of their boxes, within a box as they come.
+def place(
+    fill: NDArray[np.int64],
+    boxes: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    source: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
+    target: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
+) -> None:
+    """Copy the points of some boxes, counts[i] of box boxes[i] in turn, to where each box's points go on in `target`.
 
-    `owner` (M,) is the box of each point; box b gets the places from starts[b] on, and none if that is negative.
+    `source` and `target` hold coordinates (M, 3), intensities (M,) and time lags, the source one for each of its boxes.
+    `fill` is the next free place of each box, moved on by this; where it is negative, the box's points are passed over.
     """
-    fill, total = starts.copy(), 0
-    for b in owner:
-        total += starts[b] >= 0
-    xyz, values, lags = np.empty((total, 3), np.float32), np.empty(total, np.float32), np.empty(total, np.float32)
-    for i in range(len(owner)):
-        at = fill[owner[i]]
-        if at < 0:
-            continue
-        fill[owner[i]] += 1
-        for axis in range(3):
-            xyz[at, axis] = xyz_m[i, axis]
-        values[at], lags[at] = intensity[i], lag_s[i]
-    return xyz, values, lags
+    start = 0
+    for i in range(len(boxes)):
+        at, end = fill[boxes[i]], start + counts[i]
+        if at >= 0:
+            for j in range(start, end):
+                for axis in range(3):
+                    target[0][at, axis] = source[0][j, axis]
+                target[1][at] = source[1][j]
+                target[2][at] = source[2][i]
+                at += 1
+            fill[boxes[i]] = at
+        start = end
