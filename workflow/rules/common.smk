@@ -1,3 +1,4 @@
+import shlex
 from pathlib import Path
 
 from blendclip.storage import STAGE_VERSIONS
@@ -5,6 +6,7 @@ from blendclip.storage import STAGE_VERSIONS
 CITY_TABLES = "v1.0-mini"  # the version folder that a city has
 RESULTS = config["results"]
 PROMPTS = Path(workflow.basedir).parent / "prompts"
+CAPTION = config["caption"]
 
 
 def mined_datasets():
@@ -59,6 +61,46 @@ def every_part(pattern):
         return [pattern.format(**wildcards, part=f"{part:05d}") for part in parts]
 
     return paths
+
+
+def caption_prompt():
+    """The prompt file; by default one that suits the backend."""
+    default = "template" if CAPTION["backend"] == "template" else "object"
+    return f"{PROMPTS}/caption/{CAPTION.get('prompt', default)}.yaml"
+
+
+def caption_params():
+    """What captions depend on, apart from views and prompt."""
+    options = ["--backend", CAPTION["backend"]]
+    if CAPTION["backend"] != "template":
+        options += ["--model", CAPTION["model"]]
+    if "max_views_per_instance" in CAPTION:
+        options += ["--max-views-per-instance", CAPTION["max_views_per_instance"]]
+    return {
+        "options": shlex.join(map(str, options)),
+        "max_fault_fraction": config["max_fault_fraction"],
+        "stage_version": STAGE_VERSIONS["captions"],
+    }
+
+
+def caption_server_options():
+    """How the server is reached or started. No captions depend on it, so it is kept out of `params`."""
+    if CAPTION["backend"] == "template":
+        return ""
+    options = ["--cache", f"{RESULTS}/caches/captions.sqlite", "--max-in-flight", CAPTION["max_in_flight"]]
+    options += ["--timeout-s", CAPTION["timeout_s"]]
+    if CAPTION["backend"] == "endpoint":
+        options += ["--base-url", CAPTION["base_url"]]
+        options += ["--api-key-env", CAPTION["api_key_env"]] if "api_key_env" in CAPTION else []
+    else:
+        vllm = CAPTION["vllm"]
+        options += ["--vllm-python", vllm["python"], "--data-parallel-size", vllm["data_parallel_size"]]
+        options += ["--start-timeout-s", vllm["start_timeout_s"]]
+        options += [f"--vllm-arguments={shlex.join(map(str, vllm['arguments']))}"]
+    return shlex.join(map(str, options))
+
+
+CAPTION_SERVER = caption_server_options()
 
 
 wildcard_constraints:

@@ -50,26 +50,6 @@ rule cut_views:
         " --output {output.views} --rejects {output.rejects} > {log} 2>&1"
 
 
-rule caption_views:
-    input:
-        views=RESULTS + "/views/{dataset}/{split}/part-{part}.parquet",
-        prompt=f"{PROMPTS}/caption/{config['caption']['prompt']}.yaml",
-    output:
-        captions=RESULTS + "/captions/{dataset}/{split}/part-{part}.parquet",
-    log:
-        RESULTS + "/logs/captions/{dataset}/{split}/part-{part}.log",
-    benchmark:
-        RESULTS + "/benchmarks/captions/{dataset}/{split}/part-{part}.tsv"
-    resources:
-        mem_mb=1000,
-    params:
-        backend=config["caption"]["backend"],
-        stage_version=STAGE_VERSIONS["captions"],
-    shell:
-        "blendclip caption --views {input.views} --backend {params.backend} --prompt {input.prompt}"
-        " --output {output.captions} > {log} 2>&1"
-
-
 rule join_triplets:
     input:
         clouds=RESULTS + "/clouds/{dataset}/{split}/part-{part}.parquet",
@@ -95,6 +75,7 @@ rule summarize_triplets:
     input:
         index=RESULTS + "/index/{dataset}/{split}.parquet",
         triplets=every_part(RESULTS + "/triplets/{dataset}/{split}/part-{part}.parquet"),
+        synonyms=PROMPTS / "synonyms.yaml",
     output:
         RESULTS + "/triplets/{dataset}/{split}/summary.json",
     log:
@@ -108,4 +89,4 @@ rule summarize_triplets:
         stage_version=STAGE_VERSIONS["summary"],
     shell:
         "blendclip summary --results {params.results} --dataset {wildcards.dataset} --split {wildcards.split}"
-        " --parts {params.parts} --output {output} > {log} 2>&1"
+        " --parts {params.parts} --synonyms {input.synonyms} --output {output} > {log} 2>&1"
