@@ -25,10 +25,10 @@ STAGE_VERSIONS = {
     "index": 1,
     "clouds": 1,
     "views": 1,
-    "captions": 1,
+    "captions": 2,
     "triplets": 1,
     "rejects": 1,
-    "summary": 1,
+    "summary": 2,
 }
 
 CONVENTIONS = {
@@ -153,7 +153,9 @@ VIEWS = pa.schema(
         ("camera_azimuth_rad", pa.float32()),  # where the camera stands, seen from the box: 0 ahead, pi/2 on its left
     ]
 )
-CAPTIONS = pa.schema([("view_id", pa.string()), *_caption])
+CAPTIONS = pa.schema(
+    [("view_id", pa.string()), *_caption, ("caption_tokens", pa.int32())]  # tokens are null where none are counted
+)
 TRIPLETS = pa.schema(
     [("triplet_id", pa.string()), *_who, *_cloud, *_box, *_crop, ("view_time_gap_us", pa.int64()), *_caption]
 )

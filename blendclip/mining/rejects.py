@@ -26,7 +26,7 @@ class Rejects:
     broken: dict[str, list[str]] = field(default_factory=dict)
 
     def attempt(self, what: str, count: int = 1) -> None:
-        """Count `count` things of a kind ("annotation", "sweep", "image") that this job tries to use."""
+        """Count `count` things of a kind ("annotation", "sweep", "image", "view") that this job tries to use."""
         self.attempted[what] = self.attempted.get(what, 0) + count
 
     def annotation(
@@ -40,6 +40,12 @@ class Rejects:
         )
         if kind == "fault" and path is None:  # a fault of a file is counted with the file
             self.broken.setdefault("annotation", []).append(f"{token}: {reason}")
+
+    def view(self, who: dict[str, str], crop: str, kind: Kind, rule: str, reason: str) -> None:
+        """Note that a view ends here; `crop` is the name of its picture."""
+        self.add(**who, kind=kind, rule=rule, reason=reason, path=crop)
+        if kind == "fault":
+            self.broken.setdefault("view", []).append(f"{crop}: {reason}")
 
     def file(self, scene: Scene, what: str, path: str, reason: str) -> None:
         """Note that a file (`what`: "sweep" or "image") is broken."""

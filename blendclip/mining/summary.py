@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from blendclip import storage
 from blendclip.errors import UserError
+from blendclip.mining.captions.quality import price, quality, quality_as_text, quantiles, read_synonyms
 
+_REJECTED = {"clouds": "annotations", "views": "annotations", "captions": "views", "triplets": "annotations"}
 OTHER = "(no class)"  # annotations outside the dataset's detection classes
 
 
@@ -42,14 +45,14 @@ class Places:
         )
 
 
-def summarize(results: Path, dataset: str, split: str, parts: int, output: Path) -> dict[str, Any]:
-    """Write the summary as JSON and return it.
+def summarize(results: Path, dataset: str, split: str, parts: int, output: Path, synonyms: Path) -> dict[str, Any]:
+    """Write the summary as JSON and return it. `synonyms` is the YAML file of words that name a category.
 
     Raises:
         UserError: a table is missing, the sums do not add up, or there is no triplet at all.
     """
     places = Places(results, dataset, split)
-    summary = _counts(places, parts)
+    summary = _counts(places, parts) | {"captioning": _captioning(places, parts, read_synonyms(synonyms))}
     _check(summary, places)
     with storage.replacing(output) as temporary:
         temporary.write_text(json.dumps(summary, indent=2) + "\n")
@@ -75,10 +78,26 @@ def _counts(places: Places, parts: int) -> dict[str, Any]:
             name: {what: counts[name] for what, counts in seen.items()} for name, _ in annotations.most_common()
         },
         "rejects": _rejects(places, parts),
-        "points_per_cloud": _quantiles(clouds["num_points"].to_numpy()),
-        "view_time_gap_s": _quantiles(np.abs(triplets["view_time_gap_us"].to_numpy()) * 1e-6),
+        "points_per_cloud": quantiles(clouds["num_points"].to_numpy()),
+        "view_time_gap_s": quantiles(np.abs(triplets["view_time_gap_us"].to_numpy()) * 1e-6),
         "distinct_captions": len(triplets["caption"].unique()),
     }
+
+
+def _captioning(places: Places, parts: int, synonyms: dict[str, list[str]]) -> dict[str, Any]:
+    """What the captions are like and what they cost."""
+    captions = places.column("captions", ["view_id", "caption", "caption_tokens"], parts)
+    views = places.column("views", ["view_id", "category", "class_name"], parts)
+    shown = views.take(pc.index_in(captions["view_id"], value_set=views["view_id"].combine_chunks()))
+    found = quality(
+        captions["caption"].to_pylist(),
+        captions["caption_tokens"].to_pylist(),
+        shown["category"].to_pylist(),
+        [name or OTHER for name in shown["class_name"].to_pylist()],
+        synonyms,
+    )
+    statistics = (places.folder("captions") / f"part-{part:05d}.stats.json" for part in range(parts))
+    return found | price(json.loads(storage.existing(path).read_text()) for path in statistics)
 
 
 def _indexed(index: Path) -> tuple[int, Counter[str]]:
@@ -101,7 +120,7 @@ def _rejects(places: Places, parts: int) -> list[dict[str, Any]]:
     names = ["stage", "kind", "rule", "reason", "annotation_token", "path"]
     rows = [
         row
-        for stage in ("clouds", "views", "triplets")
+        for stage in ("clouds", "views", "captions", "triplets")
         for part in range(parts)
         for row in storage.read_parquet(
             places.folder("rejects") / f"part-{part:05d}.{stage}.parquet", names
@@ -113,7 +132,7 @@ def _rejects(places: Places, parts: int) -> list[dict[str, Any]]:
         key = (row["stage"], row["kind"], row["rule"], row["annotation_token"] is None)
         examples.setdefault(key, " ".join(filter(None, [row["path"], row["reason"]])))
     return [
-        {"stage": stage, "kind": kind, "rule": rule, "of": "files" if of_files else "annotations"}
+        {"stage": stage, "kind": kind, "rule": rule, "of": "files" if of_files else _REJECTED[stage]}
         | {"count": count, "example": examples[stage, kind, rule, of_files]}
         for (stage, kind, rule, of_files), count in sorted(
             kinds.items(), key=lambda item: (item[0][0], -item[1], item[0])
@@ -121,22 +140,17 @@ def _rejects(places: Places, parts: int) -> list[dict[str, Any]]:
     ]
 
 
-def _quantiles(values: np.ndarray) -> dict[str, float]:
-    if not len(values):
-        return {}
-    low, median, high = np.quantile(values, [0.1, 0.5, 0.9])
-    return {"p10": round(float(low), 3), "median": round(float(median), 3), "p90": round(float(high), 3)}
-
-
 def _check(summary: dict[str, Any], places: Places) -> None:
     rejected = Counter()
     for row in summary["rejects"]:
-        if row["of"] == "annotations":
+        if row["of"] != "files":
             rejected[row["stage"]] += row["count"]
     where = f"{places.dataset}/{places.split}"
+    summary = summary | {"captions": summary["captioning"]["captions"]}
     sums = (
         ("annotations", "clouds", "clouds"),
         ("annotations", "annotations_with_view", "views"),
+        ("views", "captions", "captions"),
         ("clouds", "triplets", "triplets"),
     )
     for whole, part, stage in sums:
@@ -165,7 +179,7 @@ def as_text(summary: dict[str, Any]) -> str:
         f"  points per cloud: {points['p10']:.0f} / {points['median']:.0f} / {points['p90']:.0f} (10 %, median, 90 %)"
     ]
     lines += [f"  time from cloud to view: median {gap['median']} s, 90 % within {gap['p90']} s"]
-    lines += [f"  distinct captions: {summary['distinct_captions']:,}", "  rejects"]
+    lines += [*quality_as_text(summary["captioning"]), "  rejects"]
     for row in summary["rejects"]:
         what = f"{row['stage']}: {row['rule']} ({row['kind']})"
         lines.append(f"    {row['count']:>7,} {row['of']:<12} {what:<36} e.g. {row['example']}")

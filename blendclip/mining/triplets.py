@@ -72,7 +72,12 @@ def _join(clouds: pa.Table, views: pa.Table, captions: pa.Table, rejects: Reject
         .select(["dataset", "split", "scene", "annotation_token", "category"])
         .to_pylist()
     ):
-        rejects.add(**row, kind="filtered", rule="no_view", reason="no view of its instance passes the rules for views")
+        rejects.add(
+            **row,
+            kind="filtered",
+            rule="no_view",
+            reason="no view of its instance passed the rules for views and got a caption",
+        )
     has_view = pa.array(view_of >= 0)
     clouds, view_of = clouds.filter(has_view), view_of[view_of >= 0]
     views, captions = views.take(view_of), captions.take(view_of)

@@ -7,13 +7,16 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from blendclip.datasets import write_index
-from blendclip.mining.captions import caption_views
+from blendclip.mining.captions import PartFiles, caption_views
+from blendclip.mining.captions.template import TemplateCaptioner
 from blendclip.mining.clouds import CloudOptions, gather_clouds
 from blendclip.mining.summary import summarize
 from blendclip.mining.triplets import join_triplets
 from blendclip.mining.views import ViewOptions, cut_views
 
-PROMPT = Path(__file__).parents[2] / "prompts" / "caption" / "template.yaml"
+PROMPTS = Path(__file__).parents[2] / "prompts"
+PROMPT = PROMPTS / "caption" / "template.yaml"
+SYNONYMS = PROMPTS / "synonyms.yaml"
 SMALL_CROPS = ViewOptions(min_visibility=1, min_side_px=8)  # the test city has small images
 
 
@@ -39,12 +42,12 @@ def mine(root, results, split="mini_train", faults=0.2, clouds=None, views=SMALL
 
     for part in range(parts):
         paths = [place(stage, part) for stage in ("clouds", "views", "captions", "triplets")]
-        rejects = [place("rejects", part, f"{stage}.parquet") for stage in ("clouds", "views", "triplets")]
+        rejects = [place("rejects", part, f"{stage}.parquet") for stage in ("clouds", "views", "captions", "triplets")]
         gather_clouds(index, root, part, parts, paths[0], rejects[0], clouds or CloudOptions(), faults)
         cut_views(index, root, part, parts, paths[1], rejects[1], views, faults)
-        caption_views(paths[1], paths[2], PROMPT)
-        join_triplets(*paths, rejects[2])
-    summary = summarize(results, "data", split, parts, place("triplets", 0).with_name("summary.json"))
+        caption_views([PartFiles(paths[1], paths[2], rejects[2])], TemplateCaptioner(PROMPT))
+        join_triplets(*paths, rejects[3])
+    summary = summarize(results, "data", split, parts, place("triplets", 0).with_name("summary.json"), SYNONYMS)
     tables = {stage: read(results / stage / "data" / split) for stage in ("clouds", "views", "triplets", "rejects")}
     return Mined(summary, **tables, results=results)
 

@@ -12,7 +12,7 @@ from blendclip.errors import UserError
 from blendclip.mining.scene import read_scenes
 from blendclip.mining.summary import as_text, summarize
 from blendclip.mining.triplets import join_triplets, nearest_views
-from tests.mining.pipeline import mine
+from tests.mining.pipeline import SYNONYMS, mine
 
 COLUMNS = """triplet_id dataset split scene sample_token instance_token annotation_token timestamp_us category
 class_name points intensity time_lag_s num_points num_lidar_pts translation rotation_wxyz size_lwh_m velocity_mps
@@ -110,10 +110,10 @@ def test_tables_that_do_not_add_up_are_an_error(mined, tmp_path):
     table = pq.read_table(path)
     pq.write_table(table.slice(1), path)
     with pytest.raises(UserError, match="of data/mini_train do not add up: .* clouds, but .* triplets"):
-        summarize(results, "data", "mini_train", 1, tmp_path / "summary.json")
+        summarize(results, "data", "mini_train", 1, tmp_path / "summary.json", SYNONYMS)
     path.unlink()
     with pytest.raises(UserError, match="part-00000.triplets.parquet is missing: run the stage"):
-        summarize(results, "data", "mini_train", 1, tmp_path / "summary.json")
+        summarize(results, "data", "mini_train", 1, tmp_path / "summary.json", SYNONYMS)
     with pytest.raises(UserError, match="missing"):
         join_triplets(tmp_path / "a", tmp_path / "b", tmp_path / "c", tmp_path / "d", tmp_path / "e")
 

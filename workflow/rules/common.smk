@@ -1,3 +1,4 @@
+import shlex
 from pathlib import Path
 
 import yaml
@@ -9,18 +10,21 @@ from blendclip.storage import STAGE_VERSIONS
 configfile: f"{workflow.basedir}/../config.yaml"
 
 
-def typed(value):
-    """A config value with its numbers as numbers: nested values of `--config` arrive as text."""
+SCHEMA = f"{workflow.basedir}/schemas/config.schema.yaml"
+
+
+def typed(value, schema):
+    """A config value with numbers where the schema wants them: nested values of `--config` arrive as text."""
     if isinstance(value, dict):
-        return {key: typed(child) for key, child in value.items()}
-    if isinstance(value, list):
-        return [typed(child) for child in value]
-    parsed = yaml.safe_load(value) if isinstance(value, str) else value
-    return parsed if isinstance(parsed, (bool, int, float)) else value
+        known, others = schema.get("properties", {}), schema.get("additionalProperties")
+        default = others if isinstance(others, dict) else {}
+        return {key: typed(child, known.get(key, default)) for key, child in value.items()}
+    wants_text = schema.get("type") not in ("integer", "number", "boolean")
+    return value if wants_text or not isinstance(value, str) else yaml.safe_load(value)
 
 
-config.update(typed(config))
-validate(config, "../schemas/config.schema.yaml")
+config.update(typed(config, yaml.safe_load(Path(SCHEMA).read_text())))
+validate(config, SCHEMA)
 
 CITY_TABLES = "v1.0-mini"  # the version folder that a city has
 RESULTS = config["results"]
@@ -33,6 +37,7 @@ pathvars:
 
 
 PROMPTS = Path(workflow.basedir).parent / "prompts"
+CAPTION = config["caption"]
 
 
 def mined_datasets():
@@ -79,14 +84,53 @@ def dataset_root(wildcards):
     return root_of(wildcards.dataset)
 
 
-def every_part(stage):
+def every_part(stage, suffix="parquet"):
     """An input function: the parts of a stage for the wildcards' dataset and split."""
 
     def paths(wildcards):
         folder = f"{RESULTS}/{stage}/{wildcards.dataset}/{wildcards.split}"
-        return [f"{folder}/part-{part:05d}.parquet" for part in range(parts_of(wildcards))]
+        return [f"{folder}/part-{part:05d}.{suffix}" for part in range(parts_of(wildcards))]
 
     return paths
+
+
+def caption_prompt():
+    """The prompt file; by default one that suits the backend."""
+    default = "template" if CAPTION["backend"] == "template" else "object"
+    return f"{PROMPTS}/caption/{CAPTION.get('prompt', default)}.yaml"
+
+
+def caption_params():
+    """What captions depend on, apart from views and prompt."""
+    options = ["--backend", CAPTION["backend"]]
+    if CAPTION["backend"] != "template":
+        options += ["--model", CAPTION["model"]]
+    if "max_views_per_instance" in CAPTION:
+        options += ["--max-views-per-instance", CAPTION["max_views_per_instance"]]
+    return {
+        "options": shlex.join(map(str, options)),
+        "stage_version": STAGE_VERSIONS["captions"],
+    }
+
+
+def caption_server_options():
+    """How the server is reached or started. No captions depend on it, so it is kept out of `params`."""
+    if CAPTION["backend"] == "template":
+        return ""
+    options = ["--cache", f"{RESULTS}/caches/captions.sqlite", "--max-in-flight", CAPTION["max_in_flight"]]
+    options += ["--timeout-s", CAPTION["timeout_s"]]
+    if CAPTION["backend"] == "endpoint":
+        options += ["--base-url", CAPTION["base_url"]]
+        options += ["--api-key-env", CAPTION["api_key_env"]] if "api_key_env" in CAPTION else []
+    else:
+        vllm = CAPTION["vllm"]
+        options += ["--vllm-python", vllm["python"], "--data-parallel-size", vllm["data_parallel_size"]]
+        options += ["--start-timeout-s", vllm["start_timeout_s"]]
+        options += [f"--vllm-arguments={shlex.join(map(str, vllm['arguments']))}"]
+    return shlex.join(map(str, options))
+
+
+CAPTION_SERVER = caption_server_options()
 
 
 wildcard_constraints:

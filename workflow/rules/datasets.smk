@@ -13,7 +13,7 @@ rule generate_city:
         seed=city_seed,
         stage_version=STAGE_VERSIONS["city"],
     shell:
-        "blendclip city --root $(dirname {output}) {params.scenes} --seed {params.seed} --workers {threads} 2>&1 | tee {log}"
+        'blendclip city --root "$(dirname {output:q})" {params.scenes} --seed {params.seed} --workers {threads} 2>&1 | tee {log:q}'
 
 
 # One rule for each dataset: its devkit loads all tables once, whatever the number of splits.
@@ -40,5 +40,5 @@ for name, dataset in mined_datasets().items():
             folder=f"{RESULTS}/index/{name}",
             stage_version=STAGE_VERSIONS["index"],
         shell:
-            "blendclip index --root {params.root} --version {params.version} --dataset {params.name}"
-            " --splits {params.splits} --output {params.folder} > {log} 2>&1"
+            "blendclip index --root {params.root:q} --version {params.version:q} --dataset {params.name}"
+            " --splits {params.splits} --output {params.folder:q} 2>&1 | tee {log:q}"

@@ -14,13 +14,12 @@ rule gather_clouds:
         root=dataset_root,
         parts=parts_of,
         options=config["clouds"],
-        max_fault_fraction=config["max_fault_fraction"],
         stage_version=STAGE_VERSIONS["clouds"],
     shell:
-        "blendclip clouds --index {input.index} --root {params.root} --part {wildcards.part} --parts {params.parts}"
+        "blendclip clouds --index {input.index:q} --root {params.root:q} --part {wildcards.part} --parts {params.parts}"
         " --sweeps {params.options[sweeps]} --motion {params.options[motion]}"
-        " --min-points {params.options[min_points]} --max-fault-fraction {params.max_fault_fraction}"
-        " --output {output.clouds} --rejects {output.rejects} > {log} 2>&1"
+        " --min-points {params.options[min_points]} --max-fault-fraction {config[max_fault_fraction]}"
+        " --output {output.clouds:q} --rejects {output.rejects:q} > {log:q} 2>&1"
 
 
 rule cut_views:
@@ -40,34 +39,13 @@ rule cut_views:
         parts=parts_of,
         options=config["views"],
         partly="" if config["views"]["whole_box"] else "--partly",
-        max_fault_fraction=config["max_fault_fraction"],
         stage_version=STAGE_VERSIONS["views"],
     shell:
-        "blendclip views --index {input.index} --root {params.root} --part {wildcards.part} --parts {params.parts}"
+        "blendclip views --index {input.index:q} --root {params.root:q} --part {wildcards.part} --parts {params.parts}"
         " --min-visibility {params.options[min_visibility]} --min-side-px {params.options[min_side_px]}"
         " --jpeg-quality {params.options[jpeg_quality]} {params.partly}"
-        " --max-fault-fraction {params.max_fault_fraction}"
-        " --output {output.views} --rejects {output.rejects} > {log} 2>&1"
-
-
-rule caption_views:
-    input:
-        views="<results>/views/{dataset}/{split}/part-{part}.parquet",
-        prompt=f"{PROMPTS}/caption/{config['caption']['prompt']}.yaml",
-    output:
-        captions="<results>/captions/{dataset}/{split}/part-{part}.parquet",
-    log:
-        "<logs>/captions/{dataset}/{split}/part-{part}.log",
-    benchmark:
-        "<benchmarks>/captions/{dataset}/{split}/part-{part}.tsv"
-    resources:
-        mem_mb=1000,
-    params:
-        backend=config["caption"]["backend"],
-        stage_version=STAGE_VERSIONS["captions"],
-    shell:
-        "blendclip caption --views {input.views} --backend {params.backend} --prompt {input.prompt}"
-        " --output {output.captions} > {log} 2>&1"
+        " --max-fault-fraction {config[max_fault_fraction]}"
+        " --output {output.views:q} --rejects {output.rejects:q} > {log:q} 2>&1"
 
 
 rule join_triplets:
@@ -87,14 +65,23 @@ rule join_triplets:
     params:
         stage_version=STAGE_VERSIONS["triplets"],
     shell:
-        "blendclip triplets --clouds {input.clouds} --views {input.views} --captions {input.captions}"
-        " --output {output.triplets} --rejects {output.rejects} > {log} 2>&1"
+        "blendclip triplets --clouds {input.clouds:q} --views {input.views:q} --captions {input.captions:q}"
+        " --output {output.triplets:q} --rejects {output.rejects:q} > {log:q} 2>&1"
 
 
 rule summarize_triplets:
     input:
         index="<results>/index/{dataset}/{split}.parquet",
+        clouds=every_part("clouds"),
+        views=every_part("views"),
+        captions=every_part("captions"),
+        statistics=every_part("captions", "stats.json"),
         triplets=every_part("triplets"),
+        rejected_clouds=every_part("rejects", "clouds.parquet"),
+        rejected_views=every_part("rejects", "views.parquet"),
+        rejected_captions=every_part("rejects", "captions.parquet"),
+        rejected_triplets=every_part("rejects", "triplets.parquet"),
+        synonyms=PROMPTS / "synonyms.yaml",
     output:
         "<results>/triplets/{dataset}/{split}/summary.json",
     log:
@@ -107,5 +94,5 @@ rule summarize_triplets:
         parts=parts_of,
         stage_version=STAGE_VERSIONS["summary"],
     shell:
-        "blendclip summary --results {params.results} --dataset {wildcards.dataset} --split {wildcards.split}"
-        " --parts {params.parts} --output {output} > {log} 2>&1"
+        "blendclip summary --results {params.results:q} --dataset {wildcards.dataset} --split {wildcards.split}"
+        " --parts {params.parts} --synonyms {input.synonyms:q} --output {output:q} > {log:q} 2>&1"

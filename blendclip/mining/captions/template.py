@@ -9,13 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from PIL import Image
 
 from blendclip.errors import UserError
+from blendclip.mining.captions.choice import ChosenViews
 from blendclip.mining.captions.colour import colour_name
+from blendclip.mining.captions.judge import Caption
+from blendclip.mining.captions.prompts import read_prompt
 
 _COVERED_FRACTION = 0.25  # from here on a caption says that something stands in front
+_VIEWS_AT_ONCE = 256
+_COLUMNS = [
+    *("view_id", "image", "category", "attributes"),
+    *("size_lwh_m", "camera_azimuth_rad", "camera_distance_m", "covered_fraction"),
+]
 _KEYS = {"patterns", "nouns", "motion", "side", "view", "size_words", "covered"}
 
 
@@ -30,18 +37,25 @@ class TemplateCaptioner:
         Raises:
             UserError: it is missing or lacks a key.
         """
-        try:
-            text = prompt.read_text()
-        except FileNotFoundError:
-            raise UserError(
-                f"there is no caption prompt {prompt}: set `caption.prompt` to a file of prompts/caption"
-            ) from None
-        self.words = yaml.safe_load(text)
+        self.words = read_prompt(prompt, "template")
         if missing := _KEYS - set(self.words):
             raise UserError(
                 f"{prompt} lacks {', '.join(sorted(missing))}: a template prompt needs {', '.join(sorted(_KEYS))}"
             )
-        self.prompt_sha = hashlib.sha256(text.encode()).hexdigest()
+        self.prompt_sha = hashlib.sha256(prompt.read_bytes()).hexdigest()
+
+    def prepare(self, parts: Sequence[ChosenViews]) -> None:
+        """Nothing to prepare."""
+
+    def outcomes(self, views: ChosenViews) -> Iterator[Caption]:
+        """A caption for each chosen view of a part, in order."""
+        for table in views.tables(_COLUMNS, _VIEWS_AT_ONCE):
+            for caption in self.captions(table.to_pylist()):
+                yield Caption(caption)
+
+    def statistics(self, views: ChosenViews) -> dict[str, Any]:
+        """Nothing was asked."""
+        return {"requests": 0}
 
     def captions(self, views: Iterable[dict[str, Any]]) -> Iterator[str]:
         """A caption for each view (a row of `storage.VIEWS`)."""

@@ -9,7 +9,7 @@ from blendclip.errors import UserError
 from blendclip.mining.captions.colour import colour_name
 from blendclip.mining.captions.template import TemplateCaptioner
 
-PROMPT = Path(__file__).parents[2] / "prompts" / "caption" / "template.yaml"
+PROMPT = Path(__file__).parents[3] / "prompts" / "caption" / "template.yaml"
 PAINTS = {
     "red": (190, 25, 30), "green": (40, 130, 60), "blue": (30, 70, 170), "yellow": (235, 205, 40),
     "white": (235, 235, 232),
@@ -94,6 +94,6 @@ def test_a_category_without_a_noun_is_called_by_its_own_name():
 def test_a_missing_prompt_is_one_clear_sentence(tmp_path):
     with pytest.raises(UserError, match="no caption prompt .*nothing.yaml"):
         TemplateCaptioner(tmp_path / "nothing.yaml")
-    (tmp_path / "poor.yaml").write_text("patterns: []\n")
+    (tmp_path / "poor.yaml").write_text("kind: template\npatterns: []\n")
     with pytest.raises(UserError, match="lacks covered, motion, nouns"):
         TemplateCaptioner(tmp_path / "poor.yaml")

@@ -1,0 +1,204 @@
+"""Servers that answer chat requests, as context managers: one that we start (vLLM), one that is already up."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, Self
+from urllib.parse import urlsplit
+
+from blendclip.errors import UserError
+
+_LOG = logging.getLogger(__name__)
+_SUPERVISOR = Path(__file__).with_name("supervisor.py")
+_POLL_EVERY_S = 0.25
+_STOP_WITHIN_S = 20.0
+_TAIL_LINES = 20
+
+
+class Server(Protocol):
+    """What the client needs of a server."""
+
+    base_url: str
+    """Ends in /v1, as a rule."""
+    headers: dict[str, str]
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def check(self) -> None:
+        """Raise UserError when the server is known to be dead."""
+        ...
+
+
+class EndpointServer:
+    """A server that somebody else runs."""
+
+    def __init__(self, base_url: str, api_key_env: str | None = None) -> None:
+        """Note where it is; `api_key_env` names the environment variable that holds its key.
+
+        Raises:
+            UserError: this is no URL, or the variable is not set.
+        """
+        url = urlsplit(base_url)
+        if url.scheme not in ("http", "https") or not url.hostname:
+            raise UserError(f"base_url {base_url!r} is no URL such as http://host:8000/v1")
+        self.base_url = base_url.rstrip("/")
+        self.headers = {}
+        if api_key_env:
+            key = os.environ.get(api_key_env, "").strip()
+            if not key:
+                raise UserError(f"the environment variable {api_key_env}, which is to hold the API key, is not set")
+            self.headers["Authorization"] = f"Bearer {key}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        return None
+
+    def check(self) -> None:
+        """Nothing is known about it but its answers."""
+
+
+@dataclass(frozen=True)
+class VLLMOptions:
+    """How vLLM is started."""
+
+    python: str = ".venv-vllm/bin/python"
+    """Interpreter of the environment that vLLM is installed in."""
+    data_parallel_size: int = 1
+    """Replicas of the model, one or more GPUs each."""
+    arguments: tuple[str, ...] = ()
+    """Further arguments of `vllm serve`; they win over ours."""
+    start_timeout_s: float = 1800.0
+    """Loading may download the model first."""
+
+
+class VLLMServer:
+    """vLLM's OpenAI-compatible server on a free port of this machine, up while the context is open."""
+
+    headers: dict[str, str] = {}
+
+    def __init__(self, model: str, options: VLLMOptions, log: Path) -> None:
+        """Note what to start.
+
+        Raises:
+            UserError: there is no such interpreter.
+        """
+        self._model, self._options, self._log = model, options, log
+        self._python = shutil.which(options.python)
+        if self._python is None:
+            raise UserError(
+                f"there is no vLLM environment with the interpreter {options.python}: make one with "
+                f"`blendclip vllm-env .venv-vllm`, or set caption.vllm.python"
+            )
+        self._process: subprocess.Popen | None = None
+        self.base_url = ""
+
+    def __enter__(self) -> Self:
+        """Start the server and wait until it answers.
+
+        Raises:
+            UserError: it ends or is not ready in time; with the last lines of its log.
+        """
+        port = free_port()
+        self.base_url = f"http://127.0.0.1:{port}/v1"
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", str(_SUPERVISOR), *self._command(port)],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env={
+                    name: value for name, value in os.environ.items() if name != "VLLM_API_KEY"
+                },  # only we can reach it
+                start_new_session=True,
+            )
+        try:
+            self._wait_until_ready(port)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+    def check(self) -> None:
+        """Raise UserError, with the last lines of the log, when the server has ended."""
+        if self._process is not None and self._process.poll() is not None:
+            raise UserError(f"vLLM ended before its work was done; {self._tail()}")
+
+    def stop(self) -> None:
+        """End the server and every process that it started; twice is fine."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.stdin.close()  # the supervisor does the rest
+        try:
+            process.wait(_STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        _LOG.info("vLLM is stopped")
+
+    def _command(self, port: int) -> Sequence[str]:
+        return (
+            *(self._python, "-m", "vllm.entrypoints.openai.api_server"),
+            *("--model", self._model, "--served-model-name", self._model),
+            *("--host", "127.0.0.1", "--port", str(port)),
+            *("--data-parallel-size", str(self._options.data_parallel_size)),
+            *("--limit-mm-per-prompt", '{"image": 1}', "--max-model-len", "4096"),
+            *("--generation-config", "vllm"),  # sampling is what the prompt file says
+            *("--uvicorn-log-level", "warning"),  # no line per request
+            *self._options.arguments,
+        )
+
+    def _wait_until_ready(self, port: int) -> None:
+        _LOG.info("starting vLLM with %s; its log is %s", self._model, self._log)
+        start = time.monotonic()
+        while not is_up(port):
+            if self._process.poll() is not None:
+                raise UserError(f"vLLM did not start; {self._tail()}")
+            if time.monotonic() - start > self._options.start_timeout_s:
+                raise UserError(f"vLLM was not ready within {self._options.start_timeout_s:.0f} s; {self._tail()}")
+            time.sleep(_POLL_EVERY_S)
+        _LOG.info("vLLM is ready after %.0f s", time.monotonic() - start)
+
+    def _tail(self) -> str:
+        lines = self._log.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
+        return f"the last lines of its log {self._log}:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def is_up(port: int) -> bool:
+    """Whether a server on this port of the loopback interface says that it is well."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/health")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

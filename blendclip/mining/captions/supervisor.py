@@ -1,0 +1,50 @@
+"""Runs a server for as long as its owner lives: `python supervisor.py COMMAND ...`, of the standard library alone.
+
+The owner holds the other end of standard input. When that closes, because the owner is done or because it was killed,
+the whole process group of this process ends: the server, and whatever the server started. It ends likewise with the
+server itself. The owner must start it as the leader of a new session.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+
+_LOOK_EVERY_S = 0.1
+_GRACE_S = 10.0
+
+
+def supervise(command: list[str]) -> None:
+    """Run the command until it ends or standard input closes, then kill the group, this process included."""
+    server = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # not inherited by the server, which runs already
+    try:
+        while server.poll() is None and not _owner_is_gone():
+            pass
+        if server.returncode is None:
+            os.killpg(0, signal.SIGTERM)
+            _wait(server)
+        else:
+            sys.stderr.write(f"the server ended with status {server.returncode}\n")
+            sys.stderr.flush()
+    finally:
+        os.killpg(0, signal.SIGKILL)
+
+
+def _owner_is_gone() -> bool:
+    readable, _, _ = select.select([sys.stdin], [], [], _LOOK_EVERY_S)
+    return bool(readable) and not os.read(sys.stdin.fileno(), 1)
+
+
+def _wait(server: subprocess.Popen) -> None:
+    end = time.monotonic() + _GRACE_S
+    while server.poll() is None and time.monotonic() < end:
+        time.sleep(_LOOK_EVERY_S)
+
+
+if __name__ == "__main__":
+    supervise(sys.argv[1:])
