@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from blendclip.mining.motion import Motion, TrackPoses
 from blendclip.mining.rejects import Rejects
 from blendclip.mining.scene import BROKEN_POSE, Readings, Scene, read_scenes
 from blendclip.mining.sweeps import read_sweep
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ def gather_clouds(
     scenes = read_scenes(index, part, parts)
     tables = rejects.checked((scene_clouds(scene, root, options, rejects) for scene in scenes), max_fault_fraction)
     rows = storage.write_parquet(output, storage.CLOUDS, tables, storage.metadata("clouds", asdict(options)))
-    rejects.write(rejects_output)
+    rejects.write(rejects_output, asdict(options))
     return rows
 
 
@@ -79,7 +82,9 @@ def scene_clouds(scene: Scene, root: Path, options: CloudOptions, rejects: Rejec
         counts = np.diff(offsets)
         lag_us = annotations.timestamp_us[members] - scene.sweeps.timestamp_us[sweep]
         gathered.add(members, counts, xyz, points[rows, 3], (lag_us * 1e-6).astype(np.float32))
-    return _table(scene, gathered, num_sweeps, options, rejects)
+    windows = np.bincount(boxes, minlength=len(annotations))
+    log.info("%s: %d annotations, %d points", scene.name, len(annotations), gathered.counts.sum())
+    return _table(scene, gathered, num_sweeps, windows, options, rejects)
 
 
 def _read(sweeps: Readings, sweep: int, root: Path) -> NDArray[np.float32]:
@@ -107,8 +112,9 @@ def _windows(scene: Scene, length: int) -> tuple[NDArray[np.int64], NDArray[np.i
 def _pairs_by_sweep(sweeps: Readings, sweep_of_pair: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
     """The sweeps that serve a box, newest first, each with the numbers of its pairs."""
     order = np.argsort(sweep_of_pair, kind="stable")
-    numbers, starts = np.unique(sweep_of_pair[order], return_index=True)
-    pairs = dict(zip(numbers.tolist(), np.split(order, starts[1:]), strict=True))
+    numbers, counts = np.unique(sweep_of_pair, return_counts=True)
+    ends = np.cumsum(counts)
+    pairs = {sweep: order[end - count : end] for sweep, end, count in zip(numbers.tolist(), ends, counts, strict=True)}
     for sweep in sorted(pairs, key=lambda number: (-sweeps.timestamp_us[number], sweeps.channel[number])):
         yield sweep, pairs[sweep]
 
@@ -143,13 +149,20 @@ class _Gathered:
 
 
 def _table(
-    scene: Scene, gathered: _Gathered, num_sweeps: NDArray[np.int64], options: CloudOptions, rejects: Rejects
+    scene: Scene,
+    gathered: _Gathered,
+    num_sweeps: NDArray[np.int64],
+    windows: NDArray[np.int64],
+    options: CloudOptions,
+    rejects: Rejects,
 ) -> pa.Table:
+    """The clouds of a scene; `num_sweeps` were read of the `windows` sweeps of each annotation."""
     annotations, counts = scene.annotations, gathered.counts
     kept = []
     for number in annotations.sound.tolist():
         if num_sweeps[number] == 0:
-            rejects.annotation(scene, number, "fault", "no_sweep", "no sweep of its window could be read", path="")
+            reason = "every sweep of its window is broken" if windows[number] else "its keyframe has no LiDAR sweep"
+            rejects.annotation(scene, number, "fault", "no_sweep", reason, blames_file=bool(windows[number]))
         elif counts[number] < options.min_points:
             reason = f"{counts[number]} LiDAR points in its box over {num_sweeps[number]} sweeps"
             rejects.annotation(scene, number, "filtered", "min_points", f"{reason}; min_points is {options.min_points}")

@@ -102,7 +102,7 @@ def test_missing_input_is_one_clear_sentence(city_root, tmp_path):
         write(tmp_path / "nowhere", tmp_path)
     with pytest.raises(UserError, match=r"no version 'v1.0-trainval': set `version` to one of \['v1.0-mini'\]"):
         write(city_root, tmp_path, version="v1.0-trainval")
-    with pytest.raises(UserError, match="no split 'mini': set `splits` to some of"):
+    with pytest.raises(UserError, match="has no split 'mini': set `splits` to some of"):
         write(city_root, tmp_path, split="mini")
     with pytest.raises(UserError, match=r"split 'val' is not one of version v1.0-mini .*\['mini_train', 'mini_val'\]"):
         write(city_root, tmp_path, split="val")
