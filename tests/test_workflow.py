@@ -79,7 +79,7 @@ def test_the_number_of_cores_does_not_change_a_byte(mined, city_root, tmp_path):
     status, printed = run(folder, "mine_triplets", cores=4)
     assert status == 0, printed
     assert digests(folder) == digests(mined[0])
-    assert len(digests(folder)) == 2 + 6 * 4 + 6 * 3 + 2
+    assert len(digests(folder)) == 2 + 6 * (4 + 1 + 4) + 2, "index, parts of tables, statistics and rejects, summaries"
 
 
 @pytest.mark.slow
@@ -95,12 +95,61 @@ def test_a_killed_run_goes_on_to_the_same_bytes(mined, city_root, tmp_path):
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        time.sleep(moments.uniform(4, 12))
+        time.sleep(moments.uniform(4, 9))
+        assert process.poll() is None, "the run ended before it could be killed"
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     status, printed = run(folder, "mine_triplets")
     assert status == 0, printed
     assert digests(folder) == digests(mined[0])
+
+
+@pytest.fixture
+def generated(tmp_path):
+    """A folder whose config generates a city of one scene."""
+    city = {"format": "city", "splits": ["mini_val"], "parts": 1, "scenes": {"mini_train": 0, "mini_val": 1}}
+
+    def write(**changes):
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump({"mine": ["town"], "datasets": {"town": city | changes}}))
+        return tmp_path
+
+    return write
+
+
+@pytest.mark.slow
+def test_a_city_is_generated_again_after_a_kill_and_when_its_recipe_changes(generated):
+    folder, recipe = generated(), "results/datasets/town/city.json"
+    process = subprocess.Popen(
+        command(folder, recipe), cwd=folder, env=environment(), start_new_session=True, stderr=subprocess.DEVNULL
+    )
+    while not list(folder.glob("results/datasets/.town.unfinished/samples/*/*")):
+        assert process.poll() is None
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    status, printed = run(folder, recipe)
+    assert status == 0, printed
+    first = (folder / "results/datasets/town/v1.0-mini/sample_annotation.json").read_bytes()
+    status, printed = run(generated(seed=1), recipe)
+    assert status == 0, printed
+    assert (folder / "results/datasets/town/v1.0-mini/sample_annotation.json").read_bytes() != first
+    assert sorted(path.name for path in (folder / "results/datasets").iterdir()) == ["town"]
+
+
+@pytest.mark.slow
+def test_allowing_more_faults_mines_nothing_again(mined):
+    status, printed = run(mined[0], "mine_triplets", "--dry-run", "--config", "max_fault_fraction=0.5")
+    assert status == 0
+    assert "gather_clouds" not in printed and "cut_views" not in printed and "caption_views" not in printed
+
+
+@pytest.mark.slow
+def test_places_may_have_spaces_in_their_names(city_root, tmp_path):
+    (tmp_path / "my data").symlink_to(city_root)
+    folder = configure(tmp_path / "my runs", tmp_path / "my data", results="my results")
+    status, printed = run(folder, "mine_triplets")
+    assert status == 0, printed
+    assert (folder / "my results" / "triplets" / "small" / "mini_val" / "summary.json").exists()
 
 
 @pytest.mark.slow
