@@ -206,7 +206,8 @@ def stage_job(stage: str, index: Path, root: Path, work: Path, scenes: int) -> t
     """Run one stage on the index's scenes, repeated up to `scenes`."""
     scenes_index = repeated(index, scenes, work)
     folder = scenes_index.parent
-    paths = {name: str(folder / f"{name}.parquet") for name in ("clouds", "views", "caption", "triplets", "rejects")}
+    paths = {name: str(folder / f"{name}.parquet") for name in ("clouds", "views", "triplets", "rejects")}
+    paths["caption"] = str(folder / "captions" / "views.parquet")
     inputs = {
         "clouds": ["--index", str(scenes_index), "--root", str(root), "--rejects", paths["rejects"]],
         "views": ["--index", str(scenes_index), "--root", str(root), "--rejects", paths["rejects"]],
@@ -215,7 +216,11 @@ def stage_job(stage: str, index: Path, root: Path, work: Path, scenes: int) -> t
     }
     if stage == "triplets":
         inputs[stage] += ["--rejects", paths["rejects"]]
-    return job([stage, *inputs[stage], "--output", paths[stage]])
+    output = paths[stage]
+    if stage == "caption":  # writes files named as the views
+        inputs[stage] += ["--rejects", str(folder / "rejects")]
+        output = str(folder / "captions")
+    return job([stage, *inputs[stage], "--output", output])
 
 
 def repeated(index: Path, scenes: int, work: Path) -> Path:
