@@ -26,7 +26,7 @@ STAGE_VERSIONS = {
     "clouds": 1,
     "views": 1,
     "captions": 2,
-    "triplets": 1,
+    "triplets": 2,
     "rejects": 1,
     "summary": 2,
 }
