@@ -221,16 +221,18 @@ def stage_job(stage: str, index: Path, root: Path, work: Path, scenes: int) -> t
     """Run one stage on the index's scenes, repeated up to `scenes`."""
     scenes_index = repeated(index, scenes, work)
     folder = scenes_index.parent
-    paths = {name: str(folder / f"{name}.parquet") for name in ("clouds", "views", "caption", "triplets", "rejects")}
-    inputs = {
-        "clouds": ["--index", str(scenes_index), "--root", str(root), "--rejects", paths["rejects"]],
-        "views": ["--index", str(scenes_index), "--root", str(root), "--rejects", paths["rejects"]],
-        "caption": ["--views", paths["views"], "--prompt", str(PROMPT)],
-        "triplets": ["--clouds", paths["clouds"], "--views", paths["views"], "--captions", paths["caption"]],
+    clouds, views, triplets = (str(folder / f"{name}.parquet") for name in ("clouds", "views", "triplets"))
+    rejects = ["--rejects", str(folder / "rejects.parquet")]
+    part = ["--index", str(scenes_index), "--root", str(root), *rejects]
+    captions = ["--prompt", str(PROMPT), "--output", str(folder / "captions"), "--rejects", str(folder / "rejects")]
+    joined = ["--clouds", clouds, "--views", views, "--captions", str(folder / "captions" / "views.parquet"), *rejects]
+    arguments = {
+        "clouds": [*part, "--output", clouds],
+        "views": [*part, "--output", views],
+        "caption": ["--views", views, *captions],
+        "triplets": [*joined, "--output", triplets],
     }
-    if stage == "triplets":
-        inputs[stage] += ["--rejects", paths["rejects"]]
-    return job([stage, *inputs[stage], "--output", paths[stage]])
+    return job([stage, *arguments[stage]])
 
 
 def repeated(index: Path, scenes: int, work: Path) -> Path:

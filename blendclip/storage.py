@@ -25,9 +25,9 @@ STAGE_VERSIONS = {
     "index": 1,
     "clouds": 1,
     "views": 1,
-    "captions": 2,
+    "captions": 1,
     "triplets": 1,
-    "summary": 2,
+    "summary": 1,
 }
 
 CONVENTIONS = {

@@ -11,7 +11,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from blendclip.errors import UserError
@@ -66,7 +66,7 @@ class AnswerCache:
         with self._clear():
             self._connection.execute(
                 f"INSERT OR IGNORE INTO answers (key, model, prompt_sha, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)",
-                (key, model, prompt_sha, *astuple(answer)),
+                (key, model, prompt_sha, *vars(answer).values()),
             )
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, Answer]:

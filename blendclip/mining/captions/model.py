@@ -57,8 +57,10 @@ class ModelCaptioner:
         _LOG.info("%d views, %d crops to ask about (%.1f s)", total, len(missing), time.monotonic() - start)
         if not missing:
             return
-        progress = Progress(len(missing))
+        with self._open_server() as server:
+            self._ask(server, self._requests(parts, missing), Progress(len(missing)))
 
+    def _ask(self, server: Server, requests: Iterator[Request], progress: Progress) -> None:
         def on_outcome(key: bytes, outcome: Answer | NoCaption) -> None:
             if isinstance(outcome, Answer):
                 self._cache.put(key, self.model, self.prompt_sha, outcome)
@@ -66,8 +68,7 @@ class ModelCaptioner:
                 self._refused[key] = outcome
             progress.step()
 
-        with self._open_server() as server:
-            Client(server, self.model, self._options).ask(self._requests(parts, missing), on_outcome)
+        Client(server, self.model, self._options).ask(requests, on_outcome)
         progress.end()
 
     def outcomes(self, views: ChosenViews) -> Iterator[Caption | NoCaption]:

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import logging
 import os
+import re
 import shutil
 import signal
 import socket
@@ -25,6 +26,7 @@ _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 _POLL_EVERY_S = 0.25
 _STOP_WITHIN_S = 20.0
 _TAIL_LINES = 20
+_ERROR = re.compile(r"(Error|Exception): .")
 
 
 class Server(Protocol):
@@ -181,8 +183,11 @@ class VLLMServer:
         _LOG.info("vLLM is ready after %.0f s", time.monotonic() - start)
 
     def _tail(self) -> str:
-        lines = self._log.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
-        return f"the last lines of its log {self._log}:\n" + "\n".join(f"  {line}" for line in lines)
+        """The end of the log, after the first error: later ones often only say that something failed."""
+        lines = self._log.read_text(errors="replace").splitlines()
+        cause = [line for line in lines[:-_TAIL_LINES] if _ERROR.search(line)][:1]
+        shown = "\n".join(f"  {line}" for line in (*cause, *lines[-_TAIL_LINES:]))
+        return f"the last lines of its log {self._log}:\n{shown}"
 
 
 def free_port() -> int:

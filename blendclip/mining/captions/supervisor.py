@@ -21,12 +21,11 @@ _GRACE_S = 10.0
 def supervise(command: list[str]) -> None:
     """Run the command until it ends or standard input closes, then kill the group, this process included."""
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # not inherited by the server, which runs already
     try:
         while server.poll() is None and not _owner_is_gone():
             pass
         if server.returncode is None:
-            os.killpg(0, signal.SIGTERM)
+            server.terminate()  # it ends its own processes in order; those that stay are killed below
             _wait(server)
         else:
             sys.stderr.write(f"the server ended with status {server.returncode}\n")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import hashlib
+import heapq
 import json
 import os
 import subprocess
@@ -50,7 +51,7 @@ def sentence(url):
 class Stub:
     def __init__(self, behaviour):
         self.b, self.requests, self.answers = behaviour, 0, 0
-        self.slots = asyncio.Semaphore(behaviour.slots)
+        self.free_at_s = [0.0] * behaviour.slots  # when each slot is free, a heap
         self.record = Path(behaviour.record).open("a", buffering=1) if behaviour.record else None  # noqa: SIM115
 
     async def connection(self, reader, writer):
@@ -77,8 +78,8 @@ class Stub:
         if not head.startswith(b"POST /v1/chat/completions "):
             return await self.send(writer, 404, {"detail": "Not Found"})
         self.requests += 1
-        url = json.loads(body)["messages"][-1]["content"][0]["image_url"]["url"]
-        self.note({"request": body.decode(), "head": head.decode()})
+        if self.record:
+            self.note({"request": body.decode(), "head": head.decode()})
         if self.b.fault_share and (self.requests * 7919) % 1000 < 1000 * self.b.fault_share:
             fault = ("500", "429", "hang", "cut", "cut_within")[self.requests % 5]
             self.note({"fault": fault})
@@ -88,10 +89,13 @@ class Stub:
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{")
                 await writer.drain()
             return fault.isdigit() and await self.send(writer, int(fault), {"error": {"message": "busy"}})
-        async with self.slots:
-            await asyncio.sleep(self.b.latency_s)
+        # Slots are exact: late timers of this process do not lower what they can do.
+        done_s = max(time.monotonic(), self.free_at_s[0]) + self.b.latency_s
+        heapq.heapreplace(self.free_at_s, done_s)
+        await asyncio.sleep(done_s - time.monotonic())
         if self.b.status != 200:
             return await self.send(writer, self.b.status, {"error": {"message": "I do not like it"}})
+        url = "" if self.b.text else json.loads(body)["messages"][-1]["content"][0]["image_url"]["url"]
         text = self.b.text or sentence(url)
         message = {"role": "assistant", "content": text, "refusal": self.b.refusal or None}
         usage = {"prompt_tokens": 300, "completion_tokens": len(text.split())}
