@@ -65,6 +65,7 @@ def test_captions_say_what_is_measured_and_vary():
 
 
 def test_captions_read_as_sentences():
+    captioner = TemplateCaptioner(PROMPT)
     for category in (
         "vehicle.car",
         "animal",
@@ -73,7 +74,7 @@ def test_captions_read_as_sentences():
         "movable_object.trafficcone",
     ):
         for n in range(200):
-            caption = next(TemplateCaptioner(PROMPT).captions([view(n, category=category, covered_fraction=0.5)]))
+            caption = next(captioner.captions([view(n, category=category, covered_fraction=0.5)]))
             assert caption[0].isupper() and caption.endswith(".")
             assert "  " not in caption and "{" not in caption and "None" not in caption
             words = caption.lower().replace(",", "").split()
