@@ -27,7 +27,6 @@ STAGE_VERSIONS = {
     "views": 1,
     "captions": 2,
     "triplets": 2,
-    "rejects": 1,
     "summary": 2,
 }
 
@@ -231,16 +230,34 @@ def existing(path: Path) -> Path:
     return path
 
 
+def open_parquet(path: Path) -> pq.ParquetFile:
+    """The Parquet file `path`, which an earlier stage must have written.
+
+    Raises:
+        UserError: it is not there or is not Parquet.
+    """
+    try:
+        return pq.ParquetFile(existing(path))
+    except pa.ArrowInvalid as error:
+        raise UserError(f"{path} is not a readable Parquet file ({error}): delete it and run its stage again") from None
+
+
 def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
     """The table in `path`, or some of its columns.
 
     Raises:
         UserError: the file is not there or is not Parquet.
     """
-    try:
-        return pq.ParquetFile(existing(path)).read(columns=columns)
-    except pa.ArrowInvalid as error:
-        raise UserError(f"{path} is not a readable Parquet file ({error}): delete it and run its stage again") from None
+    return open_parquet(path).read(columns=columns)
+
+
+def options_of(path: Path) -> dict[str, Any]:
+    """The options that a file was made with, from its metadata.
+
+    Raises:
+        UserError: the file is not there or is not Parquet.
+    """
+    return json.loads(open_parquet(path).schema_arrow.metadata[b"blendclip"])["options"]
 
 
 def hf_features(schema: pa.Schema) -> dict[str, Any]:

@@ -6,7 +6,6 @@ fast a box moves, and which boxes the official detection benchmark evaluates.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import defaultdict
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from nuscenes.eval.common.loaders import add_center_dist, filter_eval_boxes
 from nuscenes.eval.detection.data_classes import DetectionBox
 from nuscenes.eval.detection.utils import category_to_detection_name
 from nuscenes.nuscenes import NuScenes
-from nuscenes.utils.splits import create_splits_scenes
+from nuscenes.utils.splits import create_splits_scenes, get_scenes_of_split
 from tqdm import tqdm
 
 from blendclip import geometry
@@ -36,6 +35,8 @@ _SPLITS_OF = {
     "trainval": {"train", "val", "train_detect", "train_track"},
     "test": {"test"},
 }
+_VISIBILITY = {"v0-40": 1, "v40-60": 2, "v60-80": 3, "v80-100": 4}
+_REFERENCE = "LIDAR_TOP"  # the channel that the official evaluation measures distance from
 
 
 def load(root: Path, version: str) -> NuScenes:
@@ -51,53 +52,73 @@ def load(root: Path, version: str) -> NuScenes:
         raise UserError(f"{root} has no version {version!r}: set `version` to one of {found or 'the official names'}")
     try:
         return NuScenes(version, str(root), verbose=False)
-    except (AssertionError, KeyError, TypeError, OSError, json.JSONDecodeError) as error:
+    except (AssertionError, KeyError, TypeError, OSError, ValueError) as error:
         raise UserError(
             f"nuscenes-devkit cannot load {root / version}: {type(error).__name__}: {error}; unpack the dataset again"
         ) from error
 
 
 def split_scenes(tables: NuScenes, split: str) -> list[Row]:
-    """The scene records of an official split that the tables hold, in the split's order.
+    """The scene records of a split that the tables hold, in the split's order.
+
+    The split is an official one, or one of the dataset's own `splits.json`, as the devkit understands it.
 
     Raises:
         UserError: no such split, it belongs to another version, or none of its scenes is there.
     """
     official = create_splits_scenes()
-    by_name = {scene["name"]: scene for scene in tables.scene}
-    if split not in official:
-        raise UserError(f"nuScenes has no split {split!r}: set `splits` to some of {sorted(official)}")
     suffix = next((suffix for suffix in _SPLITS_OF if tables.version.endswith(suffix)), None)
-    if suffix and split not in _SPLITS_OF[suffix]:
+    if suffix and split in official and split not in _SPLITS_OF[suffix]:
         raise UserError(
             f"split {split!r} is not one of version {tables.version} in {tables.dataroot}, which would hold a fraction "
             f"of it: set `splits` to some of {sorted(_SPLITS_OF[suffix])}"
         )
-    scenes = [by_name[name] for name in official[split] if name in by_name]
-    if not scenes:
-        present = sorted(name for name, names in official.items() if by_name.keys() & set(names))
+    try:
+        names = get_scenes_of_split(split, tables)
+    except (AssertionError, ValueError, OSError) as error:
         raise UserError(
-            f"{tables.dataroot}/{tables.version} holds no scene of split {split!r}: set `splits` to some of {present}"
+            f"{tables.table_root} has no split {split!r}: set `splits` to some of {sorted(official)}, or define it in "
+            f"splits.json beside the tables ({error})"
+        ) from error
+    by_name = {scene["name"]: scene for scene in tables.scene}
+    scenes = [by_name[name] for name in names if name in by_name]
+    if not scenes:
+        present = sorted(name for name, members in official.items() if by_name.keys() & set(members))
+        raise UserError(
+            f"{tables.table_root} holds no scene of split {split!r}: set `splits` to some of {present}, or define one "
+            "in splits.json beside the tables"
         )
     return scenes
 
 
 def index_rows(tables: NuScenes, scenes: list[Row], dataset: str, split: str) -> Iterator[Row]:
-    """The rows of the scene index (schema `storage.INDEX`), one per scene."""
+    """The rows of the scene index (schema `storage.INDEX`), one per scene.
+
+    Raises:
+        UserError: a table refers to a record that is not there.
+    """
     readings = _readings_by_scene(tables, {scene["token"] for scene in scenes})
     for scene in tqdm(scenes, desc=f"index {dataset}/{split}", unit="scene"):
-        samples = _samples(tables, scene)
-        keyframe_of = {sample["token"]: number for number, sample in enumerate(samples)}
-        yield {
-            "dataset": dataset,
-            "split": split,
-            "scene": scene["name"],
-            "scene_token": scene["token"],
-            "keyframes": [_keyframe(tables, sample) for sample in samples],
-            "sweeps": [_sweep(tables, data, keyframe_of) for data in readings[scene["token"]] if _is_lidar(data)],
-            "images": [_image(tables, data, keyframe_of) for data in readings[scene["token"]] if not _is_lidar(data)],
-            "tracks": _tracks(tables, samples, keyframe_of),
-        }
+        try:
+            yield {"dataset": dataset, "split": split} | _scene_row(tables, scene, readings[scene["token"]])
+        except KeyError as error:
+            raise UserError(
+                f"the tables of {scene['name']} in {tables.table_root} refer to {error}, which is not there (each "
+                f"keyframe needs its {_REFERENCE}, each reading its pose and calibration); unpack the dataset again"
+            ) from error
+
+
+def _scene_row(tables: NuScenes, scene: Row, readings: list[Row]) -> Row:
+    samples = _samples(tables, scene)
+    keyframe_of = {sample["token"]: number for number, sample in enumerate(samples)}
+    return {
+        "scene": scene["name"],
+        "scene_token": scene["token"],
+        "keyframes": [_keyframe(tables, sample) for sample in samples],
+        "sweeps": [_sweep(tables, data, keyframe_of) for data in readings if _is_lidar(data)],
+        "images": [_image(tables, data, keyframe_of) for data in readings if not _is_lidar(data)],
+        "tracks": _tracks(tables, samples, keyframe_of),
+    }
 
 
 def _is_lidar(data: Row) -> bool:
@@ -127,7 +148,7 @@ def _samples(tables: NuScenes, scene: Row) -> list[Row]:
 
 def _keyframe(tables: NuScenes, sample: Row) -> Row:
     # The detection evaluation measures distance from the ego pose of the LiDAR's keyframe.
-    data = tables.get("sample_data", sample["data"]["LIDAR_TOP"])
+    data = tables.get("sample_data", sample["data"][_REFERENCE])
     return {
         "sample_token": sample["token"],
         "timestamp_us": sample["timestamp"],
@@ -202,11 +223,16 @@ def _annotation(tables: NuScenes, annotation: Row, sample: Row, keyframe_of: dic
         "rotation_wxyz": annotation["rotation"],
         "size_lwh_m": [length, width, height],
         "velocity_mps": velocity if np.isfinite(velocity).all() else None,
-        "visibility": int(annotation["visibility_token"]) if annotation["visibility_token"] else None,
+        "visibility": _visibility(tables, annotation),
         "num_lidar_pts": annotation["num_lidar_pts"],
         "attributes": [tables.get("attribute", token)["name"] for token in annotation["attribute_tokens"]],
         "evaluated": evaluated,
     }
+
+
+def _visibility(tables: NuScenes, annotation: Row) -> int | None:
+    token = annotation["visibility_token"]
+    return _VISIBILITY[tables.get("visibility", token)["level"]] if token else None
 
 
 def _velocity(tables: NuScenes, annotation: Row) -> np.ndarray:
@@ -217,25 +243,46 @@ def _velocity(tables: NuScenes, annotation: Row) -> np.ndarray:
 
 def _evaluated_tokens(tables: NuScenes, samples: list[Row]) -> set[str]:
     """Tokens of the annotations that the official detection evaluation (`detection_cvpr_2019`) keeps."""
+    sound = _SoundBoxes(tables)
     boxes, token_of = EvalBoxes(), {}
     for sample in samples:
-        sample_boxes = {token: box for token in sample["anns"] if (box := _detection_box(tables, token)) is not None}
+        names = {token: category_to_detection_name(sound.category(token)) for token in sound.annotations(sample)}
+        sample_boxes = {token: _detection_box(tables, token, name) for token, name in names.items() if name}
         boxes.add_boxes(sample["token"], list(sample_boxes.values()))
         token_of |= {id(box): token for token, box in sample_boxes.items()}
+    if not token_of:
+        return set()  # at no box at all the devkit stops
     add_center_dist(tables, boxes)
-    kept = filter_eval_boxes(tables, boxes, config_factory("detection_cvpr_2019").class_range)
+    kept = filter_eval_boxes(sound, boxes, config_factory("detection_cvpr_2019").class_range)
     return {token_of[id(box)] for box in kept.all}
 
 
-def _detection_box(tables: NuScenes, token: str) -> DetectionBox | None:
-    """The devkit's ground-truth box; None outside the ten classes and where a NaN would trip its assertions."""
+class _SoundBoxes:
+    """The tables without the boxes at which the devkit's assertions on NaN would stop, bicycle racks among them."""
+
+    def __init__(self, tables: NuScenes) -> None:
+        self._tables = tables
+
+    def category(self, token: str) -> str:
+        """The category of an annotation."""
+        return self._tables.get("sample_annotation", token)["category_name"]
+
+    def annotations(self, sample: Row) -> list[str]:
+        """Tokens of the sample's boxes whose numbers are finite."""
+        rows = (self._tables.get("sample_annotation", token) for token in sample["anns"])
+        return [
+            row["token"] for row in rows if np.isfinite([*row["translation"], *row["size"], *row["rotation"]]).all()
+        ]
+
+    def get(self, table: str, token: str) -> Row:
+        """As the devkit's `get`."""
+        row = self._tables.get(table, token)
+        return row | {"anns": self.annotations(row)} if table == "sample" else row
+
+
+def _detection_box(tables: NuScenes, token: str, name: str) -> DetectionBox:
+    """The devkit's ground-truth box of an annotation."""
     annotation = tables.get("sample_annotation", token)
-    name = category_to_detection_name(annotation["category_name"])
-    if (
-        name is None
-        or not np.isfinite([*annotation["translation"], *annotation["size"], *annotation["rotation"]]).all()
-    ):
-        return None
     return DetectionBox(
         sample_token=annotation["sample_token"],
         translation=annotation["translation"],

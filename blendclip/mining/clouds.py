@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,11 +13,13 @@ from numpy.typing import NDArray
 
 from blendclip import geometry, storage
 from blendclip.errors import DataFault
-from blendclip.mining.crop import points_in_boxes
+from blendclip.mining.crop import place, points_in_boxes
 from blendclip.mining.motion import Motion, TrackPoses
 from blendclip.mining.rejects import Rejects
 from blendclip.mining.scene import BROKEN_POSE, Readings, Scene, read_scenes
 from blendclip.mining.sweeps import read_sweep
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ def gather_clouds(
     scenes = read_scenes(index, part, parts)
     tables = rejects.checked((scene_clouds(scene, root, options, rejects) for scene in scenes), max_fault_fraction)
     rows = storage.write_parquet(output, storage.CLOUDS, tables, storage.metadata("clouds", asdict(options)))
-    rejects.write(rejects_output)
+    rejects.write(rejects_output, asdict(options))
     return rows
 
 
@@ -65,7 +68,7 @@ def scene_clouds(scene: Scene, root: Path, options: CloudOptions, rejects: Rejec
     global_SE3_box = poses.at(boxes, scene.sweeps.timestamp_us[sweeps])
     box_SE3_sensor = geometry.compose(geometry.inverse(global_SE3_box), scene.sweeps.global_SE3_sensor[sweeps])
 
-    gathered, num_sweeps = _Gathered(), np.zeros(len(annotations), np.int64)
+    gathered, num_sweeps = _Gathered(len(annotations)), np.zeros(len(annotations), np.int64)
     for sweep, pairs in _pairs_by_sweep(scene.sweeps, sweeps):
         rejects.attempt("sweep")
         members = boxes[pairs]
@@ -76,10 +79,12 @@ def scene_clouds(scene: Scene, root: Path, options: CloudOptions, rejects: Rejec
             continue
         num_sweeps[members] += 1
         offsets, rows, xyz = points_in_boxes(points, box_SE3_sensor[pairs], annotations.size_lwh_m[members])
-        owner = np.repeat(members, np.diff(offsets))
-        lag_us = annotations.timestamp_us[owner] - scene.sweeps.timestamp_us[sweep]
-        gathered.add(owner, xyz, points[rows, 3], lag_us * 1e-6)
-    return _table(scene, gathered, num_sweeps, options, rejects)
+        counts = np.diff(offsets)
+        lag_us = annotations.timestamp_us[members] - scene.sweeps.timestamp_us[sweep]
+        gathered.add(members, counts, xyz, points[rows, 3], (lag_us * 1e-6).astype(np.float32))
+    windows = np.bincount(boxes, minlength=len(annotations))
+    log.info("%s: %d annotations, %d points", scene.name, len(annotations), gathered.counts.sum())
+    return _table(scene, gathered, num_sweeps, windows, options, rejects)
 
 
 def _read(sweeps: Readings, sweep: int, root: Path) -> NDArray[np.float32]:
@@ -107,8 +112,9 @@ def _windows(scene: Scene, length: int) -> tuple[NDArray[np.int64], NDArray[np.i
 def _pairs_by_sweep(sweeps: Readings, sweep_of_pair: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
     """The sweeps that serve a box, newest first, each with the numbers of its pairs."""
     order = np.argsort(sweep_of_pair, kind="stable")
-    numbers, starts = np.unique(sweep_of_pair[order], return_index=True)
-    pairs = dict(zip(numbers.tolist(), np.split(order, starts[1:]), strict=True))
+    numbers, counts = np.unique(sweep_of_pair, return_counts=True)
+    ends = np.cumsum(counts)
+    pairs = {sweep: order[end - count : end] for sweep, end, count in zip(numbers.tolist(), ends, counts, strict=True)}
     for sweep in sorted(pairs, key=lambda number: (-sweeps.timestamp_us[number], sweeps.channel[number])):
         yield sweep, pairs[sweep]
 
@@ -116,46 +122,47 @@ def _pairs_by_sweep(sweeps: Readings, sweep_of_pair: NDArray[np.int64]) -> Itera
 class _Gathered:
     """Points of many boxes, as they come in."""
 
-    def __init__(self) -> None:
-        self._chunks: list[tuple[NDArray, ...]] = [
-            (np.empty(0, np.int64), np.empty((0, 3), np.float32), np.empty(0, np.float32), np.empty(0, np.float32))
-        ]
+    def __init__(self, boxes: int) -> None:
+        self.counts = np.zeros(boxes, np.int64)
+        self._chunks: list[tuple[NDArray[np.int64], NDArray[np.int64], tuple[NDArray[np.float32], ...]]] = []
 
-    def add(self, owner: NDArray, xyz_m: NDArray, intensity: NDArray, time_lag_s: NDArray) -> None:
-        self._chunks.append((owner, xyz_m, intensity, time_lag_s.astype(np.float32)))
+    def add(self, boxes: NDArray[np.int64], counts: NDArray[np.int64], *points: NDArray[np.float32]) -> None:
+        """Add so many points to each of B boxes: xyz in metres (M, 3), intensity (M,), time lag in seconds (B,)."""
+        self.counts[boxes] += counts
+        self._chunks.append((boxes, counts, points))
 
     def by_box(self, boxes: NDArray[np.int64]) -> dict[str, pa.Array]:
-        """The point columns for the given boxes (ascending), the points of each in the order they came in."""
-        owner, xyz, intensity, lag = (np.concatenate(column) for column in zip(*self._chunks, strict=True))
-        counts = np.bincount(owner, minlength=boxes.max(initial=-1) + 1)
-        wanted = np.zeros(len(counts), bool)
-        wanted[boxes] = True
-        # Of numbers below 2**16, as those of a scene's boxes are, a stable sort takes time linear in the points.
-        order = np.argsort(owner.astype(np.min_scalar_type(len(counts))), kind="stable")
-        order = order[wanted[owner[order]]]
-        counts = counts[boxes]
-        offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]).astype(np.int32))
-        points = pa.FixedSizeListArray.from_arrays(pa.array(xyz[order].ravel()), 3)
+        """The point columns for the given boxes, the points of each in the order they came in."""
+        offsets = np.concatenate([[0], np.cumsum(self.counts[boxes])])
+        fill = np.full(len(self.counts), -1)
+        fill[boxes] = offsets[:-1]
+        xyz, intensity, lag = (np.empty(shape, np.float32) for shape in ((offsets[-1], 3), offsets[-1], offsets[-1]))
+        for members, counts, points in self._chunks:
+            place(fill, members, counts, points, (xyz, intensity, lag))
+        ends = pa.array(offsets.astype(np.int32))
         return {
-            "points": pa.ListArray.from_arrays(offsets, points),
-            "intensity": pa.ListArray.from_arrays(offsets, pa.array(intensity[order])),
-            "time_lag_s": pa.ListArray.from_arrays(offsets, pa.array(lag[order])),
-            "num_points": pa.array(counts, pa.int32()),
+            "points": pa.ListArray.from_arrays(ends, pa.FixedSizeListArray.from_arrays(pa.array(xyz.ravel()), 3)),
+            "intensity": pa.ListArray.from_arrays(ends, pa.array(intensity)),
+            "time_lag_s": pa.ListArray.from_arrays(ends, pa.array(lag)),
+            "num_points": pa.array(self.counts[boxes], pa.int32()),
         }
-
-    def counts(self, boxes: int) -> NDArray[np.int64]:
-        """Points of each of `boxes` boxes."""
-        return np.bincount(np.concatenate([chunk[0] for chunk in self._chunks]), minlength=boxes)
 
 
 def _table(
-    scene: Scene, gathered: _Gathered, num_sweeps: NDArray[np.int64], options: CloudOptions, rejects: Rejects
+    scene: Scene,
+    gathered: _Gathered,
+    num_sweeps: NDArray[np.int64],
+    windows: NDArray[np.int64],
+    options: CloudOptions,
+    rejects: Rejects,
 ) -> pa.Table:
-    annotations, counts = scene.annotations, gathered.counts(len(scene.annotations))
+    """The clouds of a scene; `num_sweeps` were read of the `windows` sweeps of each annotation."""
+    annotations, counts = scene.annotations, gathered.counts
     kept = []
     for number in annotations.sound.tolist():
         if num_sweeps[number] == 0:
-            rejects.annotation(scene, number, "fault", "no_sweep", "no sweep of its window could be read", path="")
+            reason = "every sweep of its window is broken" if windows[number] else "its keyframe has no LiDAR sweep"
+            rejects.annotation(scene, number, "fault", "no_sweep", reason, blames_file=bool(windows[number]))
         elif counts[number] < options.min_points:
             reason = f"{counts[number]} LiDAR points in its box over {num_sweeps[number]} sweeps"
             rejects.annotation(scene, number, "filtered", "min_points", f"{reason}; min_points is {options.min_points}")

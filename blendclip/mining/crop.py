@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from blendclip import geometry
 
-_CELLS_PER_SIDE = 256  # of the grid over all boxes of a sweep: cells below a metre in a street scene
+_CELLS_PER_SIDE = 128  # of the grid over all boxes of a sweep: cells of about a metre; its table fits the CPU cache
 
 
 def points_in_boxes(
@@ -39,12 +39,13 @@ def points_in_boxes(
 def _boxes_of_cells(cells):
     """The boxes whose shadow touches cell c, `members[starts[c]:starts[c + 1]]`; `cells` is (B, low/high, x/y)."""
     side = _CELLS_PER_SIDE
-    starts = np.zeros(side * side + 1, np.int64)
+    counts = np.zeros(side * side, np.int32)
     for b in range(cells.shape[0]):
         for ix in range(cells[b, 0, 0], cells[b, 1, 0] + 1):
             for iy in range(cells[b, 0, 1], cells[b, 1, 1] + 1):
-                starts[ix * side + iy + 1] += 1
-    starts = np.cumsum(starts)
+                counts[ix * side + iy] += 1
+    starts = np.zeros(side * side + 1, np.int32)
+    starts[1:] = np.cumsum(counts)
     members = np.empty(starts[-1], np.int32)
     fill = starts[:-1].copy()
     for b in range(cells.shape[0]):
@@ -108,3 +109,30 @@ def _by_box(points, matrices, box_of, row_of, offsets):
         for axis in range(3):
             xyz[at, axis] = m[axis, 0] * x + m[axis, 1] * y + m[axis, 2] * z + m[axis, 3]
     return offsets, rows, xyz
+
+
+@numba.njit(cache=True)
+def place(
+    fill: NDArray[np.int64],
+    boxes: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    source: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
+    target: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
+) -> None:
+    """Copy the points of some boxes, counts[i] of box boxes[i] in turn, to where each box's points go on in `target`.
+
+    `source` and `target` hold coordinates (M, 3), intensities (M,) and time lags, the source one for each of its boxes.
+    `fill` is the next free place of each box, moved on by this; where it is negative, the box's points are passed over.
+    """
+    start = 0
+    for i in range(len(boxes)):
+        at, end = fill[boxes[i]], start + counts[i]
+        if at >= 0:
+            for j in range(start, end):
+                for axis in range(3):
+                    target[0][at, axis] = source[0][j, axis]
+                target[1][at] = source[1][j]
+                target[2][at] = source[2][i]
+                at += 1
+            fill[boxes[i]] = at
+        start = end

@@ -30,15 +30,25 @@ class Rejects:
         self.attempted[what] = self.attempted.get(what, 0) + count
 
     def annotation(
-        self, scene: Scene, number: int, kind: Kind, rule: str, reason: str, path: str | None = None
+        self,
+        scene: Scene,
+        number: int,
+        kind: Kind,
+        rule: str,
+        reason: str,
+        *,
+        path: str | None = None,
+        blames_file: bool = False,
     ) -> None:
-        """Note that annotation `number` of the scene ends here."""
+        """Note that annotation `number` of the scene ends here.
+
+        A fault that comes from broken files, which `file` counts, is not counted once more (`blames_file`).
+        """
         annotations = scene.annotations
         token, category = annotations.token[number], annotations.category[number]
-        self.add(
-            **_where(scene), annotation_token=token, category=category, kind=kind, rule=rule, reason=reason, path=path
-        )
-        if kind == "fault" and path is None:  # a fault of a file is counted with the file
+        who = _where(scene) | {"annotation_token": token, "category": category}
+        self.add(**who, kind=kind, rule=rule, reason=reason, path=path)
+        if kind == "fault" and not blames_file:
             self.broken.setdefault("annotation", []).append(f"{token}: {reason}")
 
     def view(self, who: dict[str, str], crop: str, kind: Kind, rule: str, reason: str) -> None:
@@ -57,9 +67,9 @@ class Rejects:
         """Note a row of `storage.REJECTS`, which is given but for its stage."""
         self.rows.append({**row, "stage": self.stage, "path": path})
 
-    def write(self, path: Path) -> None:
-        """Write the rows (schema `storage.REJECTS`)."""
-        about = storage.metadata("rejects", {})
+    def write(self, path: Path, options: dict[str, Any]) -> None:
+        """Write the rows (schema `storage.REJECTS`); `options` are those of the stage."""
+        about = storage.metadata(self.stage, options)
         storage.write_parquet(path, storage.REJECTS, [storage.table_of(self.rows, storage.REJECTS)], about)
 
     def checked(self, tables: Iterable[pa.Table], max_fault_fraction: float) -> Iterator[pa.Table]:

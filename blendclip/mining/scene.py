@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from blendclip import geometry
+from blendclip import geometry, storage
 from blendclip.errors import UserError
 
-BROKEN_POSE = "the pose of its sensor or vehicle is not finite, or its quaternion is not a unit one"
+BROKEN_POSE = "the pose or calibration of its sensor is not finite, or a quaternion is not a unit one"
 
 
 @dataclass(frozen=True)
@@ -63,8 +62,9 @@ class Readings:
 
     @cached_property
     def usable(self) -> NDArray[np.bool_]:
-        """Whether the sensor's pose is known, (M,)."""
-        return np.isfinite(self.global_SE3_sensor).all(axis=(1, 2))
+        """Whether the sensor's pose and calibration are known, (M,)."""
+        intrinsic = self.intrinsic.reshape(len(self), -1)
+        return np.isfinite(self.global_SE3_sensor).all(axis=(1, 2)) & np.isfinite(intrinsic).all(axis=1)
 
 
 @dataclass(frozen=True)
@@ -88,12 +88,7 @@ def read_scenes(index: Path, part: int, parts: int) -> Iterator[Scene]:
     """
     if not 0 <= part < parts:
         raise UserError(f"part {part} of {parts} does not exist: parts are counted from 0 to {parts - 1}")
-    try:
-        file = pq.ParquetFile(index)
-    except FileNotFoundError:
-        raise UserError(f"there is no scene index {index}: write it with `blendclip index`") from None
-    except pa.ArrowInvalid as error:
-        raise UserError(f"{index} is not a readable scene index ({error}): write it anew") from None
+    file = storage.open_parquet(index)
     for number in range(part, file.num_row_groups, parts):
         yield _scene(file.read_row_group(number))
 

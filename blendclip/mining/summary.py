@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from blendclip import storage
 from blendclip.errors import UserError
 from blendclip.mining.captions.quality import price, quality, quality_as_text, quantiles, read_synonyms
 
 _REJECTED = {"clouds": "annotations", "views": "annotations", "captions": "views", "triplets": "annotations"}
+_KINDS = ["stage", "kind", "rule", "of_files"]
+_WITH_NULLS = pc.ScalarAggregateOptions(skip_nulls=False)
 OTHER = "(no class)"  # annotations outside the dataset's detection classes
 
 
@@ -45,13 +46,25 @@ class Places:
         )
 
 
+def _check_parts(places: Places, parts: int) -> None:
+    """Files of an earlier run with more parts would be read along with the triplets, and their scenes twice."""
+    files = [path for stage in (*_REJECTED, "rejects") for path in places.folder(stage).glob("part-*")]
+    stale = sorted(path for path in files if int(path.name.removeprefix("part-")[:5]) >= parts)
+    if stale:
+        raise UserError(
+            f"{stale[0]} and {len(stale) - 1} more files are left from a run with more than {parts} parts: delete "
+            f"the folders of {places.dataset}/{places.split} under {places.results} and run again"
+        )
+
+
 def summarize(results: Path, dataset: str, split: str, parts: int, output: Path, synonyms: Path) -> dict[str, Any]:
     """Write the summary as JSON and return it. `synonyms` is the YAML file of words that name a category.
 
     Raises:
-        UserError: a table is missing, the sums do not add up, or there is no triplet at all.
+        UserError: a table is missing or left over, the sums do not add up, or there is no triplet at all.
     """
     places = Places(results, dataset, split)
+    _check_parts(places, parts)
     summary = _counts(places, parts) | {"captioning": _captioning(places, parts, read_synonyms(synonyms))}
     _check(summary, places)
     with storage.replacing(output) as temporary:
@@ -102,7 +115,7 @@ def _captioning(places: Places, parts: int, synonyms: dict[str, list[str]]) -> d
 
 def _indexed(index: Path) -> tuple[int, Counter[str]]:
     """Scenes, and annotations by class, read a scene at a time."""
-    file, counts = pq.ParquetFile(storage.existing(index)), Counter()
+    file, counts = storage.open_parquet(index), Counter()
     for number in range(file.num_row_groups):
         tracks = file.read_row_group(number, columns=["tracks"])["tracks"].combine_chunks().flatten()
         lengths = tracks.field("annotations").value_lengths().to_pylist()
@@ -116,28 +129,33 @@ def _by_class(column: pa.ChunkedArray) -> Counter[str]:
 
 
 def _rejects(places: Places, parts: int) -> list[dict[str, Any]]:
-    """Rejected annotations and broken files by stage, kind and rule, most frequent first, with an example."""
-    names = ["stage", "kind", "rule", "reason", "annotation_token", "path"]
-    rows = [
-        row
-        for stage in ("clouds", "views", "captions", "triplets")
+    """Rejected annotations, views and broken files by stage, kind and rule, most frequent first, with an example."""
+    found = pa.concat_tables(
+        _counted(places.folder("rejects") / f"part-{part:05d}.{stage}.parquet")
+        for stage in _REJECTED
         for part in range(parts)
-        for row in storage.read_parquet(
-            places.folder("rejects") / f"part-{part:05d}.{stage}.parquet", names
-        ).to_pylist()
-    ]
-    kinds = Counter((row["stage"], row["kind"], row["rule"], row["annotation_token"] is None) for row in rows)
-    examples = {}
-    for row in rows:
-        key = (row["stage"], row["kind"], row["rule"], row["annotation_token"] is None)
-        examples.setdefault(key, " ".join(filter(None, [row["path"], row["reason"]])))
+    )
+    wanted = [("count", "sum"), ("path", "first", _WITH_NULLS), ("reason", "first", _WITH_NULLS)]
+    totals = found.group_by(_KINDS, use_threads=False).aggregate(wanted).to_pylist()
+    totals.sort(key=lambda row: (row["stage"], -row["count_sum"], *(row[name] for name in _KINDS)))
     return [
-        {"stage": stage, "kind": kind, "rule": rule, "of": "files" if of_files else _REJECTED[stage]}
-        | {"count": count, "example": examples[stage, kind, rule, of_files]}
-        for (stage, kind, rule, of_files), count in sorted(
-            kinds.items(), key=lambda item: (item[0][0], -item[1], item[0])
-        )
+        {
+            **{name: row[name] for name in ("stage", "kind", "rule")},
+            "of": "files" if row["of_files"] else _REJECTED[row["stage"]],
+            "count": row["count_sum"],
+            "example": " ".join(filter(None, [row["path_first"], row["reason_first"]])),
+        }
+        for row in totals
     ]
+
+
+def _counted(path: Path) -> pa.Table:
+    """How many rejects of each kind a file holds, with path and reason of the first."""
+    table = storage.read_parquet(path, ["stage", "kind", "rule", "reason", "annotation_token", "path"])
+    table = table.append_column("of_files", pc.is_null(table["annotation_token"]))
+    wanted = [([], "count_all"), ("path", "first", _WITH_NULLS), ("reason", "first", _WITH_NULLS)]
+    counted = table.group_by(_KINDS, use_threads=False).aggregate(wanted)
+    return counted.rename_columns({"count_all": "count", "path_first": "path", "reason_first": "reason"})
 
 
 def _check(summary: dict[str, Any], places: Places) -> None:

@@ -16,6 +16,11 @@ from blendclip import storage
 from blendclip.mining.rejects import Rejects
 
 _OF_VIEW = ("channel", "image", "crop_xyxy_px", "covered_fraction")
+_WHO = ("dataset", "split", "scene", "annotation_token", "category")
+_REASONS = {
+    "no_view": "no view of its instance passes the rules for views",
+    "no_caption": "its instance has views, but none with a caption",
+}
 _OF_CAPTION = ("caption", "caption_model", "caption_prompt_sha")
 
 
@@ -28,24 +33,28 @@ def join_triplets(clouds: Path, views: Path, captions: Path, output: Path, rejec
         UserError: one of the inputs is not there.
     """
     rejects = Rejects("triplets")
-    about = storage.metadata("triplets", {})
-    rows = storage.write_parquet(output, storage.TRIPLETS, _tables(clouds, views, captions, rejects), about)
-    rejects.write(rejects_output)
+    sources = {"clouds": clouds, "views": views, "captions": captions}
+    options = {stage: storage.options_of(path) for stage, path in sources.items()}
+    tables, about = _tables(clouds, views, captions, rejects), storage.metadata("triplets", options)
+    rows = storage.write_parquet(output, storage.TRIPLETS, tables, about)
+    rejects.write(rejects_output, options)
     return rows
 
 
 def _tables(clouds: Path, views: Path, captions: Path, rejects: Rejects) -> Iterator[pa.Table]:
     captions_of_part = storage.read_parquet(captions)
-    clouds_file, views_file = (pq.ParquetFile(storage.existing(path)) for path in (clouds, views))
+    clouds_file, views_file = (storage.open_parquet(path) for path in (clouds, views))
     groups = _row_groups_by_scene(views_file)
     for scene, numbers in _row_groups_by_scene(clouds_file).items():
         scene_views = views_file.read_row_groups(groups.get(scene, []))
         place = pc.index_in(scene_views["view_id"], value_set=captions_of_part["view_id"])
         captioned = pc.is_valid(place)
+        seen = set(scene_views["instance_token"].to_pylist())
         yield _join(
             clouds_file.read_row_groups(numbers),
             scene_views.filter(captioned),
             captions_of_part.take(place.filter(captioned)),
+            seen,
             rejects,
         )
 
@@ -58,8 +67,8 @@ def _row_groups_by_scene(file: pq.ParquetFile) -> dict[str, list[int]]:
     return groups
 
 
-def _join(clouds: pa.Table, views: pa.Table, captions: pa.Table, rejects: Rejects) -> pa.Table:
-    """The triplets of one scene; `views` and `captions` have the same order."""
+def _join(clouds: pa.Table, views: pa.Table, captions: pa.Table, seen: set[str], rejects: Rejects) -> pa.Table:
+    """The triplets of one scene; `views` and `captions` have one order, `seen` are the instances with any view."""
     view_of = nearest_views(
         clouds["instance_token"].to_pylist(),
         clouds["timestamp_us"].to_numpy(),
@@ -67,17 +76,9 @@ def _join(clouds: pa.Table, views: pa.Table, captions: pa.Table, rejects: Reject
         views["timestamp_us"].to_numpy(),
         views["crop_xyxy_px"].combine_chunks().flatten().to_numpy().reshape(-1, 4),
     )
-    for row in (
-        clouds.filter(pa.array(view_of < 0))
-        .select(["dataset", "split", "scene", "annotation_token", "category"])
-        .to_pylist()
-    ):
-        rejects.add(
-            **row,
-            kind="filtered",
-            rule="no_view",
-            reason="no view of its instance passed the rules for views and got a caption",
-        )
+    for row in clouds.filter(pa.array(view_of < 0)).select([*_WHO, "instance_token"]).to_pylist():
+        rule = "no_caption" if row.pop("instance_token") in seen else "no_view"
+        rejects.add(**row, kind="filtered", rule=rule, reason=_REASONS[rule])
     has_view = pa.array(view_of >= 0)
     clouds, view_of = clouds.filter(has_view), view_of[view_of >= 0]
     views, captions = views.take(view_of), captions.take(view_of)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,8 +19,11 @@ from blendclip.mining.projection import Candidates, project_boxes
 from blendclip.mining.rejects import Rejects
 from blendclip.mining.scene import BROKEN_POSE, Scene, read_scenes
 
+log = logging.getLogger(__name__)
+
 # An annotation that no camera keeps is rejected by the rule at which its best camera failed, the last of these it met.
-RULES = ("visibility", "outside_image", "partly_outside", "too_small", "broken_image")
+RULES = ("visibility", "no_image", "outside_image", "partly_outside", "too_small", "broken_image")
+_FAULTS = {"no_image", "broken_image"}
 _PASSED_ON = ["instance_token", "category", "class_name", "attributes", "size_lwh_m"]
 
 
@@ -58,65 +61,66 @@ def cut_views(
     tables = (storage.table_of(list(scene_views(scene, root, options, rejects)), storage.VIEWS) for scene in scenes)
     tables = rejects.checked(tables, max_fault_fraction)
     rows = storage.write_parquet(output, storage.VIEWS, tables, storage.metadata("views", asdict(options)))
-    rejects.write(rejects_output)
+    rejects.write(rejects_output, asdict(options))
     return rows
 
 
 def scene_views(scene: Scene, root: Path, options: ViewOptions, rejects: Rejects) -> Iterator[dict[str, Any]]:
     """The views of one scene, image by image. An image is decoded once, and only if it holds a view to keep."""
-    annotations = scene.annotations
+    annotations, images = scene.annotations, scene.images
     rejects.attempt("annotation", len(annotations))
     for number, reason in annotations.faults.items():
         rejects.annotation(scene, number, "fault", "broken_annotation", reason)
     passed_on = annotations.columns.select(_PASSED_ON).to_pylist()
     fates = _Fates(scene, options)
-    wanted = fates.annotations
-    for image in np.flatnonzero(~scene.images.usable):
-        rejects.attempt("image")
-        rejects.file(scene, "image", scene.images.path[image], BROKEN_POSE)
     candidates = project_boxes(scene, TrackPoses(annotations, "interpolate"))
-    for image in range(len(scene.images)):
-        kept = [place for place in candidates.of_image(image) if fates.keeps(candidates, place, wanted)]
-        if not kept:
+    for image in range(len(images)):
+        kept = [place for place in candidates.of_image(image) if fates.keeps(candidates, place)]
+        hoped_for = candidates.annotation[kept] if images.usable[image] else fates.wanted_in(images.keyframe[image])
+        if not len(hoped_for):
             continue
         rejects.attempt("image")
         try:
-            crops = _crops(root / scene.images.path[image], scene.images.size_wh_px[image], candidates, kept, options)
+            crops = _crops(root, scene, image, candidates, kept, options)
         except DataFault as fault:
-            rejects.file(scene, "image", scene.images.path[image], str(fault))
-            fates.broken(candidates.annotation[kept], scene.images.path[image])
+            rejects.file(scene, "image", images.path[image], str(fault))
+            fates.broken(hoped_for, images.path[image])
             continue
         for place, jpeg in zip(kept, crops, strict=True):
             fates.done(candidates.annotation[place])
             yield _row(scene, candidates, place, jpeg) | passed_on[candidates.annotation[place]]
     fates.reject(rejects)
+    log.info("%s: %d annotations, %d with a view", scene.name, len(annotations), fates.seen)
 
 
 def _crops(
-    path: Path, size_wh_px: NDArray[np.int64], candidates: Candidates, kept: list[int], options: ViewOptions
+    root: Path, scene: Scene, image: int, candidates: Candidates, kept: list[int], options: ViewOptions
 ) -> list[bytes]:
     """The JPEGs cut from one image.
 
     Raises:
-        DataFault: the file is missing, broken or of another size than the index says.
+        DataFault: the file is missing, broken or of another size than the index says, or where it looks is unknown.
     """
+    if not scene.images.usable[image]:
+        raise DataFault(BROKEN_POSE)
+    path, size_wh_px = root / scene.images.path[image], scene.images.size_wh_px[image]
     try:
-        image = simplejpeg.decode_jpeg(path.read_bytes(), strict=True)
+        pixels = simplejpeg.decode_jpeg(path.read_bytes(), strict=True)
     except FileNotFoundError:
         raise DataFault("no such file") from None
     except OSError as error:
         raise DataFault(f"cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise DataFault(f"is no sound JPEG: {error}") from None
-    size_px = (image.shape[1], image.shape[0])
+    size_px = (pixels.shape[1], pixels.shape[0])
     if size_px != tuple(size_wh_px):
         raise DataFault(f"is {size_px} px, the dataset's tables say {tuple(size_wh_px.tolist())}")
-    return [_jpeg(image, candidates.crop_box(place), options.jpeg_quality) for place in kept]
+    return [_jpeg(pixels, candidates.crop_box(place), options.jpeg_quality) for place in kept]
 
 
-def _jpeg(image: NDArray[np.uint8], box: tuple[int, int, int, int], quality: int) -> bytes:
+def _jpeg(pixels: NDArray[np.uint8], box: tuple[int, int, int, int], quality: int) -> bytes:
     left, upper, right, lower = box
-    crop = np.ascontiguousarray(image[upper:lower, left:right])
+    crop = np.ascontiguousarray(pixels[upper:lower, left:right])
     return simplejpeg.encode_jpeg(crop, quality=quality, colorsubsampling="444", fastdct=False)
 
 
@@ -146,29 +150,35 @@ class _Fates:
 
     def __init__(self, scene: Scene, options: ViewOptions) -> None:
         self._scene, self._options = scene, options
-        self._met: dict[int, tuple[int, str]] = {}
-        self._seen: set[int] = set()
-        visibility = scene.annotations.visibility
+        self._met: dict[int, tuple[str, str, str | None]] = {}  # rule, reason, broken file
+        self._done: set[int] = set()
+        visibility, keyframe = scene.annotations.visibility, scene.annotations.keyframe
+        pictured = set(scene.images.keyframe.tolist())
         for number in scene.annotations.sound.tolist():
-            enough = visibility[number] >= options.min_visibility or (
-                options.min_visibility <= 1 and np.isnan(visibility[number])
-            )
-            if enough:
-                self._met[number] = (RULES.index("outside_image"), "no camera of the keyframe sees the box")
+            level = visibility[number]
+            if not (level >= options.min_visibility or (np.isnan(level) and options.min_visibility <= 1)):
+                known = "unknown" if np.isnan(level) else f"level {level:.0f}"
+                reason = f"visibility is {known}; min_visibility is {options.min_visibility}"
+                self._met[number] = ("visibility", reason, None)
+            elif keyframe[number] in pictured:
+                self._met[number] = ("outside_image", "no camera of the keyframe sees the box", None)
             else:
-                level = "unknown" if np.isnan(visibility[number]) else f"level {visibility[number]:.0f}"
-                reason = f"visibility is {level}; min_visibility is {options.min_visibility}"
-                self._met[number] = (RULES.index("visibility"), reason)
+                self._met[number] = ("no_image", "its keyframe has no camera image", None)
 
     @property
-    def annotations(self) -> set[int]:
-        """The annotations that are visible enough to look for in the images."""
-        return {number for number, (rule, _) in self._met.items() if RULES[rule] != "visibility"}
+    def seen(self) -> int:
+        """How many annotations have a view."""
+        return len(self._done)
 
-    def keeps(self, candidates: Candidates, place: int, wanted: set[int]) -> bool:
+    def wanted_in(self, keyframe: int) -> NDArray[np.int64]:
+        """The annotations of a keyframe that are visible enough to look for in its images."""
+        wanted = [number for number, (rule, _, _) in self._met.items() if rule != "visibility"]
+        return np.array([number for number in wanted if self._scene.annotations.keyframe[number] == keyframe], np.int64)
+
+    def keeps(self, candidates: Candidates, place: int) -> bool:
         """Whether the crop passes the rules; if not, why is noted."""
         number = int(candidates.annotation[place])
-        if number not in wanted:
+        if self._met[number][0] == "visibility":
             return False
         channel = self._scene.images.channel[candidates.image[place]]
         if self._options.whole_box and not candidates.whole[place]:
@@ -182,28 +192,22 @@ class _Fates:
         return True
 
     def broken(self, numbers: NDArray[np.int64], path: str) -> None:
-        """Note that the image with these annotations cannot be used."""
+        """Note that an image that shows these annotations, or could, cannot be used."""
         for number in numbers.tolist():
-            self._fails(number, "broken_image", path)
+            self._fails(number, "broken_image", "no sound image gives a view, and this one is broken", path)
 
     def done(self, number: int) -> None:
         """Note that the annotation has a view."""
-        self._seen.add(int(number))
+        self._done.add(int(number))
 
-    def _fails(self, number: int, rule: str, reason: str) -> None:
-        self._met[number] = max(self._met[number], (RULES.index(rule), reason), key=lambda met: met[0])
+    def _fails(self, number: int, rule: str, reason: str, path: str | None = None) -> None:
+        if RULES.index(rule) > RULES.index(self._met[number][0]):
+            self._met[number] = (rule, reason, path)
 
     def reject(self, rejects: Rejects) -> None:
         """One reject for each annotation without a view."""
-        by_rule = defaultdict(list)
-        for number in sorted(self._met.keys() - self._seen):
-            rule, reason = self._met[number]
-            by_rule[RULES[rule]].append((number, reason))
-        for rule in RULES:
-            for number, reason in by_rule[rule]:
-                if rule == "broken_image":
-                    rejects.annotation(
-                        self._scene, number, "fault", rule, "the only image that shows it is broken", reason
-                    )
-                else:
-                    rejects.annotation(self._scene, number, "filtered", rule, reason)
+        for number in sorted(self._met.keys() - self._done):
+            rule, reason, path = self._met[number]
+            kind = "fault" if rule in _FAULTS else "filtered"
+            blames_file = path is not None
+            rejects.annotation(self._scene, number, kind, rule, reason, path=path, blames_file=blames_file)

@@ -1,6 +1,7 @@
 """The scene index against the devkit's own answers."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -102,7 +103,7 @@ def test_missing_input_is_one_clear_sentence(city_root, tmp_path):
         write(tmp_path / "nowhere", tmp_path)
     with pytest.raises(UserError, match=r"no version 'v1.0-trainval': set `version` to one of \['v1.0-mini'\]"):
         write(city_root, tmp_path, version="v1.0-trainval")
-    with pytest.raises(UserError, match="no split 'mini': set `splits` to some of"):
+    with pytest.raises(UserError, match="has no split 'mini': set `splits` to some of"):
         write(city_root, tmp_path, split="mini")
     with pytest.raises(UserError, match=r"split 'val' is not one of version v1.0-mini .*\['mini_train', 'mini_val'\]"):
         write(city_root, tmp_path, split="val")
@@ -115,6 +116,23 @@ def test_a_split_without_scenes_is_one_clear_sentence(tmp_path):
     root, _ = recording("nuscenes_frame")
     with pytest.raises(UserError, match="holds no scene of split 'mini_val': set `splits` to some of .*'mini_train'"):
         write(root, tmp_path, split="mini_val")
+
+
+def test_splits_and_visibility_levels_of_ones_own_are_understood(city_root, tmp_path):
+    root = tmp_path / "city"
+    shutil.copytree(city_root / "v1.0-mini", root / "v1.0-custom")
+    shutil.copytree(city_root / "maps", root / "maps")
+    for name in ("visibility", "sample_annotation"):
+        text = (root / "v1.0-custom" / f"{name}.json").read_text()
+        for level in "1234":
+            text = re.sub(rf'("(?:visibility_)?token": )"{level}"', rf'\1"level-{level}"', text)
+        (root / "v1.0-custom" / f"{name}.json").write_text(text)
+    (root / "v1.0-custom" / "splits.json").write_text('{"ours": ["scene-0103"]}')
+    assert write_index(root, "v1.0-custom", "x", ["ours"], tmp_path) == {"ours": 1}
+    (scene,) = pq.read_table(tmp_path / "ours.parquet").to_pylist()
+    assert scene["scene"] == "scene-0103"
+    levels = {row["visibility"] for track in scene["tracks"] for row in track["annotations"]}
+    assert levels <= {1, 2, 3, 4} and len(levels) > 1
 
 
 @pytest.mark.parametrize("damage", ["missing", "torn", "dangling"])

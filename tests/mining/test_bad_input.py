@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from blendclip.errors import UserError
+from blendclip.mining.scene import read_scenes
+from blendclip.mining.triplets import join_triplets
 from tests.mining.pipeline import mine
 
 
@@ -28,21 +30,30 @@ class Vandal:
     def write(self, name, rows):
         (self.root / "v1.0-mini" / f"{name}.json").write_text(json.dumps(rows))
 
-    def annotate(self, change):
-        """Change the annotation in the middle of a track of the training scene; return its token."""
-        rows = self.table("sample_annotation")
+    def samples(self):
+        """Tokens of the training scene's samples, in time."""
         scene = next(scene for scene in self.table("scene") if scene["name"] == "scene-0061")
-        samples = {sample["token"] for sample in self.table("sample") if sample["scene_token"] == scene["token"]}
-        row = next(row for row in rows if row["prev"] and row["next"] and row["sample_token"] in samples)
+        rows = [row for row in self.table("sample") if row["scene_token"] == scene["token"]]
+        return [row["token"] for row in sorted(rows, key=lambda row: row["timestamp"])]
+
+    def annotate(self, change, category=""):
+        """Change an annotation in the middle of a track of the training scene; return its token."""
+        rows, samples = self.table("sample_annotation"), set(self.samples())
+        names = {row["token"]: row["name"] for row in self.table("category")}
+        category_of = {row["token"]: names[row["category_token"]] for row in self.table("instance")}
+        row = next(
+            row
+            for row in rows
+            if row["prev"] and row["next"] and row["sample_token"] in samples
+            if category_of[row["instance_token"]].startswith(category)
+        )
         change(row, rows)
         self.write("sample_annotation", rows)
         return row["token"]
 
     def files(self, pattern):
-        """Files of the training scene, which comes first."""
-        first = json.loads((self.root / "city.json").read_text())["scenes"]["mini_train"]
-        tokens = {row["token"] for row in self.table("scene") if row["name"] in first}
-        samples = {row["token"] for row in self.table("sample") if row["scene_token"] in tokens}
+        """Files of the training scene."""
+        samples = set(self.samples())
         paths = [self.root / row["filename"] for row in self.table("sample_data") if row["sample_token"] in samples]
         return sorted(path for path in paths if path.match(pattern))
 
@@ -210,10 +221,12 @@ def test_a_sensor_without_a_pose_is_a_fault_of_its_files(vandal, tmp_path):
         next(row for row in poses if row["token"] == token)["rotation"] = [0.0, 0.0, 0.0, 0.0]
     vandal.write("ego_pose", poses)
     mined = mine(vandal.root, tmp_path / "results")
-    for stage, path in zip(("clouds", "views"), broken, strict=True):
-        row = only_fault(mined, stage)
-        assert row["path"] == str(path.relative_to(vandal.root))
-        assert "pose of its sensor or vehicle" in row["reason"]
+    files = mined.rejects[mined.rejects["annotation_token"].isna()]
+    assert files["path"].tolist() == [str(path.relative_to(vandal.root)) for path in broken]
+    assert files["reason"].str.contains("pose or calibration of its sensor").all()
+    # The annotations of that keyframe without a view are not said to be outside of all images.
+    blamed = mined.rejects[(mined.rejects["rule"] == "broken_image") & ~mined.rejects["annotation_token"].isna()]
+    assert len(blamed) and set(blamed["kind"]) == {"fault"} and set(blamed["path"]) == {files["path"].iloc[1]}
 
 
 def test_more_faults_than_allowed_fail_and_name_the_files(vandal, tmp_path):
@@ -246,3 +259,83 @@ def test_nothing_mined_is_an_error_not_an_empty_success(city_root, tmp_path):
 
     with pytest.raises(UserError, match="no triplet came out of data/mini_train: .*change the rules"):
         mine(city_root, tmp_path, views=ViewOptions(min_side_px=10_000))
+
+
+@pytest.mark.parametrize("size", [[0.0, 4.0, 1.5], [1.0, float("nan"), 1.5]], ids=["zero", "nan"])
+def test_a_broken_bicycle_rack_is_rejected_like_any_box(vandal, tmp_path, size):
+    token = vandal.annotate(lambda row, rows: row.update(size=size), "static_object.bicycle_rack")
+    assert only_fault(mine(vandal.root, tmp_path / "results"), "clouds")["annotation_token"] == token
+
+
+def test_a_scene_without_annotations_does_not_stop_the_others(vandal, whole, tmp_path):
+    """The validation scene becomes a second training scene, and its boxes go."""
+    scenes = vandal.table("scene")
+    other = next(scene for scene in scenes if scene["name"] != "scene-0061")
+    samples = {row["token"] for row in vandal.table("sample") if row["scene_token"] == other["token"]}
+    other["name"] = "scene-0553"
+    vandal.write("scene", scenes)
+    vandal.write(
+        "sample_annotation", [r for r in vandal.table("sample_annotation") if r["sample_token"] not in samples]
+    )
+    mined = mine(vandal.root, tmp_path / "results", parts=2)
+    assert mined.summary["scenes"] == 2
+    assert mined.triplets["triplet_id"].tolist() == whole.triplets["triplet_id"].tolist()
+
+
+def test_annotations_of_a_keyframe_without_images_say_so(vandal, whole, tmp_path):
+    sample = vandal.samples()[1]
+    gone = {
+        row["token"]
+        for row in vandal.table("sample_data")
+        if row["sample_token"] == sample and row["fileformat"] == "jpg"
+    }
+    rows = [row for row in vandal.table("sample_data") if row["token"] not in gone]
+    for row in rows:
+        row.update({link: "" for link in ("prev", "next") if row[link] in gone})
+    vandal.write("sample_data", rows)
+    mined = mine(vandal.root, tmp_path / "results", faults=0.5)
+    without = mined.rejects[mined.rejects["rule"] == "no_image"]
+    assert set(without["kind"]) == {"fault"}
+    assert not set(without["annotation_token"]) & set(mined.views["annotation_token"])
+    assert set(mined.views["view_id"]) == set(whole.views[whole.views["sample_token"] != sample]["view_id"])
+
+
+def test_annotations_of_a_keyframe_without_lidar_files_count_as_faults_of_the_files(vandal, tmp_path):
+    for path in vandal.files("*LIDAR_TOP*.bin")[:1]:
+        path.unlink()  # the first keyframe's window is this sweep alone
+    mined = mine(vandal.root, tmp_path / "results")
+    lost = mined.rejects[mined.rejects["rule"] == "no_sweep"]
+    assert set(lost["reason"]) == {"every sweep of its window is broken"}
+    assert lost["path"].isna().all()
+    first = vandal.samples()[0]
+    annotated = {row["token"] for row in vandal.table("sample_annotation") if row["sample_token"] == first}
+    assert set(lost["annotation_token"]) == annotated
+
+
+@pytest.mark.parametrize("table", ["ego_pose", "sample_data"])
+def test_records_that_are_not_there_are_one_clear_sentence(vandal, tmp_path, table):
+    name = str(vandal.files("samples/LIDAR_TOP/*.bin")[1].relative_to(vandal.root))
+    data = next(row for row in vandal.table("sample_data") if row["filename"] == name)
+    token = data["ego_pose_token"] if table == "ego_pose" else data["token"]
+    vandal.write(table, [row for row in vandal.table(table) if row["token"] != token])
+    with pytest.raises(UserError, match="tables of scene-0061 in .* refer to .* not there"):
+        mine(vandal.root, tmp_path / "results")
+
+
+def test_torn_intermediate_files_are_one_clear_sentence(city_root, tmp_path):
+    mined = mine(city_root, tmp_path)
+    for stage in ("index", "clouds", "views", "captions"):
+        (path,) = (
+            path for path in mined.results.rglob("*.parquet") if path.relative_to(mined.results).parts[0] == stage
+        )
+        whole_file = path.read_bytes()
+        path.write_bytes(whole_file[:100])
+        arguments = [
+            mined.results / name / "data" / "mini_train" / "part-00000.parquet"
+            for name in ("clouds", "views", "captions")
+        ]
+        with pytest.raises(UserError, match=f"{path.name} is not a readable Parquet file"):
+            if stage == "index":
+                list(read_scenes(path, 0, 1))
+            join_triplets(*arguments, tmp_path / "t.parquet", tmp_path / "r.parquet")
+        path.write_bytes(whole_file)

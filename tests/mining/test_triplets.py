@@ -44,8 +44,9 @@ def test_has_the_documented_columns_and_metadata(mined):
     about = json.loads(pq.read_schema(path).metadata[b"blendclip"])
     assert about["stage"] == "triplets" and about["version"]
     assert "z up" in about["conventions"]["points"]
-    clouds = next((mined.results / "clouds").rglob("part-*.parquet"))
-    assert json.loads(pq.read_schema(clouds).metadata[b"blendclip"])["options"]["sweeps"] == 10
+    options = about["options"]
+    assert options["clouds"] == {"sweeps": 10, "motion": "interpolate", "min_points": 1}
+    assert options["views"]["min_side_px"] == 8 and options["captions"]["model"] == "template"
 
 
 def test_datasets_shows_crops_as_images(mined, tmp_path):
@@ -116,6 +117,12 @@ def test_tables_that_do_not_add_up_are_an_error(mined, tmp_path):
         summarize(results, "data", "mini_train", 1, tmp_path / "summary.json", SYNONYMS)
     with pytest.raises(UserError, match="missing"):
         join_triplets(tmp_path / "a", tmp_path / "b", tmp_path / "c", tmp_path / "d", tmp_path / "e")
+
+
+def test_parts_left_from_a_run_with_more_of_them_are_an_error(city_root, tmp_path):
+    mined = mine(city_root, tmp_path, parts=3)
+    with pytest.raises(UserError, match=r"part-00002.* are left from a run with more than 2 parts: delete"):
+        summarize(mined.results, "data", "mini_train", 2, tmp_path / "summary.json", SYNONYMS)
 
 
 def test_parts_share_the_scenes_out(city_root, tmp_path):

@@ -17,10 +17,10 @@ if CAPTION["backend"] == "vllm":
                     statistics=expand(f"{RESULTS}/captions/{place}/{{part}}.stats.json", part=part_names),
                     rejects=expand(f"{RESULTS}/rejects/{place}/{{part}}.captions.parquet", part=part_names),
                 log:
-                    log=f"{RESULTS}/logs/captions/{place}.log",
-                    server=f"{RESULTS}/logs/captions/{place}.vllm.log",
+                    log=f"<logs>/captions/{place}.log",
+                    server=f"<logs>/captions/{place}.vllm.log",
                 benchmark:
-                    f"{RESULTS}/benchmarks/captions/{place}.tsv"
+                    f"<benchmarks>/captions/{place}.tsv"
                 threads: 2
                 resources:
                     mem_mb=2000,
@@ -31,32 +31,30 @@ if CAPTION["backend"] == "vllm":
                     output=f"{RESULTS}/captions/{place}",
                     rejects=f"{RESULTS}/rejects/{place}",
                 shell:
-                    "blendclip caption --views {input.views} --prompt {input.prompt} {params.options}"
-                    " --max-fault-fraction {params.max_fault_fraction} {CAPTION_SERVER} --server-log {log.server}"
-                    " --output {params.output} --rejects {params.rejects} 2>&1 | tee {log.log}"
+                    "blendclip caption --views {input.views:q} --prompt {input.prompt:q} {params.options}"
+                    " --max-fault-fraction {config[max_fault_fraction]} {CAPTION_SERVER} --server-log {log.server:q}"
+                    " --output {params.output:q} --rejects {params.rejects:q} 2>&1 | tee {log.log:q}"
 
 else:
 
     rule caption_views:
         input:
-            views=RESULTS + "/views/{dataset}/{split}/part-{part}.parquet",
+            views="<results>/views/{dataset}/{split}/part-{part}.parquet",
             prompt=caption_prompt(),
         output:
-            captions=RESULTS + "/captions/{dataset}/{split}/part-{part}.parquet",
-            statistics=RESULTS + "/captions/{dataset}/{split}/part-{part}.stats.json",
-            rejects=RESULTS + "/rejects/{dataset}/{split}/part-{part}.captions.parquet",
+            captions="<results>/captions/{dataset}/{split}/part-{part}.parquet",
+            statistics="<results>/captions/{dataset}/{split}/part-{part}.stats.json",
+            rejects="<results>/rejects/{dataset}/{split}/part-{part}.captions.parquet",
         log:
-            RESULTS + "/logs/captions/{dataset}/{split}/part-{part}.log",
+            "<logs>/captions/{dataset}/{split}/part-{part}.log",
         benchmark:
-            RESULTS + "/benchmarks/captions/{dataset}/{split}/part-{part}.tsv"
+            "<benchmarks>/captions/{dataset}/{split}/part-{part}.tsv"
         resources:
             mem_mb=1000,
             caption_servers=int(CAPTION["backend"] == "endpoint"),
         params:
             **caption_params(),
-            output=RESULTS + "/captions/{dataset}/{split}",
-            rejects=RESULTS + "/rejects/{dataset}/{split}",
         shell:
-            "blendclip caption --views {input.views} --prompt {input.prompt} {params.options}"
-            " --max-fault-fraction {params.max_fault_fraction} {CAPTION_SERVER}"
-            " --output {params.output} --rejects {params.rejects} > {log} 2>&1"
+            "blendclip caption --views {input.views:q} --prompt {input.prompt:q} {params.options}"
+            " --max-fault-fraction {config[max_fault_fraction]} {CAPTION_SERVER}"
+            ' --output "$(dirname {output.captions:q})" --rejects "$(dirname {output.rejects:q})" > {log:q} 2>&1'

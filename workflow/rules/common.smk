@@ -1,10 +1,41 @@
 import shlex
 from pathlib import Path
 
+import yaml
+from snakemake.utils import validate
+
 from blendclip.storage import STAGE_VERSIONS
+
+
+configfile: f"{workflow.basedir}/../config.yaml"
+
+
+SCHEMA = f"{workflow.basedir}/schemas/config.schema.yaml"
+
+
+def typed(value, schema):
+    """A config value with numbers where the schema wants them: nested values of `--config` arrive as text."""
+    if isinstance(value, dict):
+        known, others = schema.get("properties", {}), schema.get("additionalProperties")
+        default = others if isinstance(others, dict) else {}
+        return {key: typed(child, known.get(key, default)) for key, child in value.items()}
+    wants_text = schema.get("type") not in ("integer", "number", "boolean")
+    return value if wants_text or not isinstance(value, str) else yaml.safe_load(value)
+
+
+config.update(typed(config, yaml.safe_load(Path(SCHEMA).read_text())))
+validate(config, SCHEMA)
 
 CITY_TABLES = "v1.0-mini"  # the version folder that a city has
 RESULTS = config["results"]
+
+
+pathvars:
+    results=RESULTS,
+    logs=f"{RESULTS}/logs",
+    benchmarks=f"{RESULTS}/benchmarks",
+
+
 PROMPTS = Path(workflow.basedir).parent / "prompts"
 CAPTION = config["caption"]
 
@@ -53,12 +84,12 @@ def dataset_root(wildcards):
     return root_of(wildcards.dataset)
 
 
-def every_part(pattern):
-    """An input function: `pattern` for each part of the wildcards' dataset and split."""
+def every_part(stage, suffix="parquet"):
+    """An input function: the parts of a stage for the wildcards' dataset and split."""
 
     def paths(wildcards):
-        parts = range(parts_of(wildcards))
-        return [pattern.format(**wildcards, part=f"{part:05d}") for part in parts]
+        folder = f"{RESULTS}/{stage}/{wildcards.dataset}/{wildcards.split}"
+        return [f"{folder}/part-{part:05d}.{suffix}" for part in range(parts_of(wildcards))]
 
     return paths
 
@@ -78,7 +109,6 @@ def caption_params():
         options += ["--max-views-per-instance", CAPTION["max_views_per_instance"]]
     return {
         "options": shlex.join(map(str, options)),
-        "max_fault_fraction": config["max_fault_fraction"],
         "stage_version": STAGE_VERSIONS["captions"],
     }
 

@@ -1,20 +1,19 @@
 rule generate_city:
     output:
-        RESULTS + "/datasets/{dataset}/city.json",
+        "<results>/datasets/{dataset}/city.json",
     log:
-        RESULTS + "/logs/datasets/{dataset}.log",
+        "<logs>/datasets/{dataset}.log",
     benchmark:
-        RESULTS + "/benchmarks/datasets/{dataset}.tsv"
+        "<benchmarks>/datasets/{dataset}.tsv"
     threads: 8
     resources:
         mem_mb=4000,
     params:
-        root=RESULTS + "/datasets/{dataset}",
         scenes=city_scenes,
         seed=city_seed,
         stage_version=STAGE_VERSIONS["city"],
     shell:
-        "blendclip city --root {params.root} {params.scenes} --seed {params.seed} --workers {threads} 2>&1 | tee {log}"
+        'blendclip city --root "$(dirname {output:q})" {params.scenes} --seed {params.seed} --workers {threads} 2>&1 | tee {log:q}'
 
 
 # One rule for each dataset: its devkit loads all tables once, whatever the number of splits.
@@ -26,11 +25,11 @@ for name, dataset in mined_datasets().items():
         input:
             f"{root_of(name)}/city.json" if dataset["format"] == "city" else [],
         output:
-            expand(RESULTS + "/index/{name}/{split}.parquet", name=name, split=dataset["splits"]),
+            expand("<results>/index/{name}/{split}.parquet", name=name, split=dataset["splits"]),
         log:
-            f"{RESULTS}/logs/index/{name}.log",
+            f"<logs>/index/{name}.log",
         benchmark:
-            f"{RESULTS}/benchmarks/index/{name}.tsv"
+            f"<benchmarks>/index/{name}.tsv"
         resources:
             mem_mb=20000 if dataset.get("version", "").endswith("trainval") else 2000,
         params:
@@ -41,5 +40,5 @@ for name, dataset in mined_datasets().items():
             folder=f"{RESULTS}/index/{name}",
             stage_version=STAGE_VERSIONS["index"],
         shell:
-            "blendclip index --root {params.root} --version {params.version} --dataset {params.name}"
-            " --splits {params.splits} --output {params.folder} > {log} 2>&1"
+            "blendclip index --root {params.root:q} --version {params.version:q} --dataset {params.name}"
+            " --splits {params.splits} --output {params.folder:q} 2>&1 | tee {log:q}"

@@ -22,8 +22,8 @@ from blendclip.storage import STAGE_VERSIONS
 DEFAULT_SCENES: Mapping[str, int] = {"mini_train": 6, "mini_val": 2}
 DURATION_S = 3.0
 IMAGE_SIZE_PX = (1280, 720)
-RECIPE_FILE = "city.json"
-UNFINISHED_FILE = "city.unfinished"
+RECIPE_FILE = "city.json"  # written last: the city is finished
+OURS_FILE = ".city"  # marks a folder that may be replaced; nobody but us knows of it, so no one deletes it
 
 
 def generate_city(
@@ -53,20 +53,21 @@ def generate_city(
     recipe = make_recipe(scenes, duration_s, seed, image_size_px)
     if _recipe_at(root) == recipe:
         return
-    unfinished = root.with_name(f".{root.name}.unfinished")
-    _require_ours(root, RECIPE_FILE)
-    _require_ours(unfinished, UNFINISHED_FILE)
+    unfinished, replaced = (root.with_name(f".{root.name}.{state}") for state in ("unfinished", "replaced"))
+    for folder in (root, unfinished, replaced):
+        _require_ours(folder)
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    (unfinished / UNFINISHED_FILE).write_text("A city is being written here; it may be deleted.\n")
+    (unfinished / OURS_FILE).write_text("This folder was generated and may be replaced.\n")
     jobs = scene_jobs(unfinished, recipe)
     records = list(tqdm(_record_all(jobs, workers), desc="city", unit="scene", total=len(jobs)))
     counts = _write_shared(unfinished, records)
     (unfinished / RECIPE_FILE).write_text(json.dumps({**recipe, "counts": counts}, indent=2) + "\n")
-    (unfinished / UNFINISHED_FILE).unlink()
+    shutil.rmtree(replaced, ignore_errors=True)
     if root.exists():
-        shutil.rmtree(root)
+        root.rename(replaced)
     unfinished.rename(root)
+    shutil.rmtree(replaced, ignore_errors=True)
 
 
 def make_recipe(scenes: Mapping[str, int], duration_s: float, seed: int, image_size_px: tuple[int, int]) -> dict:
@@ -116,9 +117,9 @@ def _recipe_at(root: Path) -> dict | None:
     return {key: value for key, value in found.items() if key != "counts"}
 
 
-def _require_ours(folder: Path, marker: str) -> None:
+def _require_ours(folder: Path) -> None:
     """Raise UserError unless the folder may be deleted: it is missing, empty, or marked as a city."""
-    if not folder.exists() or (folder / marker).is_file():
+    if not folder.exists() or (folder / OURS_FILE).is_file():
         return
     if not folder.is_dir() or any(folder.iterdir()):
         raise UserError(f"{folder} exists and is not a generated city: choose another folder or remove it yourself.")

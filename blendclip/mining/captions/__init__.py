@@ -89,7 +89,7 @@ def _write(
     tables = rejects.checked(_tables(views, captioner, rejects), max_fault_fraction)
     rows = storage.write_parquet(part.captions, storage.CAPTIONS, tables, storage.metadata("captions", options))
     _reject_left_out(views, rejects, max_views_per_instance)
-    rejects.write(part.rejects)
+    rejects.write(part.rejects, options)
     with storage.replacing(part.statistics) as temporary:
         temporary.write_text(json.dumps(captioner.statistics(views)) + "\n")
     return rows

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from blendclip import storage
@@ -32,7 +31,7 @@ class ChosenViews:
         """The chosen rows, or `only` some rows, in order and in tables of at most `at_once` rows."""
         wanted = self.chosen if only is None else only
         start = 0
-        file = pq.ParquetFile(storage.existing(self.path))
+        file = storage.open_parquet(self.path)
         for number in range(file.num_row_groups):
             stop = start + file.metadata.row_group(number).num_rows
             if wanted[start:stop].any():
@@ -82,7 +81,7 @@ def sample_views(paths: list[Path], count: int) -> list[ChosenViews]:
     Raises:
         UserError: there is no such file.
     """
-    sizes = [pq.ParquetFile(storage.existing(path)).metadata.num_rows for path in paths]
+    sizes = [storage.open_parquet(path).metadata.num_rows for path in paths]
     chosen = np.zeros(sum(sizes), bool)
     chosen[spread(len(chosen), count)] = True
     parts = np.split(chosen, np.cumsum(sizes)[:-1])

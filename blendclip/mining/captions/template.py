@@ -23,7 +23,7 @@ _COLUMNS = [
     *("view_id", "image", "category", "attributes"),
     *("size_lwh_m", "camera_azimuth_rad", "camera_distance_m", "covered_fraction"),
 ]
-_KEYS = {"patterns", "nouns", "motion", "side", "view", "size_words", "covered"}
+_KEYS = {"kinds", "patterns", "nouns", "motion", "side", "view", "size_words", "covered"}
 
 
 class TemplateCaptioner:
@@ -80,7 +80,11 @@ class TemplateCaptioner:
             "distance": f"{max(5, 5 * round(view['camera_distance_m'] / 5))} m",
             "covered": choose(self.words["covered"]) if view["covered_fraction"] >= _COVERED_FRACTION else "",
         }
-        return _sentence(choose(self.words["patterns"]), said)
+        return _sentence(choose(self.words["patterns"][self._kind(view["category"])]), said)
+
+    def _kind(self, category: str) -> str:
+        kinds = self.words["kinds"].items()
+        return next((kind for kind, prefixes in kinds if category.startswith(tuple(prefixes))), "default")
 
     def _nouns(self, category: str) -> Sequence[str]:
         prefixes = [name for name in self.words["nouns"] if category == name or category.startswith(f"{name}.")]

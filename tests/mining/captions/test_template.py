@@ -1,4 +1,5 @@
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,20 @@ def test_the_same_view_gets_the_same_caption_whatever_comes_before():
     assert alone == list(captioner.captions([view(1), view(5)]))[1:]
 
 
+@pytest.mark.parametrize("category", ["adult", "child", "construction_worker", "police_officer"])
+def test_the_colour_is_that_of_peoples_clothes_not_of_people(category):
+    captioner = TemplateCaptioner(PROMPT)
+    views = [view(n, category=f"human.pedestrian.{category}", attributes=["pedestrian.moving"]) for n in range(200)]
+    for caption in captioner.captions(views):
+        assert re.search(r"(in|wearing|dressed in|clothes) red\b", caption), caption
+
+
+@pytest.mark.parametrize("category", ["movable_object.trafficcone", "static_object.bicycle_rack"])
+def test_things_without_a_front_are_not_seen_from_a_side(category):
+    for caption in TemplateCaptioner(PROMPT).captions(view(n, category=category) for n in range(200)):
+        assert not re.search(r"seen from|view|side\b|behind", caption.replace("at the roadside", "")), caption
+
+
 def test_a_category_without_a_noun_is_called_by_its_own_name():
     assert "ego trailer" in next(TemplateCaptioner(PROMPT).captions([view(category="vehicle.ego_trailer")]))
 
@@ -95,5 +110,5 @@ def test_a_missing_prompt_is_one_clear_sentence(tmp_path):
     with pytest.raises(UserError, match="no caption prompt .*nothing.yaml"):
         TemplateCaptioner(tmp_path / "nothing.yaml")
     (tmp_path / "poor.yaml").write_text("kind: template\npatterns: []\n")
-    with pytest.raises(UserError, match="lacks covered, motion, nouns"):
+    with pytest.raises(UserError, match="lacks covered, kinds, motion, nouns"):
         TemplateCaptioner(tmp_path / "poor.yaml")

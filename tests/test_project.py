@@ -1,0 +1,64 @@
+"""What is written down twice agrees."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+def requirements(lines):
+    return {re.match(r"[A-Za-z0-9_.-]+", line)[0].lower(): re.sub(r"\s", "", line.lower()) for line in lines}
+
+
+def test_environment_and_pyproject_agree():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    environment = yaml.safe_load((REPOSITORY / "environment.yml").read_text())
+    (pip,) = [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)]
+    conda = [re.sub(r"^[a-z-]+::", "", entry) for entry in environment["dependencies"] if isinstance(entry, str)]
+    listed = requirements([*conda, *pip])
+    assert listed.pop("python") == "python>=3.11,<3.12" == f"python{project['requires-python']}"
+    listed.pop("pip")
+    wanted = project["dependencies"] + [line for extra in project["optional-dependencies"].values() for line in extra]
+    assert listed == requirements(wanted)
+
+
+def test_every_config_key_is_described_and_closed():
+    schema = yaml.safe_load((REPOSITORY / "workflow" / "schemas" / "config.schema.yaml").read_text())
+
+    def check(node, path):
+        assert node.get("description"), f"{path} has no description"
+        if node["type" if "type" in node else "enum"] == "object":
+            assert node.get("additionalProperties") is not None, f"{path} takes any key"
+            children = node.get("properties", {})
+            if isinstance(node["additionalProperties"], dict):
+                children = children | node["additionalProperties"]["properties"]
+            for name, child in children.items():
+                check(child, f"{path}.{name}")
+
+    check(schema, "config")
+
+
+def test_the_default_config_is_valid_and_complete():
+    config = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
+    schema = yaml.safe_load((REPOSITORY / "workflow" / "schemas" / "config.schema.yaml").read_text())
+    assert config.keys() == schema["properties"].keys()
+
+
+@pytest.mark.parametrize("module", ["blendclip.cli", "blendclip.mining.clouds", "blendclip.mining.views"])
+def test_a_mining_job_loads_no_torch_and_no_devkit(module):
+    code = f"import sys, {module}; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torch", "nuscenes", "open3d", "snakemake", "pandas"} & set(loaded)
+
+
+def test_mining_knows_no_dataset():
+    for path in (REPOSITORY / "blendclip" / "mining").rglob("*.py"):
+        assert "blendclip.datasets" not in path.read_text(), path
+    for path in (REPOSITORY / "blendclip" / "datasets").rglob("*.py"):
+        assert "blendclip.mining" not in path.read_text(), path

@@ -1,0 +1,206 @@
+"""The workflow as a user runs it."""
+
+import hashlib
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).parents[1]
+SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "workflow" / "Snakefile")]
+
+
+def command(folder, *arguments, cores=2):
+    return [*SNAKEMAKE, "--directory", str(folder), "--cores", str(cores), *arguments, "--configfile", "config.yaml"]
+
+
+def environment():
+    return os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+
+def run(folder, *arguments, cores=2):
+    """Run the workflow in a folder with its config.yaml; return exit status and what it printed."""
+    done = subprocess.run(
+        command(folder, *arguments, cores=cores), cwd=folder, env=environment(), capture_output=True, text=True
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def configure(folder, root, **changes):
+    """Mine the small test city, which has small images, in three parts."""
+    dataset = {"format": "nuscenes", "root": str(root), "version": "v1.0-mini", "splits": ["mini_train", "mini_val"]}
+    config = {
+        "mine": ["small"],
+        "datasets": {"small": dataset | {"parts": 3}},
+        "views": {"min_visibility": 2, "min_side_px": 12},
+    }
+    folder.mkdir(exist_ok=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump(config | changes))
+    return folder
+
+
+def digests(folder):
+    """The hash of every file that the workflow declares."""
+    stages = ("index", "clouds", "views", "captions", "triplets", "rejects")
+    paths = [path for stage in stages for path in (folder / "results" / stage).rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+@pytest.fixture(scope="module")
+def mined(city_root, tmp_path_factory):
+    folder = configure(tmp_path_factory.mktemp("one"), city_root)
+    status, printed = run(folder, "mine_triplets", cores=1)
+    assert status == 0, printed
+    return folder, printed
+
+
+@pytest.mark.slow
+def test_prints_the_summary_and_leaves_logs_and_benchmarks(mined):
+    folder, printed = mined
+    assert "small/mini_train: 1 scenes" in printed and "small/mini_val: 1 scenes" in printed
+    for stage in ("clouds", "views", "captions", "triplets"):
+        for kind, suffix in (("logs", "log"), ("benchmarks", "tsv")):
+            assert len(list((folder / "results" / kind / stage).rglob(f"part-*.{suffix}"))) == 6
+    status, printed = run(folder, "mine_triplets", "--dry-run")
+    assert status == 0
+    assert "gather_clouds" not in printed, "a finished run has nothing left to mine"
+
+
+@pytest.mark.slow
+def test_the_number_of_cores_does_not_change_a_byte(mined, city_root, tmp_path):
+    folder = configure(tmp_path / "two", city_root)
+    status, printed = run(folder, "mine_triplets", cores=4)
+    assert status == 0, printed
+    assert digests(folder) == digests(mined[0])
+    assert len(digests(folder)) == 2 + 6 * (4 + 1 + 4) + 2, "index, parts of tables, statistics and rejects, summaries"
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_to_the_same_bytes(mined, city_root, tmp_path):
+    folder = configure(tmp_path / "killed", city_root)
+    moments = random.Random(20)
+    for _ in range(3):
+        process = subprocess.Popen(
+            command(folder, "mine_triplets"),
+            cwd=folder,
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        time.sleep(moments.uniform(4, 9))
+        assert process.poll() is None, "the run ended before it could be killed"
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    status, printed = run(folder, "mine_triplets")
+    assert status == 0, printed
+    assert digests(folder) == digests(mined[0])
+
+
+@pytest.fixture
+def generated(tmp_path):
+    """A folder whose config generates a city of one scene."""
+    city = {"format": "city", "splits": ["mini_val"], "parts": 1, "scenes": {"mini_train": 0, "mini_val": 1}}
+
+    def write(**changes):
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump({"mine": ["town"], "datasets": {"town": city | changes}}))
+        return tmp_path
+
+    return write
+
+
+@pytest.mark.slow
+def test_a_city_is_generated_again_after_a_kill_and_when_its_recipe_changes(generated):
+    folder, recipe = generated(), "results/datasets/town/city.json"
+    process = subprocess.Popen(
+        command(folder, recipe), cwd=folder, env=environment(), start_new_session=True, stderr=subprocess.DEVNULL
+    )
+    while not list(folder.glob("results/datasets/.town.unfinished/samples/*/*")):
+        assert process.poll() is None
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    status, printed = run(folder, recipe)
+    assert status == 0, printed
+    first = (folder / "results/datasets/town/v1.0-mini/sample_annotation.json").read_bytes()
+    status, printed = run(generated(seed=1), recipe)
+    assert status == 0, printed
+    assert (folder / "results/datasets/town/v1.0-mini/sample_annotation.json").read_bytes() != first
+    assert sorted(path.name for path in (folder / "results/datasets").iterdir()) == ["town"]
+
+
+@pytest.mark.slow
+def test_allowing_more_faults_mines_nothing_again(mined):
+    status, printed = run(mined[0], "mine_triplets", "--dry-run", "--config", "max_fault_fraction=0.5")
+    assert status == 0
+    assert "gather_clouds" not in printed and "cut_views" not in printed and "caption_views" not in printed
+
+
+@pytest.mark.slow
+def test_places_may_have_spaces_in_their_names(city_root, tmp_path):
+    (tmp_path / "my data").symlink_to(city_root)
+    folder = configure(tmp_path / "my runs", tmp_path / "my data", results="my results")
+    status, printed = run(folder, "mine_triplets")
+    assert status == 0, printed
+    assert (folder / "my results" / "triplets" / "small" / "mini_val" / "summary.json").exists()
+
+
+@pytest.mark.slow
+def test_a_changed_rule_reruns_what_depends_on_it_and_no_more(mined):
+    folder, _ = mined
+    status, printed = run(folder, "mine_triplets", "--dry-run", "--config", "views={min_side_px: 20}")
+    assert status == 0
+    assert "cut_views" in printed and "join_triplets" in printed
+    assert "gather_clouds" not in printed and "index_small" not in printed
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"clouds": {"sweps": 3}}, "sweps"),
+        ({"clouds": {"sweeps": 0}}, "0 is less than the minimum"),
+        ({"mine": ["large"]}, "`mine` names large, which `datasets` does not describe"),
+        (
+            {"datasets": {"small": {"format": "nuscenes", "splits": ["val"], "parts": 1}}},
+            "'root' is a required property",
+        ),
+        ({"caption": {"backend": "oracle"}}, "'oracle' is not one of"),
+    ],
+    ids=["unknown key", "out of range", "unknown dataset", "no root", "unknown backend"],
+)
+def test_a_wrong_config_stops_the_run_and_names_itself(tmp_path, city_root, changes, sentence):
+    status, printed = run(configure(tmp_path, city_root, **changes), "mine_triplets", "--dry-run")
+    assert status != 0
+    assert sentence in printed
+
+
+@pytest.mark.slow
+def test_a_wrong_root_is_one_clear_sentence_on_the_terminal(tmp_path):
+    status, printed = run(configure(tmp_path, tmp_path / "nowhere"), "mine_triplets")
+    assert status != 0
+    assert f"blendclip index: there is no folder {tmp_path / 'nowhere'}: set `root`" in printed
+    assert "Traceback" not in printed
+
+
+def test_the_plan_of_a_big_dataset_is_known_before_its_data_is_read(tmp_path):
+    dataset = {"format": "nuscenes", "root": "/data/nuscenes", "version": "v1.0-trainval", "splits": ["train", "val"]}
+    folder = configure(tmp_path, ".", mine=["nuscenes"], datasets={"nuscenes": dataset | {"parts": 64}})
+    status, printed = run(folder, "mine_triplets", "--dry-run", "--quiet", "rules")
+    assert status == 0
+    assert re.search(r"gather_clouds +128\b", printed)
+
+
+def test_datasets_and_places_can_be_given_on_the_command_line(tmp_path):
+    dataset = "datasets={mine: {format: nuscenes, root: /data/x, version: v1.0-mini, splits: [mini_val], parts: 5}}"
+    folder = configure(tmp_path, ".")
+    status, printed = run(folder, "mine_triplets", "--dry-run", "--config", "mine=[mine]", "results=there", dataset)
+    assert status == 0
+    assert re.search(r"gather_clouds +5\b", printed)
+    assert "there/triplets/mine/mini_val/summary.json" in printed
