@@ -125,9 +125,7 @@ class VLLMServer:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env={
-                    name: value for name, value in os.environ.items() if name != "VLLM_API_KEY"
-                },  # only we can reach it
+                env=_environment_without_key(),
                 start_new_session=True,
             )
         try:
@@ -188,6 +186,11 @@ class VLLMServer:
         cause = [line for line in lines[:-_TAIL_LINES] if _ERROR.search(line)][:1]
         shown = "\n".join(f"  {line}" for line in (*cause, *lines[-_TAIL_LINES:]))
         return f"the last lines of its log {self._log}:\n{shown}"
+
+
+def _environment_without_key() -> dict[str, str]:
+    """This process's environment; a key would lock us out of a server that only we can reach."""
+    return {name: value for name, value in os.environ.items() if name != "VLLM_API_KEY"}
 
 
 def free_port() -> int:
