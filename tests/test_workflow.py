@@ -85,8 +85,8 @@ def test_the_number_of_cores_does_not_change_a_byte(mined, city_root, tmp_path):
 @pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_bytes(mined, city_root, tmp_path):
     folder = configure(tmp_path / "killed", city_root)
-    moments = random.Random(20)
-    for _ in range(3):
+    moment = random.Random(20)
+    for files in (1, moment.randint(2, 20), moment.randint(21, 45)):
         process = subprocess.Popen(
             command(folder, "mine_triplets"),
             cwd=folder,
@@ -95,10 +95,12 @@ def test_a_killed_run_goes_on_to_the_same_bytes(mined, city_root, tmp_path):
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        time.sleep(moments.uniform(4, 9))
-        assert process.poll() is None, "the run ended before it could be killed"
+        while len(list(folder.glob("results/*/small/*/part-*"))) < files:
+            assert process.poll() is None, "the run ended before it could be killed"
+            time.sleep(0.02)
+        time.sleep(moment.uniform(0, 0.5))  # within whatever job is under way
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        assert process.wait() == -signal.SIGKILL
     status, printed = run(folder, "mine_triplets")
     assert status == 0, printed
     assert digests(folder) == digests(mined[0])

@@ -225,12 +225,14 @@ def test_a_folder_that_is_no_city_is_never_replaced(tmp_path: Path) -> None:
 
 def test_an_older_or_unfinished_city_is_replaced(tmp_path: Path) -> None:
     root, unfinished = tmp_path / "city", tmp_path / ".city.unfinished"
-    for folder, marker in ((root, "city.json"), (unfinished, "city.unfinished")):
+    for folder in (root, unfinished, tmp_path / ".city.replaced"):
         folder.mkdir()
-        (folder / marker).write_text('{"city_version": "0"}')
+        (folder / ".city").write_text("")
         (folder / "stale").write_text("")
+    (root / "city.json").write_text('{"city_version": "0"}')
     generate_city(root, scenes={"mini_train": 1}, duration_s=0.5, image_size_px=(96, 54))
-    assert not unfinished.exists() and not (root / "stale").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["city"]
+    assert not (root / "stale").exists()
     assert (root / "v1.0-mini" / "scene.json").is_file()
 
 
