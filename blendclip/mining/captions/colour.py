@@ -9,6 +9,7 @@ from PIL import Image
 _SIDE_PX = 32
 _GREY_SATURATION = 0.22  # less is a shade of grey
 _DARK_VALUE = 0.22  # less is black, whatever the hue
+_BROWN_VALUE = 0.45  # darker orange is brown
 _COLOURED_SHARE = 0.22  # so much of the object in one hue is its colour: wheels, windows and road are grey anyway
 
 # Upper ends of the hue ranges, in degrees.
@@ -36,7 +37,7 @@ def _classify(hsv: NDArray[np.uint8]) -> NDArray[np.int64]:
     hue_deg, saturation, value = hsv[:, 0] * (360 / 255), hsv[:, 1] / 255, hsv[:, 2] / 255
     places = np.array([*(_NAMES.index(name) for _, name in _HUES), _NAMES.index("red")])
     named = places[np.searchsorted([end for end, _ in _HUES], hue_deg)]
-    named = np.where((named == _NAMES.index("orange")) & (value < 0.6), _NAMES.index("brown"), named)
+    named = np.where((named == _NAMES.index("orange")) & (value < _BROWN_VALUE), _NAMES.index("brown"), named)
     grey = np.where(
         value < 0.3, _NAMES.index("black"), np.where(value < 0.68, _NAMES.index("grey"), _NAMES.index("white"))
     )
