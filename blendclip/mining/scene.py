@@ -31,7 +31,6 @@ class Annotations:
     size_lwh_m: NDArray[np.float64]  # (N, 3)
     visibility: NDArray[np.float64]  # (N,) level, NaN where unknown
     distance_m: NDArray[np.float64]  # (N,) horizontal, from the ego vehicle
-    instance_token: NDArray[Any]  # (N,) str
     category: NDArray[Any]  # (N,) str
     faults: dict[int, str]  # what is wrong with which annotation
     columns: pa.Table  # what mining only passes on: class_name, velocity_mps, num_lidar_pts, attributes, evaluated ...
@@ -154,7 +153,6 @@ def _annotations(tracks: pa.StructArray, global_SE3_ego: NDArray[np.float64]) ->
         keyframe=keyframe,
         visibility=_array(rows, "visibility").astype(np.float64),
         distance_m=np.linalg.norm(translation[:, :2] - global_SE3_ego[keyframe, :2, 3], axis=1),
-        instance_token=_array(of_track, "instance_token"),
         category=_array(of_track, "category"),
         faults=_faults(track=track, **arrays),
         columns=pa.table({"annotation_token": rows.field("token")} | columns),

@@ -76,7 +76,7 @@ def _counts(places: Places, parts: int) -> dict[str, Any]:
     scenes, annotations = _indexed(places.index)
     clouds = places.column("clouds", ["class_name", "num_points"], parts)
     views = places.column("views", ["class_name", "annotation_token"], parts)
-    triplets = places.column("triplets", ["class_name", "num_points", "view_time_gap_us", "caption"], parts)
+    triplets = places.column("triplets", ["class_name", "view_time_gap_us"], parts)
     seen = {"annotations": annotations} | {
         name: _by_class(table["class_name"])
         for name, table in (("clouds", clouds), ("views", views), ("triplets", triplets))
@@ -93,7 +93,6 @@ def _counts(places: Places, parts: int) -> dict[str, Any]:
         "rejects": _rejects(places, parts),
         "points_per_cloud": quantiles(clouds["num_points"].to_numpy()),
         "view_time_gap_s": quantiles(np.abs(triplets["view_time_gap_us"].to_numpy()) * 1e-6),
-        "distinct_captions": len(triplets["caption"].unique()),
     }
 
 

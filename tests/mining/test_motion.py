@@ -24,7 +24,6 @@ def annotations():
         size_lwh_m=np.ones((n, 3)),
         visibility=np.ones(n),
         distance_m=np.ones(n),
-        instance_token=np.array(list("mmmn")),
         category=np.array(["vehicle.car"] * n),
         faults={},
         columns=pa.table({}),

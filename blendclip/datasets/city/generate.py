@@ -155,6 +155,3 @@ def _shift_truth(root: Path, record: SceneRecord, offset: int) -> None:
     for name in record.truth_files:
         truth = np.load(root / "truth" / name)
         np.save(root / "truth" / name, np.where(truth > 0, truth + np.uint16(offset), truth).astype(np.uint16))
-
-
-__all__ = ["generate_city", "make_recipe", "scene_jobs"]
