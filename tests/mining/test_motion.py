@@ -12,15 +12,15 @@ def yaw_wxyz(degrees):
 
 
 def annotations():
-    """Track 0 moves along x at 10 m/s and turns 20 deg/s, annotated at 1, 2 and 3 s; track 1 is seen once, at 2 s."""
+    """Track 0 is seen at 1, 2 and 3 s, its second second twice as fast along x and in its turn; track 1 once, at 2 s."""
     n = 4
     return Annotations(
         token=np.array(list("abcd")),
         track=np.array([0, 0, 0, 1]),
         keyframe=np.array([0, 1, 2, 1]),
         timestamp_us=np.array([1, 2, 3, 2]) * 1_000_000,
-        translation=np.array([[10.0, 5, 0], [20, 5, 0], [30, 5, 0], [7, 7, 7]]),
-        rotation_wxyz=yaw_wxyz([20, 40, 60, 90]),
+        translation=np.array([[10.0, 5, 0], [20, 5, 0], [40, 5, 0], [7, 7, 7]]),
+        rotation_wxyz=yaw_wxyz([20, 40, 80, 90]),
         size_lwh_m=np.ones((n, 3)),
         visibility=np.ones(n),
         distance_m=np.ones(n),
@@ -32,7 +32,7 @@ def annotations():
 
 @pytest.mark.parametrize(
     ("seconds", "x_m", "yaw_deg"),
-    [(1.0, 10, 20), (1.25, 12.5, 25), (2.0, 20, 40), (2.9, 29, 58), (0.5, 5, 10), (3.5, 35, 70), (-4.0, -40, -80)],
+    [(1.0, 10, 20), (1.25, 12.5, 25), (2.0, 20, 40), (2.9, 38, 76), (0.5, 5, 10), (3.5, 50, 100), (-4.0, -40, -80)],
 )
 def test_poses_lie_on_the_line_between_before_and_after_the_annotations(seconds, x_m, yaw_deg):
     poses = TrackPoses(annotations(), "interpolate")
@@ -49,12 +49,13 @@ def test_a_track_of_one_annotation_stands_still():
 
 def test_without_motion_a_box_keeps_the_pose_of_its_annotation():
     poses = TrackPoses(annotations(), "none").at(np.array([0, 2]), np.array([2_500_000, 2_500_000]))
-    np.testing.assert_allclose(poses[:, :, 3], [[10, 5, 0], [30, 5, 0]])
+    np.testing.assert_allclose(poses[:, :, 3], [[10, 5, 0], [40, 5, 0]])
 
 
 def test_tracks_do_not_leak_into_each_other_over_any_times():
     rng = np.random.default_rng(0)
     who, when = rng.integers(0, 4, 1000), rng.integers(-20_000_000, 20_000_000, 1000)
     poses = TrackPoses(annotations(), "interpolate").at(who, when)
-    expected_x = np.where(who == 3, 7, when * 1e-5)
+    seconds = when * 1e-6
+    expected_x = np.where(who == 3, 7, np.where(seconds < 2, 10 * seconds, 20 * seconds - 20))
     np.testing.assert_allclose(poses[:, 0, 3], expected_x, atol=1e-6)
