@@ -12,7 +12,7 @@ def yaw_wxyz(degrees):
 
 
 def annotations():
-    """Track 0 is seen at 1, 2 and 3 s, its second second twice as fast along x and in its turn; track 1 once, at 2 s."""
+    """Track 0, seen at 1, 2 and 3 s, goes and turns twice as fast in its last second; track 1 is seen once, at 2 s."""
     n = 4
     return Annotations(
         token=np.array(list("abcd")),
