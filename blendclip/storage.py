@@ -22,16 +22,17 @@ from blendclip.errors import UserError
 # Raise a stage's number when what it writes changes: the workflow then runs it again.
 STAGE_VERSIONS = {
     "city": 1,
-    "index": 1,
-    "clouds": 1,
+    "index": 2,
+    "clouds": 2,
     "views": 1,
     "captions": 1,
-    "triplets": 1,
+    "triplets": 2,
     "summary": 1,
 }
 
 CONVENTIONS = {
     "points": "box frame: metres, origin at the box centre, x forward, y left, z up; not normalised",
+    "rgb": "red, green, blue 0-255 of each point as a camera saw it; null where none did",
     "intensity": "as the sensor gives it (nuScenes: 0-255)",
     "time_lag_s": "seconds by which the point is older than the keyframe",
     "translation": "box centre in the dataset's global frame, metres, z up",
@@ -50,13 +51,21 @@ _velocity = pa.list_(pa.float64())  # not of fixed size: Parquet readers fail on
 _pose = pa.list_(pa.float64(), 12)  # rows of [R | t]
 
 _keyframe = pa.struct([("sample_token", pa.string()), ("timestamp_us", pa.int64()), ("global_SE3_ego", _pose)])
+_ego_pose = pa.struct([("timestamp_us", pa.int64()), ("global_SE3_ego", _pose)])
 _sensor_reading = [
     ("channel", pa.string()),
     ("path", pa.string()),  # relative to the dataset's root
     ("timestamp_us", pa.int64()),
     ("keyframe", pa.int32()),  # the keyframe it serves, counted in the scene
 ]
-_sweep = pa.struct([*_sensor_reading, ("global_SE3_sensor", _pose)])
+_sweep = pa.struct(
+    [
+        *_sensor_reading,
+        ("global_SE3_sensor", _pose),  # at timestamp_us
+        ("ego_SE3_sensor", _pose),
+        ("point_times", pa.bool_()),  # whether the file says when each of its points was measured
+    ]
+)
 _image = pa.struct(
     [
         *_sensor_reading,
@@ -97,6 +106,7 @@ INDEX = pa.schema(
         ("scene", pa.string()),
         ("scene_token", pa.string()),
         ("keyframes", pa.list_(_keyframe)),
+        ("ego_poses", pa.list_(_ego_pose)),  # by time; empty where no sweep has point times
         ("sweeps", pa.list_(_sweep)),
         ("images", pa.list_(_image)),
         ("tracks", pa.list_(_track)),
@@ -120,6 +130,7 @@ _cloud = [
     ("points", pa.list_(pa.field("element", pa.list_(_floats.value_field, 3), nullable=False))),
     ("intensity", _floats),
     ("time_lag_s", _floats),
+    ("rgb", pa.list_(pa.list_(pa.uint8()))),  # null where colours are off; a point that no camera sees is null
     ("num_points", pa.int32()),
 ]
 _box = [

@@ -115,6 +115,7 @@ def _scene_row(tables: NuScenes, scene: Row, readings: list[Row]) -> Row:
         "scene": scene["name"],
         "scene_token": scene["token"],
         "keyframes": [_keyframe(tables, sample) for sample in samples],
+        "ego_poses": [],
         "sweeps": [_sweep(tables, data, keyframe_of) for data in readings if _is_lidar(data)],
         "images": [_image(tables, data, keyframe_of) for data in readings if not _is_lidar(data)],
         "tracks": _tracks(tables, samples, keyframe_of),
@@ -180,7 +181,11 @@ def _global_SE3_sensor(tables: NuScenes, data: Row) -> np.ndarray:
 
 
 def _sweep(tables: NuScenes, data: Row, keyframe_of: dict[str, int]) -> Row:
-    return _reading(data, keyframe_of) | {"global_SE3_sensor": _global_SE3_sensor(tables, data)}
+    return _reading(data, keyframe_of) | {
+        "global_SE3_sensor": _global_SE3_sensor(tables, data),
+        "ego_SE3_sensor": _pose(tables.get("calibrated_sensor", data["calibrated_sensor_token"])).ravel(),
+        "point_times": False,
+    }
 
 
 def _image(tables: NuScenes, data: Row, keyframe_of: dict[str, int]) -> Row:

@@ -176,6 +176,7 @@ def _table(
         "split": pa.array([scene.split] * len(boxes)),
         "scene": pa.array([scene.name] * len(boxes)),
         "sample_token": pa.array(scene.sample_token[annotations.keyframe[boxes]]),
+        "rgb": pa.nulls(len(boxes)),
         "num_sweeps": pa.array(num_sweeps[boxes]),
         "distance_m": pa.array(annotations.distance_m[boxes]),
     }

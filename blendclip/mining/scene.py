@@ -52,7 +52,9 @@ class Readings:
     path: NDArray[Any]  # (M,) str, relative to the dataset's root
     timestamp_us: NDArray[np.int64]  # (M,)
     keyframe: NDArray[np.int64]  # (M,) the keyframe it serves
-    global_SE3_sensor: NDArray[np.float64]  # (M, 3, 4)
+    global_SE3_sensor: NDArray[np.float64]  # (M, 3, 4) at timestamp_us
+    ego_SE3_sensor: NDArray[np.float64]  # (M, 3, 4); (M, 0) for images
+    point_times: NDArray[np.bool_]  # (M,) whether the file says when each point was measured
     intrinsic: NDArray[np.float64]  # (M, 3, 3); (M, 0) for LiDAR sweeps
     size_wh_px: NDArray[np.int64]  # (M, 2); (M, 0) for LiDAR sweeps
 
@@ -67,6 +69,14 @@ class Readings:
 
 
 @dataclass(frozen=True)
+class EgoPoses:
+    """The pose stream of a scene, by time; empty where no sweep has point times."""
+
+    timestamp_us: NDArray[np.int64]  # (E,)
+    global_SE3_ego: NDArray[np.float64]  # (E, 3, 4)
+
+
+@dataclass(frozen=True)
 class Scene:
     """A row of the index."""
 
@@ -74,6 +84,7 @@ class Scene:
     split: str
     name: str
     sample_token: NDArray[Any]  # (K,) str, of the keyframes
+    ego_poses: EgoPoses
     sweeps: Readings
     images: Readings
     annotations: Annotations
@@ -93,12 +104,13 @@ def read_scenes(index: Path, part: int, parts: int) -> Iterator[Scene]:
 
 
 def _scene(row: pa.Table) -> Scene:
-    keyframes = _flatten(row["keyframes"])
+    keyframes, ego_poses = _flatten(row["keyframes"]), _flatten(row["ego_poses"])
     return Scene(
         dataset=row["dataset"][0].as_py(),
         split=row["split"][0].as_py(),
         name=row["scene"][0].as_py(),
         sample_token=_array(keyframes, "sample_token"),
+        ego_poses=EgoPoses(_array(ego_poses, "timestamp_us"), _array(ego_poses, "global_SE3_ego", (3, 4))),
         sweeps=_readings(_flatten(row["sweeps"]), "global_SE3_sensor"),
         images=_readings(_flatten(row["images"]), "global_SE3_camera"),
         annotations=_annotations(_flatten(row["tracks"]), _array(keyframes, "global_SE3_ego", (3, 4))),
@@ -123,6 +135,8 @@ def _readings(rows: pa.StructArray, pose_name: str) -> Readings:
         timestamp_us=_array(rows, "timestamp_us"),
         keyframe=_array(rows, "keyframe").astype(np.int64),
         global_SE3_sensor=_array(rows, pose_name, (3, 4)),
+        ego_SE3_sensor=np.empty((len(rows), 0)) if is_image else _array(rows, "ego_SE3_sensor", (3, 4)),
+        point_times=np.zeros(len(rows), bool) if is_image else _array(rows, "point_times"),
         intrinsic=_array(rows, "intrinsic", (3, 3)) if is_image else np.empty((len(rows), 0)),
         size_wh_px=np.stack([_array(rows, "width_px"), _array(rows, "height_px")], axis=1).astype(np.int64)
         if is_image

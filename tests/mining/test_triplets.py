@@ -15,7 +15,7 @@ from blendclip.mining.triplets import join_triplets, nearest_views
 from tests.mining.pipeline import SYNONYMS, mine
 
 COLUMNS = """triplet_id dataset split scene sample_token instance_token annotation_token timestamp_us category
-class_name points intensity time_lag_s num_points num_lidar_pts translation rotation_wxyz size_lwh_m velocity_mps
+class_name points intensity time_lag_s rgb num_points num_lidar_pts translation rotation_wxyz size_lwh_m velocity_mps
 distance_m visibility evaluated channel image crop_xyxy_px covered_fraction view_time_gap_us caption caption_model
 caption_prompt_sha""".split()
 
