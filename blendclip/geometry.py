@@ -8,7 +8,6 @@ The box frame has its origin at the box centre, x forward, y left, z up; sizes a
 from __future__ import annotations
 
 import numpy as np
-import shapely
 from numpy.typing import ArrayLike, NDArray
 
 NEAR_M = 0.1  # boxes are cut at this depth, so that a box that reaches behind the camera keeps its true outline
@@ -83,18 +82,27 @@ def project(intrinsic: NDArray[np.float64], points_camera: NDArray[np.float64]) 
     return uvw[..., :2] / uvw[..., 2:]
 
 
-def box_outlines(intrinsic: NDArray[np.float64], corners_camera: NDArray[np.float64]) -> NDArray:
-    """Convex outlines (P,) in pixels, not cut by the image, of boxes with corners (P, 8, 3) in the camera frame.
+def outline_points(
+    intrinsic: NDArray[np.float64], corners_camera: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Pixels whose convex hull is the outline of each of P boxes with corners (P, 8, 3) in the camera frame.
 
-    `intrinsic` is (P, 3, 3). What lies nearer than `NEAR_M` is cut off; an empty geometry where nothing is left.
+    What lies nearer than `NEAR_M` is cut off: the outline of a box that reaches behind the camera is that of its rest.
+    Some of each box must be in front.
+
+    Args:
+        intrinsic: (P, 3, 3).
+        corners_camera: (P, 8, 3).
+
+    Returns:
+        Pixels (P, 20, 2), not cut by the image, and how many of them count (P,): 8 for a box wholly in front.
     """
     in_front = corners_camera[..., 2] >= NEAR_M
-    whole, some = in_front.all(axis=1), in_front.any(axis=1)
-    outlines = np.full(len(corners_camera), shapely.Polygon(), dtype=object)
-    for group, corners in ((whole, corners_camera), (some & ~whole, _cut_near(corners_camera, in_front))):
-        if group.any():
-            outlines[group] = shapely.convex_hull(shapely.multipoints(project(intrinsic[group], corners[group])))
-    return outlines
+    whole = in_front.all(axis=1)
+    points_px = np.zeros((len(corners_camera), 8 + len(_EDGES), 2))
+    points_px[whole, :8] = project(intrinsic[whole], corners_camera[whole])
+    points_px[~whole] = project(intrinsic[~whole], _cut_near(corners_camera[~whole], in_front[~whole]))
+    return points_px, np.where(whole, 8, points_px.shape[1])
 
 
 def _cut_near(corners_camera: NDArray[np.float64], in_front: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numba
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
 from blendclip import geometry
 from blendclip.mining.motion import TrackPoses
+from blendclip.mining.outlines import bounds_inside, convex_hulls, covered_area
 from blendclip.mining.scene import Scene
 
 
@@ -19,39 +20,26 @@ class Candidates:
 
     annotation: NDArray[np.int64]  # (P,)
     image: NDArray[np.int64]  # (P,)
-    outline: NDArray  # (P,) convex outlines (shapely) in pixels, not cut by the image
+    hull_px: NDArray[np.float64]  # (P, V, 2) convex outlines, not cut by the image
+    hull_size: NDArray[np.int64]  # (P,) how many of the V are corners
     xyxy_px: NDArray[np.float64]  # (P, 4) bounds of the outline cut by the image
     whole: NDArray[np.bool_]  # (P,) whether the whole box is in front of the camera and inside the image
     distance_m: NDArray[np.float64]  # (P,) camera to box centre
     azimuth_rad: NDArray[np.float64]  # (P,) direction to the camera in the box frame, 0 ahead, pi/2 on the left
 
-    def of_image(self, image: int) -> range:
-        """The places of an image's candidates."""
-        return range(*self._span(image))
+    def side_px(self) -> NDArray[np.float64]:
+        """Width and height (P, 2)."""
+        return self.xyxy_px[:, 2:] - self.xyxy_px[:, :2]
 
-    def _span(self, image: int) -> list[int]:
-        return np.searchsorted(self.image, [image, image + 1]).tolist()
+    def crop_boxes(self) -> NDArray[np.int64]:
+        """All pixels that the outlines' bounds touch: left, upper, right, lower (P, 4)."""
+        return np.concatenate([np.floor(self.xyxy_px[:, :2]), np.ceil(self.xyxy_px[:, 2:])], axis=1).astype(np.int64)
 
-    def size_px(self, place: int) -> NDArray[np.float64]:
-        """Width and height."""
-        return self.xyxy_px[place, 2:] - self.xyxy_px[place, :2]
-
-    def crop_box(self, place: int) -> tuple[int, int, int, int]:
-        """All pixels that the outline's bounds touch: left, upper, right, lower."""
-        low, high = np.floor(self.xyxy_px[place, :2]), np.ceil(self.xyxy_px[place, 2:])
-        return (int(low[0]), int(low[1]), int(high[0]), int(high[1]))
-
-    def covered_fraction(self, place: int) -> float:
-        """Share of the crop that the outlines of boxes nearer to the camera cover."""
-        others = slice(*self._span(int(self.image[place])))
-        left, upper, right, lower = self.xyxy_px[place]
-        low, high = self.xyxy_px[others, :2], self.xyxy_px[others, 2:]
-        meets = ((low < (right, lower)) & (high > (left, upper))).all(axis=1)
-        nearer = self.outline[others][meets & (self.distance_m[others] < self.distance_m[place])]
-        if not len(nearer):
-            return 0.0
-        cut = shapely.clip_by_rect(nearer, left, upper, right, lower)
-        return float((cut[0] if len(cut) == 1 else shapely.union_all(cut)).area / ((right - left) * (lower - upper)))
+    def covered_fraction(self, places: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Share of each crop (K,) that the outlines of boxes nearer to its camera cover."""
+        first = np.searchsorted(self.image, self.image[places])
+        end = np.searchsorted(self.image, self.image[places], side="right")
+        return _covered_fractions(places, first, end, self.hull_px, self.hull_size, self.xyxy_px, self.distance_m)
 
 
 def project_boxes(scene: Scene, poses: TrackPoses) -> Candidates:
@@ -66,25 +54,46 @@ def project_boxes(scene: Scene, poses: TrackPoses) -> Candidates:
     camera_SE3_box = geometry.compose(geometry.inverse(images.global_SE3_sensor[image]), global_SE3_box)
     corners_camera = geometry.transform(camera_SE3_box, geometry.box_corners(annotations.size_lwh_m[annotation]))
     shown = np.flatnonzero((corners_camera[..., 2] >= geometry.NEAR_M).any(axis=1))
-    outline = geometry.box_outlines(images.intrinsic[image[shown]], corners_camera[shown])
-    bounds = shapely.bounds(outline).reshape(-1, 4)
-    width_height = images.size_wh_px[image[shown]]
-    overlaps = ((bounds[:, 2:] > 0) & (bounds[:, :2] < width_height)).all(axis=1)
+    points_px, counts = geometry.outline_points(images.intrinsic[image[shown]], corners_camera[shown])
+    held = np.arange(points_px.shape[1]) < counts[:, None]
+    low = np.where(held[..., None], points_px, np.inf).min(axis=1)
+    high = np.where(held[..., None], points_px, -np.inf).max(axis=1)
+    size_wh_px = images.size_wh_px[image[shown]]
+    meets = ((high > 0) & (low < size_wh_px)).all(axis=1)
 
-    shown, outline, bounds, width_height = (column[overlaps] for column in (shown, outline, bounds, width_height))
-    inside = ((bounds[:, :2] >= 0) & (bounds[:, 2:] <= width_height)).all(axis=1)
-    cut = np.flatnonzero(~inside)
-    bounds[cut] = shapely.bounds(shapely.intersection(outline[cut], shapely.box(0, 0, *width_height[cut].T)))
-    remains = np.isfinite(bounds).all(axis=1)
-
-    shown, outline, bounds, inside = (column[remains] for column in (shown, outline, bounds, inside))
-    box_SE3_camera = geometry.inverse(camera_SE3_box[shown])
+    shown, points_px, counts, low, high, size_wh_px = (
+        column[meets] for column in (shown, points_px, counts, low, high, size_wh_px)
+    )
+    hull_px, hull_size = convex_hulls(points_px, counts)
+    xyxy_px = bounds_inside(hull_px, hull_size, size_wh_px)
+    inside = ((low >= 0) & (high <= size_wh_px)).all(axis=1)
+    in_front = counts == corners_camera.shape[1]
+    remains = (xyxy_px[:, 2:] > xyxy_px[:, :2]).all(axis=1)  # the bounds may meet the image where the outline does not
+    box_SE3_camera = geometry.inverse(camera_SE3_box[shown[remains]])
     return Candidates(
-        annotation=annotation[shown],
-        image=image[shown],
-        outline=outline,
-        xyxy_px=bounds,
-        whole=inside & (corners_camera[shown][..., 2] >= geometry.NEAR_M).all(axis=1),
-        distance_m=np.linalg.norm(camera_SE3_box[shown][..., 3], axis=1),
+        annotation=annotation[shown[remains]],
+        image=image[shown[remains]],
+        hull_px=hull_px[remains],
+        hull_size=hull_size[remains],
+        xyxy_px=xyxy_px[remains],
+        whole=(inside & in_front)[remains],
+        distance_m=np.linalg.norm(camera_SE3_box[shown[remains], :, 3], axis=1),
         azimuth_rad=np.arctan2(box_SE3_camera[:, 1, 3], box_SE3_camera[:, 0, 3]),
     )
+
+
+@numba.njit(cache=True)
+def _covered_fractions(places, first, end, hulls, sizes, xyxy, distance):
+    fractions, nearer = np.zeros(len(places)), np.empty(len(xyxy), np.int64)
+    for i in range(len(places)):
+        own, count = xyxy[places[i]], 0
+        for other in range(first[i], end[i]):
+            box = xyxy[other]
+            meets = box[0] < own[2] and box[1] < own[3] and box[2] > own[0] and box[3] > own[1]
+            if meets and distance[other] < distance[places[i]]:
+                nearer[count] = other
+                count += 1
+        if count:
+            area = covered_area(hulls[nearer[:count]], sizes[nearer[:count]], own)
+            fractions[i] = area / ((own[2] - own[0]) * (own[3] - own[1]))
+    return fractions

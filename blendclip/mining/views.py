@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import simplejpeg
 from numpy.typing import NDArray
 
 from blendclip import storage
 from blendclip.errors import DataFault
+from blendclip.mining.images import ImageReader
 from blendclip.mining.motion import TrackPoses
 from blendclip.mining.projection import Candidates, project_boxes
 from blendclip.mining.rejects import Rejects
-from blendclip.mining.scene import BROKEN_POSE, Scene, read_scenes
+from blendclip.mining.scene import Scene, read_scenes
 
 log = logging.getLogger(__name__)
 
 # An annotation that no camera keeps is rejected by the rule at which its best camera failed, the last of these it met.
-RULES = ("visibility", "no_image", "outside_image", "partly_outside", "too_small", "broken_image")
-_FAULTS = {"no_image", "broken_image"}
-_PASSED_ON = ["instance_token", "category", "class_name", "attributes", "size_lwh_m"]
+RULES = ("visibility", "no_image", "outside_image", "partly_outside", "too_small", "broken_image", "kept")
+VISIBILITY, NO_IMAGE, OUTSIDE_IMAGE, PARTLY_OUTSIDE, TOO_SMALL, BROKEN_IMAGE, KEPT = range(len(RULES))
+_FAULTS = (NO_IMAGE, BROKEN_IMAGE)
+_PASSED_ON = ["annotation_token", "instance_token", "category", "class_name", "attributes", "size_lwh_m"]
 
 
 @dataclass(frozen=True)
@@ -58,156 +59,143 @@ def cut_views(
     """
     rejects = Rejects("views")
     scenes = read_scenes(index, part, parts)
-    tables = (storage.table_of(list(scene_views(scene, root, options, rejects)), storage.VIEWS) for scene in scenes)
-    tables = rejects.checked(tables, max_fault_fraction)
+    tables = rejects.checked((scene_views(scene, root, options, rejects) for scene in scenes), max_fault_fraction)
     rows = storage.write_parquet(output, storage.VIEWS, tables, storage.metadata("views", asdict(options)))
     rejects.write(rejects_output, asdict(options))
     return rows
 
 
-def scene_views(scene: Scene, root: Path, options: ViewOptions, rejects: Rejects) -> Iterator[dict[str, Any]]:
+def scene_views(scene: Scene, root: Path, options: ViewOptions, rejects: Rejects) -> pa.Table:
     """The views of one scene, image by image. An image is decoded once, and only if it holds a view to keep."""
     annotations, images = scene.annotations, scene.images
     rejects.attempt("annotation", len(annotations))
     for number, reason in annotations.faults.items():
         rejects.annotation(scene, number, "fault", "broken_annotation", reason)
-    passed_on = annotations.columns.select(_PASSED_ON).to_pylist()
-    fates = _Fates(scene, options)
     candidates = project_boxes(scene, TrackPoses(annotations, "interpolate"))
-    for image in range(len(images)):
-        kept = [place for place in candidates.of_image(image) if fates.keeps(candidates, place)]
-        hoped_for = candidates.annotation[kept] if images.usable[image] else fates.wanted_in(images.keyframe[image])
-        if not len(hoped_for):
-            continue
+    fates = _Fates(scene, candidates, options)
+    reader, crop_boxes = ImageReader(root, images), candidates.crop_boxes()
+    places: list[int] = []
+    jpegs: list[bytes] = []
+    for image in np.flatnonzero(fates.hoped_for).tolist():
+        kept = fates.kept_in(image)
         rejects.attempt("image")
         try:
-            crops = _crops(root, scene, image, candidates, kept, options)
+            pixels = reader.read(image)
         except DataFault as fault:
             rejects.file(scene, "image", images.path[image], str(fault))
-            fates.broken(hoped_for, images.path[image])
+            fates.broken(image)
             continue
-        for place, jpeg in zip(kept, crops, strict=True):
-            fates.done(candidates.annotation[place])
-            yield _row(scene, candidates, place, jpeg) | passed_on[candidates.annotation[place]]
-    fates.reject(rejects)
-    log.info("%s: %d annotations, %d with a view", scene.name, len(annotations), fates.seen)
+        jpegs += [_jpeg(pixels, box, options.jpeg_quality) for box in crop_boxes[kept].tolist()]
+        places += kept.tolist()
+    fates.reject(rejects, candidates.annotation[places])
+    log.info("%s: %d annotations, %d views", scene.name, len(annotations), len(places))
+    return _table(scene, candidates, np.array(places, np.int64), jpegs)
 
 
-def _crops(
-    root: Path, scene: Scene, image: int, candidates: Candidates, kept: list[int], options: ViewOptions
-) -> list[bytes]:
-    """The JPEGs cut from one image.
-
-    Raises:
-        DataFault: the file is missing, broken or of another size than the index says, or where it looks is unknown.
-    """
-    if not scene.images.usable[image]:
-        raise DataFault(BROKEN_POSE)
-    path, size_wh_px = root / scene.images.path[image], scene.images.size_wh_px[image]
-    try:
-        pixels = simplejpeg.decode_jpeg(path.read_bytes(), strict=True)
-    except FileNotFoundError:
-        raise DataFault("no such file") from None
-    except OSError as error:
-        raise DataFault(f"cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise DataFault(f"is no sound JPEG: {error}") from None
-    size_px = (pixels.shape[1], pixels.shape[0])
-    if size_px != tuple(size_wh_px):
-        raise DataFault(f"is {size_px} px, the dataset's tables say {tuple(size_wh_px.tolist())}")
-    return [_jpeg(pixels, candidates.crop_box(place), options.jpeg_quality) for place in kept]
-
-
-def _jpeg(pixels: NDArray[np.uint8], box: tuple[int, int, int, int], quality: int) -> bytes:
+def _jpeg(pixels: NDArray[np.uint8], box: list[int], quality: int) -> bytes:
     left, upper, right, lower = box
     crop = np.ascontiguousarray(pixels[upper:lower, left:right])
     return simplejpeg.encode_jpeg(crop, quality=quality, colorsubsampling="444", fastdct=False)
 
 
-def _row(scene: Scene, candidates: Candidates, place: int, jpeg: bytes) -> dict[str, Any]:
-    annotations, images = scene.annotations, scene.images
-    number, image = int(candidates.annotation[place]), int(candidates.image[place])
-    token, channel = annotations.token[number], images.channel[image]
-    return {
-        "view_id": f"{scene.dataset}/{token}/{channel}",
-        "dataset": scene.dataset,
-        "split": scene.split,
-        "scene": scene.name,
-        "sample_token": scene.sample_token[annotations.keyframe[number]],
-        "annotation_token": token,
-        "timestamp_us": images.timestamp_us[image],
-        "channel": channel,
-        "image": {"bytes": jpeg, "path": f"{token}-{channel}.jpg"},
-        "crop_xyxy_px": candidates.xyxy_px[place],
-        "covered_fraction": candidates.covered_fraction(place),
-        "camera_distance_m": candidates.distance_m[place],
-        "camera_azimuth_rad": candidates.azimuth_rad[place],
+def _table(scene: Scene, candidates: Candidates, places: NDArray[np.int64], jpegs: list[bytes]) -> pa.Table:
+    """The views (schema `storage.VIEWS`) at the given places of the candidates."""
+    numbers, image = candidates.annotation[places], candidates.image[places]
+    tokens, channels = scene.annotations.token[numbers].tolist(), scene.images.channel[image].tolist()
+    named = list(zip(tokens, channels, strict=True))
+    xyxy_px = pa.array(candidates.xyxy_px[places].astype(np.float32).ravel())
+    columns = {name: scene.annotations.columns[name].take(numbers) for name in _PASSED_ON}
+    columns |= {
+        "view_id": pa.array([f"{scene.dataset}/{token}/{channel}" for token, channel in named], pa.string()),
+        "dataset": pa.array([scene.dataset] * len(places), pa.string()),
+        "split": pa.array([scene.split] * len(places), pa.string()),
+        "scene": pa.array([scene.name] * len(places), pa.string()),
+        "sample_token": pa.array(scene.sample_token[scene.annotations.keyframe[numbers]], pa.string()),
+        "timestamp_us": pa.array(scene.images.timestamp_us[image]),
+        "channel": pa.array(channels, pa.string()),
+        "image": pa.StructArray.from_arrays(
+            [
+                pa.array(jpegs, pa.binary()),
+                pa.array([f"{token}-{channel}.jpg" for token, channel in named], pa.string()),
+            ],
+            fields=list(storage.VIEWS.field("image").type),
+        ),
+        "crop_xyxy_px": pa.FixedSizeListArray.from_arrays(xyxy_px, 4),
+        "covered_fraction": pa.array(candidates.covered_fraction(places), pa.float32()),
+        "camera_distance_m": pa.array(candidates.distance_m[places], pa.float32()),
+        "camera_azimuth_rad": pa.array(candidates.azimuth_rad[places], pa.float32()),
     }
+    return pa.table({field.name: columns[field.name].cast(field.type) for field in storage.VIEWS}, storage.VIEWS)
 
 
 class _Fates:
-    """How far each annotation of a scene came: for those without any view, the rule at which its best camera failed."""
+    """How far the annotations of a scene came, by `RULES`: each candidate, and each annotation in its best camera."""
 
-    def __init__(self, scene: Scene, options: ViewOptions) -> None:
-        self._scene, self._options = scene, options
-        self._met: dict[int, tuple[str, str, str | None]] = {}  # rule, reason, broken file
-        self._done: set[int] = set()
-        visibility, keyframe = scene.annotations.visibility, scene.annotations.keyframe
-        pictured = set(scene.images.keyframe.tolist())
-        for number in scene.annotations.sound.tolist():
-            level = visibility[number]
-            if not (level >= options.min_visibility or (np.isnan(level) and options.min_visibility <= 1)):
-                known = "unknown" if np.isnan(level) else f"level {level:.0f}"
-                reason = f"visibility is {known}; min_visibility is {options.min_visibility}"
-                self._met[number] = ("visibility", reason, None)
-            elif keyframe[number] in pictured:
-                self._met[number] = ("outside_image", "no camera of the keyframe sees the box", None)
-            else:
-                self._met[number] = ("no_image", "its keyframe has no camera image", None)
+    def __init__(self, scene: Scene, candidates: Candidates, options: ViewOptions) -> None:
+        self._scene, self._candidates, self._options = scene, candidates, options
+        annotations, images = scene.annotations, scene.images
+        level = annotations.visibility
+        visible = np.where(np.isnan(level), options.min_visibility <= 1, level >= options.min_visibility)
+        pictured = np.isin(annotations.keyframe, images.keyframe)
+        self._start = np.where(visible, np.where(pictured, OUTSIDE_IMAGE, NO_IMAGE), VISIBILITY)
+        self._rule = self._rules(visible[candidates.annotation])
+        sound = np.zeros(len(annotations), bool)
+        sound[annotations.sound] = True
+        wanted = np.isin(images.keyframe, annotations.keyframe[visible & sound])
+        holds_kept = np.isin(np.arange(len(images)), candidates.image[self._rule == KEPT])
+        self.hoped_for = np.where(images.usable, holds_kept, wanted)
+        """(images,) whether an image is opened: it shows a view to keep or, its pose unknown, could show one."""
+        self._broken: dict[int, str] = {}  # the broken image that an annotation was hoped for in
 
-    @property
-    def seen(self) -> int:
-        """How many annotations have a view."""
-        return len(self._done)
+    def _rules(self, visible: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """The rule at which each candidate fails, or KEPT."""
+        small = self._candidates.side_px().min(axis=1, initial=np.inf) < self._options.min_side_px
+        partly = ~self._candidates.whole & self._options.whole_box
+        return np.select([~visible, partly, small], [VISIBILITY, PARTLY_OUTSIDE, TOO_SMALL], KEPT)
 
-    def wanted_in(self, keyframe: int) -> NDArray[np.int64]:
-        """The annotations of a keyframe that are visible enough to look for in its images."""
-        wanted = [number for number, (rule, _, _) in self._met.items() if rule != "visibility"]
-        return np.array([number for number in wanted if self._scene.annotations.keyframe[number] == keyframe], np.int64)
+    def kept_in(self, image: int) -> NDArray[np.int64]:
+        """The places of an image's candidates that pass all rules."""
+        first, end = np.searchsorted(self._candidates.image, [image, image + 1])
+        return first + np.flatnonzero(self._rule[first:end] == KEPT)
 
-    def keeps(self, candidates: Candidates, place: int) -> bool:
-        """Whether the crop passes the rules; if not, why is noted."""
-        number = int(candidates.annotation[place])
-        if self._met[number][0] == "visibility":
-            return False
-        channel = self._scene.images.channel[candidates.image[place]]
-        if self._options.whole_box and not candidates.whole[place]:
-            self._fails(number, "partly_outside", f"the box reaches out of the image of {channel}; whole_box is set")
-            return False
-        width, height = candidates.size_px(place)
-        if min(width, height) < self._options.min_side_px:
-            crop = f"its crop in {channel} has {width:.0f}x{height:.0f} px"
-            self._fails(number, "too_small", f"{crop}; min_side_px is {self._options.min_side_px}")
-            return False
-        return True
+    def broken(self, image: int) -> None:
+        """Note that an image cannot be used: what it shows, or could, has to be seen by another camera."""
+        if self._scene.images.usable[image]:
+            hoped_for = self._candidates.annotation[self.kept_in(image)]
+        else:
+            same_keyframe = self._scene.annotations.keyframe == self._scene.images.keyframe[image]
+            hoped_for = np.flatnonzero(same_keyframe & (self._start != VISIBILITY))
+        for number in hoped_for.tolist():
+            self._broken.setdefault(number, self._scene.images.path[image])
 
-    def broken(self, numbers: NDArray[np.int64], path: str) -> None:
-        """Note that an image that shows these annotations, or could, cannot be used."""
-        for number in numbers.tolist():
-            self._fails(number, "broken_image", "no sound image gives a view, and this one is broken", path)
-
-    def done(self, number: int) -> None:
-        """Note that the annotation has a view."""
-        self._done.add(int(number))
-
-    def _fails(self, number: int, rule: str, reason: str, path: str | None = None) -> None:
-        if RULES.index(rule) > RULES.index(self._met[number][0]):
-            self._met[number] = (rule, reason, path)
-
-    def reject(self, rejects: Rejects) -> None:
-        """One reject for each annotation without a view."""
-        for number in sorted(self._met.keys() - self._done):
-            rule, reason, path = self._met[number]
+    def reject(self, rejects: Rejects, seen: NDArray[np.int64]) -> None:
+        """One reject for each sound annotation that is not among those with a view, `seen`."""
+        best, place = self._start.copy(), np.full(len(self._start), -1)
+        for rule in (PARTLY_OUTSIDE, TOO_SMALL):
+            failed = np.flatnonzero(self._rule == rule)[::-1]  # the first of several is written last
+            best[self._candidates.annotation[failed]] = rule
+            place[self._candidates.annotation[failed]] = failed
+        for number in np.setdiff1d(self._scene.annotations.sound, seen).tolist():
+            path = self._broken.get(number)
+            rule = BROKEN_IMAGE if path is not None else int(best[number])
             kind = "fault" if rule in _FAULTS else "filtered"
-            blames_file = path is not None
-            rejects.annotation(self._scene, number, kind, rule, reason, path=path, blames_file=blames_file)
+            reason = self._reason(number, rule, int(place[number]))
+            rejects.annotation(self._scene, number, kind, RULES[rule], reason, path=path, blames_file=path is not None)
+
+    def _reason(self, number: int, rule: int, place: int) -> str:
+        if rule == VISIBILITY:
+            level = self._scene.annotations.visibility[number]
+            known = "unknown" if np.isnan(level) else f"level {level:.0f}"
+            return f"visibility is {known}; min_visibility is {self._options.min_visibility}"
+        if rule in (PARTLY_OUTSIDE, TOO_SMALL):
+            channel = self._scene.images.channel[self._candidates.image[place]]
+            if rule == PARTLY_OUTSIDE:
+                return f"the box reaches out of the image of {channel}; whole_box is set"
+            width, height = self._candidates.side_px()[place]
+            crop = f"its crop in {channel} has {width:.0f}x{height:.0f} px"
+            return f"{crop}; min_side_px is {self._options.min_side_px}"
+        return {
+            NO_IMAGE: "its keyframe has no camera image",
+            OUTSIDE_IMAGE: "no camera of the keyframe sees the box",
+            BROKEN_IMAGE: "no sound image gives a view, and this one is broken",
+        }[rule]

@@ -2,7 +2,6 @@ import io
 
 import numpy as np
 import pytest
-import shapely
 from nuscenes.nuscenes import NuScenes
 from nuscenes.utils.geometry_utils import view_points
 from PIL import Image
@@ -112,12 +111,17 @@ def candidates(*boxes):
     return Candidates(
         annotation=np.arange(len(boxes)),
         image=np.zeros(len(boxes), int),
-        outline=shapely.box(*xyxy.T),
+        hull_px=xyxy[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2),
+        hull_size=np.full(len(boxes), 4),
         xyxy_px=xyxy,
         whole=np.ones(len(boxes), bool),
         distance_m=np.array([box[0] for box in boxes], float),
         azimuth_rad=np.zeros(len(boxes)),
     )
+
+
+def covered(place, *boxes):
+    return candidates(*boxes).covered_fraction(np.array([place]))[0]
 
 
 def test_covered_fraction_is_the_area_behind_nearer_boxes():
@@ -128,9 +132,9 @@ def test_covered_fraction_is_the_area_behind_nearer_boxes():
         (30, 0, 0, 99, 99),
         (5, 200, 0, 300, 100),
     )
-    assert candidates(mine_).covered_fraction(0) == 0
-    assert candidates(mine_, far, aside).covered_fraction(0) == 0
-    assert candidates(mine_, half).covered_fraction(0) == pytest.approx(0.5)
+    assert covered(0, mine_) == 0
+    assert covered(0, mine_, far, aside) == 0
+    assert covered(0, mine_, half) == pytest.approx(0.5)
     # Half and quarter share 25 x 50 px: 5000 + 2500 - 1250 of 10000.
-    assert candidates(mine_, half, quarter, far).covered_fraction(0) == pytest.approx(0.625)
-    assert candidates(mine_, half).covered_fraction(1) == 0
+    assert covered(0, mine_, half, quarter, far) == pytest.approx(0.625)
+    assert covered(1, mine_, half) == 0
