@@ -78,7 +78,7 @@ def _city(args: argparse.Namespace) -> None:
 def _add_index(commands: argparse._SubParsersAction) -> None:
     parser = _command(commands, "index", _index, "write the scene index of a dataset through its devkit")
     _paths(parser, root="the dataset's folder", output="folder for {split}.parquet")
-    parser.add_argument("--format", default="nuscenes", help="nuscenes")
+    parser.add_argument("--format", default="nuscenes", help="nuscenes or truckscenes")
     parser.add_argument("--version", required=True, help="folder of the tables, e.g. v1.0-trainval")
     parser.add_argument("--dataset", required=True, help="the dataset's name in config.yaml")
     parser.add_argument("--splits", nargs="+", required=True, help="official splits")

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 NEAR_M = 0.1  # boxes are cut at this depth, so that a box that reaches behind the camera keeps its true outline
 UNIT_TOLERANCE = 1e-3  # |q| may differ from 1 by rounding in a file, not by more
+MAX_POSE_GAP_US = 200_000  # over 0.2 s a vehicle braking at 10 m/s2 is up to 5 cm off the straight line between poses
 
 _CORNER_SIGNS = np.array([(x, y, z) for x in (1, -1) for y in (1, -1) for z in (1, -1)], dtype=np.float64)
 _EDGES = np.array(
@@ -69,6 +70,49 @@ def slerp(from_wxyz: NDArray[np.float64], to_wxyz: NDArray[np.float64], amount: 
     weight_to = np.where(straight, amount, np.sin(amount * angle) / safe_sine)
     q = weight_from[:, None] * from_wxyz + weight_to[:, None] * to_wxyz
     return q / np.linalg.norm(q, axis=-1, keepdims=True)
+
+
+def quaternion(rotation_matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Unit quaternions (..., 4) of rotation matrices (..., 3, 3); of q and -q, either."""
+    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = np.moveaxis(rotation_matrix, (-2, -1), (0, 1))
+    rows = [
+        [1 + xx + yy + zz, zy - yz, xz - zx, yx - xy],
+        [zy - yz, 1 + xx - yy - zz, xy + yx, xz + zx],
+        [xz - zx, xy + yx, 1 - xx + yy - zz, yz + zy],
+        [yx - xy, xz + zx, yz + zy, 1 - xx - yy + zz],
+    ]
+    products = np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)  # 4 q q^T
+    largest = np.diagonal(products, axis1=-2, axis2=-1).argmax(axis=-1)  # the row that cancels least
+    q = np.take_along_axis(products, largest[..., None, None], axis=-2)[..., 0, :]
+    return q / np.linalg.norm(q, axis=-1, keepdims=True)
+
+
+def interpolate_poses(
+    timestamp_us: NDArray[np.int64],
+    a_SE3_b: NDArray[np.float64],
+    at_us: NDArray[np.int64],
+    max_gap_us: int = MAX_POSE_GAP_US,
+    max_beyond_us: int = 0,
+) -> NDArray[np.float64]:
+    """The poses `a_SE3_b` (M, 3, 4) at times (M,) of a stream of poses (E, 3, 4) at strictly increasing times (E,).
+
+    Between two poses the origin moves linearly and the rotation on the shorter arc (slerp); up to `max_beyond_us`
+    before the first and after the last both go on at constant velocity. NaN further out, and between two that are more
+    than `max_gap_us` apart.
+    """
+    if not len(timestamp_us):
+        return np.full((len(at_us), 3, 4), np.nan)
+    before = np.clip(np.searchsorted(timestamp_us, at_us, side="right") - 1, 0, max(len(timestamp_us) - 2, 0))
+    after = np.minimum(before + 1, len(timestamp_us) - 1)
+    span_us = timestamp_us[after] - timestamp_us[before]
+    amount = (at_us - timestamp_us[before]) / np.maximum(span_us, 1)
+    a, b = a_SE3_b[before], a_SE3_b[after]
+    rotation = slerp(quaternion(a[..., :3]), quaternion(b[..., :3]), amount)
+    poses = pose(rotation, a[..., 3] + amount[:, None] * (b[..., 3] - a[..., 3]))
+    beyond_us = np.maximum(timestamp_us[0] - at_us, at_us - timestamp_us[-1])
+    hit = (at_us == timestamp_us[before]) | (at_us == timestamp_us[after])
+    known = (beyond_us <= max_beyond_us) & ((span_us <= max_gap_us) | hit)
+    return np.where(known[:, None, None], poses, np.nan)
 
 
 def box_corners(size_lwh_m: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -73,3 +73,36 @@ def test_a_box_that_reaches_behind_the_camera_is_cut_at_the_near_plane():
     # 2 m wide and high, from 1 m behind to 3 m ahead: the near cut at 0.1 m fills +-10 f, the far face +-f/3.
     corners = geometry.transform(geometry.pose([1, 0, 0, 0], [0, 0, 1.0]), geometry.box_corners(np.array([2.0, 2, 4])))
     np.testing.assert_allclose(outline_of(np.eye(3), corners).bounds, [-10, -10, 10, 10])
+
+
+def test_quaternion_undoes_rotation_matrix():
+    halves_and_axes = np.concatenate([QUATERNIONS, np.eye(4), -np.eye(4), yaw_wxyz(180), yaw_wxyz(-179.999)])
+    back = geometry.quaternion(geometry.rotation_matrix(halves_and_axes))
+    np.testing.assert_allclose(np.abs(np.sum(back * halves_and_axes, axis=1)), 1, atol=1e-12)
+
+
+def test_poses_between_those_of_a_stream():
+    # It drives 1 m along x and turns by 90 degrees from 0 to 0.1 s, stands until 0.2 s, and is then lost for 1 s.
+    times_us = np.array([0, 100_000, 200_000, 1_200_000])
+    stream = geometry.pose(
+        np.concatenate([yaw_wxyz(yaw) for yaw in (0, 90, 90, 90)]), [[0, 0, 0], [1, 0, 0], [1, 0, 0], [9, 0, 0]]
+    )
+    at_us = np.array([0, 50_000, 75_000, 150_000, 200_000, 200_001, 1_200_000, -1, 1_200_001])
+    poses = geometry.interpolate_poses(times_us, stream, at_us)
+    np.testing.assert_allclose(poses[:5, 0, 3], [0, 0.5, 0.75, 1, 1], atol=1e-12)
+    yaw_deg = np.degrees(np.arctan2(poses[:, 1, 0], poses[:, 0, 0]))
+    np.testing.assert_allclose(yaw_deg[:5], [0, 45, 67.5, 90, 90], atol=1e-9)
+    np.testing.assert_allclose(poses[6], stream[3], atol=1e-12)
+    assert np.isnan(poses[[5, 7, 8]]).all()
+    wide = geometry.interpolate_poses(times_us, stream, np.array([700_000]), max_gap_us=1_000_000)
+    np.testing.assert_allclose(wide[0, :, 3], [5, 0, 0])
+    before = geometry.interpolate_poses(times_us, stream, np.array([-50_000, -50_001]), max_beyond_us=50_000)
+    np.testing.assert_allclose(before[0, :, 3], [-0.5, 0, 0], atol=1e-12)
+    assert np.degrees(np.arctan2(before[0, 1, 0], before[0, 0, 0])) == pytest.approx(-45)
+    assert np.isnan(before[1]).all()
+
+
+def test_no_stream_and_no_times_give_no_poses():
+    nothing = np.empty(0, np.int64)
+    assert np.isnan(geometry.interpolate_poses(nothing, np.empty((0, 3, 4)), np.array([5]))).all()
+    assert geometry.interpolate_poses(np.array([5]), np.zeros((1, 3, 4)), nothing).shape == (0, 3, 4)

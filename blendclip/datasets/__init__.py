@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 from blendclip import storage
 from blendclip.errors import UserError
 
-FORMATS = ("nuscenes",)
+FORMATS = ("nuscenes", "truckscenes")
 
 
 def write_index(
@@ -21,12 +22,14 @@ def write_index(
     Raises:
         UserError: the dataset, its version or a split is not there.
     """
-    if format != "nuscenes":
+    if format not in FORMATS:
         raise UserError(f"there is no adapter for format {format!r}: set `format` to one of {', '.join(FORMATS)}")
-    from blendclip.datasets import nuscenes  # the devkit takes seconds to import
+    from blendclip.datasets import tables as devkit_tables  # devkits take seconds to import
 
-    tables = nuscenes.load(root, version)
-    scenes = {split: nuscenes.split_scenes(tables, split) for split in splits}  # complain before the first is written
+    devkit = import_module(f"blendclip.datasets.{format}").DEVKIT
+    tables = devkit_tables.load(devkit, root, version)
+    # Complain before the first is written.
+    scenes = {split: devkit_tables.split_scenes(devkit, tables, split) for split in splits}
     about = storage.metadata("index", {"format": format, "version": version})
     return {
         split: storage.write_parquet(
@@ -34,7 +37,7 @@ def write_index(
             storage.INDEX,
             (
                 storage.table_of([row], storage.INDEX)
-                for row in nuscenes.index_rows(tables, scenes[split], dataset, split)
+                for row in devkit_tables.index_rows(devkit, tables, scenes[split], dataset, split)
             ),
             about,
         )

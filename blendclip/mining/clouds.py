@@ -90,7 +90,8 @@ def scene_clouds(scene: Scene, root: Path, options: CloudOptions, rejects: Rejec
 def _read(sweeps: Readings, sweep: int, root: Path) -> NDArray[np.float32]:
     if not sweeps.usable[sweep]:
         raise DataFault(BROKEN_POSE)
-    return read_sweep(root / sweeps.path[sweep])
+    time_us, point_times = int(sweeps.timestamp_us[sweep]), bool(sweeps.point_times[sweep])
+    return read_sweep(root / sweeps.path[sweep], time_us, point_times=point_times).points
 
 
 def _windows(scene: Scene, length: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 from blendclip import geometry, storage
 from blendclip.errors import UserError
 
-BROKEN_POSE = "the pose or calibration of its sensor is not finite, or a quaternion is not a unit one"
+BROKEN_POSE = (
+    "the pose or calibration of its sensor is not finite: a quaternion is not a unit one, or its time lies outside the "
+    "recorded ego poses or in a gap between them"
+)
 
 
 @dataclass(frozen=True)

@@ -2,35 +2,108 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blendclip.errors import DataFault
+from blendclip.mining.pcd import read_pcd
 
 _COLUMNS = 5  # x, y, z, intensity, ring: float32 each, the layout of nuScenes' .pcd.bin
+_FIELDS = ("x", "y", "z", "intensity")  # of a PCD
 _BROKEN_FRACTION = 0.5  # a few NaN are rays without an echo; more than this is a broken file
+_MAX_TIME_OFF_US = 1_000_000  # no sweep takes a second: what is further off has another clock or unit
+_UNITS = {1e-6: "seconds", 1e-3: "milliseconds", 1e3: "nanoseconds"}
 
 
-def read_sweep(path: Path) -> NDArray[np.float32]:
-    """The points (N, 5) of a sweep in the sensor's frame: x, y, z in metres, intensity, ring.
+@dataclass(frozen=True)
+class Sweep:
+    """What one LiDAR measured in one turn, in the sensor's frame."""
+
+    points: NDArray[np.float32]  # (N, 4 or more): x, y, z in metres, intensity as the sensor gives it
+    timestamp_us: NDArray[np.int64] | None  # (N,) when each point was measured, where the file says so
+
+
+def read_sweep(path: Path, timestamp_us: int, *, point_times: bool) -> Sweep:
+    """The sweep in a `.pcd.bin` (nuScenes' layout) or `.pcd` file.
+
+    Its points must have times of their own where `point_times` says so. A point whose time is not within a second of
+    the sweep's `timestamp_us` gets that and the coordinates NaN: it is in no box.
 
     Raises:
-        DataFault: the file is missing, empty, cut off, or most of its points are not numbers.
+        DataFault: the file is missing, empty, cut off or of another kind, lacks a field, or most of its points are not
+            numbers or were not measured near `timestamp_us`.
     """
     try:
-        values = np.fromfile(path, dtype=np.float32)
-        size = path.stat().st_size
+        if path.name.endswith(".pcd.bin"):
+            points, times = _nuscenes_points(path), None
+        elif path.suffix == ".pcd":
+            points, times = _pcd_points(path, point_times)
+        else:
+            raise DataFault(f"{path.suffix or 'a file without a suffix'} is no kind of sweep: use .pcd.bin or .pcd")
     except FileNotFoundError:
         raise DataFault("no such file") from None
     except OSError as error:
         raise DataFault(f"cannot be read: {error.strerror}") from None
+    if point_times:
+        if times is None:
+            raise DataFault("its points have no times, which the scene index promises: it needs a field timestamp")
+        times = _checked_times(times, timestamp_us, points)
+    _check_finite(points)
+    return Sweep(points, times)
+
+
+def _nuscenes_points(path: Path) -> NDArray[np.float32]:
+    values = np.fromfile(path, dtype=np.float32)
+    size = path.stat().st_size
     if size == 0 or size % (4 * _COLUMNS):
         raise DataFault(f"{size} bytes are no whole number of points of {4 * _COLUMNS} bytes: the file is cut off")
-    points = values.reshape(-1, _COLUMNS)
-    if not np.isfinite(values.sum()):  # one quick look; the slow one only where something may be wrong
+    return values.reshape(-1, _COLUMNS)
+
+
+def _pcd_points(path: Path, point_times: bool) -> tuple[NDArray[np.float32], NDArray | None]:
+    columns = read_pcd(path)
+    missing = [name for name in _FIELDS if name not in columns or columns[name].ndim != 1]
+    if missing:
+        raise DataFault(f"it has no field {', '.join(missing)}, only {', '.join(columns)}")
+    points = np.empty((len(columns["x"]), len(_FIELDS)), np.float32)
+    if not len(points):
+        raise DataFault("it has no points")
+    for number, name in enumerate(_FIELDS):
+        points[:, number] = columns[name]
+    return points, columns.get("timestamp") if point_times else None
+
+
+def _checked_times(times: NDArray, timestamp_us: int, points: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The points' times in whole microseconds; what lies far from `timestamp_us` is put right as `read_sweep` says."""
+    if timestamp_us - _MAX_TIME_OFF_US <= times.min() and times.max() <= timestamp_us + _MAX_TIME_OFF_US:
+        return times.astype(np.int64)
+    off = ~(np.abs(times.astype(np.float64) - timestamp_us) <= _MAX_TIME_OFF_US)
+    if off.mean() > _BROKEN_FRACTION:
+        raise DataFault(_wrong_times(times, timestamp_us, float(off.mean())))
+    points[off, :3] = np.nan
+    times = times.copy()
+    times[off] = timestamp_us
+    return times.astype(np.int64)
+
+
+def _wrong_times(times: NDArray, timestamp_us: int, off: float) -> str:
+    middle = float(np.median(times))
+    units = [unit for scale, unit in _UNITS.items() if abs(middle / scale - timestamp_us) <= 2 * _MAX_TIME_OFF_US]
+    if units:
+        guess = f"they seem to be {units[0]}, and must be microseconds since 1970"
+    elif abs(middle) < 2 * _MAX_TIME_OFF_US:
+        guess = "they seem to count from the sweep, and must count from 1970"
+    else:
+        guess = "they seem to come from another clock"
+    where = f"{off:.0%} of its points are stamped over a second off its {timestamp_us} us, around {middle:.17g}"
+    return f"{where}: {guess}"
+
+
+def _check_finite(points: NDArray[np.float32]) -> None:
+    if not np.isfinite(points.sum()):  # one quick look; the slow one only where something may be wrong
         broken = 1 - np.isfinite(points[:, :3]).all(axis=1).mean()
         if broken > _BROKEN_FRACTION:
             raise DataFault(f"{broken:.0%} of its points are not finite")
-    return points

@@ -1,0 +1,72 @@
+"""Which annotations the official detection evaluation of a dataset keeps, by its devkit's own functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+Row = dict[str, Any]
+
+
+def evaluated_tokens(
+    tables: Any,
+    samples: list[Row],
+    loaders: ModuleType,
+    detection_name: Callable[[str], str | None],
+    class_range_m: Mapping[str, float],
+) -> set[str]:
+    """Tokens of the annotations of `samples` that the evaluation keeps: class, class range, points, bicycle racks.
+
+    `loaders` is the devkit's module of `add_center_dist`, `filter_eval_boxes`, `EvalBoxes` and `DetectionBox`.
+    """
+    sound = _SoundBoxes(tables)
+    boxes, token_of = loaders.EvalBoxes(), {}
+    for sample in samples:
+        names = {token: detection_name(sound.category(token)) for token in sound.annotations(sample)}
+        sample_boxes = {token: _box(tables, token, name, loaders) for token, name in names.items() if name}
+        boxes.add_boxes(sample["token"], list(sample_boxes.values()))
+        token_of |= {id(box): token for token, box in sample_boxes.items()}
+    if not token_of:
+        return set()  # at no box at all the devkit stops
+    loaders.add_center_dist(tables, boxes)
+    kept = loaders.filter_eval_boxes(sound, boxes, class_range_m)
+    return {token_of[id(box)] for box in kept.all}
+
+
+class _SoundBoxes:
+    """The tables without the boxes at which the devkit's assertions on NaN would stop, bicycle racks among them."""
+
+    def __init__(self, tables: Any) -> None:
+        self._tables = tables
+
+    def category(self, token: str) -> str:
+        """The category of an annotation."""
+        return self._tables.get("sample_annotation", token)["category_name"]
+
+    def annotations(self, sample: Row) -> list[str]:
+        """Tokens of the sample's boxes whose numbers are finite."""
+        rows = (self._tables.get("sample_annotation", token) for token in sample["anns"])
+        return [
+            row["token"] for row in rows if np.isfinite([*row["translation"], *row["size"], *row["rotation"]]).all()
+        ]
+
+    def get(self, table: str, token: str) -> Row:
+        """As the devkit's `get`."""
+        row = self._tables.get(table, token)
+        return row | {"anns": self.annotations(row)} if table == "sample" else row
+
+
+def _box(tables: Any, token: str, name: str, loaders: ModuleType) -> Any:
+    """The devkit's ground-truth box of an annotation."""
+    annotation = tables.get("sample_annotation", token)
+    return loaders.DetectionBox(
+        sample_token=annotation["sample_token"],
+        translation=annotation["translation"],
+        size=annotation["size"],
+        rotation=annotation["rotation"],
+        num_pts=annotation["num_lidar_pts"] + annotation["num_radar_pts"],
+        detection_name=name,
+    )

@@ -1,0 +1,100 @@
+"""PCD files, binary and binary_compressed, as columns."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import lzf
+import numpy as np
+from numpy.typing import NDArray
+
+from blendclip.errors import DataFault
+
+_KINDS = {"F": "f", "I": "i", "U": "u"}
+_HEADER_LINES = 64  # at most, comments included
+
+
+@dataclass(frozen=True)
+class _Header:
+    point: np.dtype  # the fields of one point, little-endian as all PCD writers have it
+    points: int
+    encoding: str
+
+
+def read_pcd(path: Path) -> Mapping[str, NDArray]:
+    """The fields of a PCD file by name, (N,) each, or (N, count), with the types they have there.
+
+    Raises:
+        DataFault: the file is no PCD, is ascii, or holds less than its header says.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        header = _header(file)
+        rest = os.fstat(file.fileno()).st_size - file.tell()
+        if header.encoding == "binary":
+            return _binary(file, header, rest)
+        return _compressed(file, header, rest)
+
+
+def _header(file: BinaryIO) -> _Header:
+    entries: dict[str, list[str]] = {}
+    for _ in range(_HEADER_LINES):
+        key, *values = file.readline(4096).decode("ascii", "replace").split() or [""]
+        entries[key] = values
+        if key == "DATA":
+            break
+    missing = [key for key in ("FIELDS", "SIZE", "TYPE", "POINTS", "DATA") if not entries.get(key)]
+    if missing:
+        raise DataFault(f"no PCD file: its header has no {', '.join(missing)}")
+    try:
+        points, point = int(entries["POINTS"][0]), _point(entries)
+    except (KeyError, ValueError, TypeError) as error:
+        raise DataFault(f"no sound PCD file: its header makes no sense ({error})") from None
+    encoding = entries["DATA"][0]
+    if encoding not in ("binary", "binary_compressed"):
+        raise DataFault(f"its DATA is {encoding}: convert it to binary or binary_compressed")
+    return _Header(point, points, encoding)
+
+
+def _point(entries: Mapping[str, list[str]]) -> np.dtype:
+    names = [f"_{number}" if name == "_" else name for number, name in enumerate(entries["FIELDS"])]
+    counts = entries.get("COUNT") or ["1"] * len(names)
+    columns = zip(names, entries["TYPE"], entries["SIZE"], counts, strict=True)
+    return np.dtype(
+        [(name, f"<{_KINDS[kind]}{size}", () if count == "1" else (int(count),)) for name, kind, size, count in columns]
+    )
+
+
+def _binary(file: BinaryIO, header: _Header, rest: int) -> Mapping[str, NDArray]:
+    wanted = header.points * header.point.itemsize
+    if wanted > rest:
+        raise DataFault(f"its header announces {header.points} points, {wanted} bytes, {rest} are there: it is cut off")
+    points = np.fromfile(file, header.point, header.points)
+    return {name: points[name] for name in header.point.names}
+
+
+def _compressed(file: BinaryIO, header: _Header, rest: int) -> Mapping[str, NDArray]:
+    """All values of a field stand together here, field after field, in one block of LZF."""
+    packed, unpacked = struct.unpack("<II", file.read(8).ljust(8, b"\0"))
+    wanted = header.points * header.point.itemsize
+    if packed > rest - 8:
+        raise DataFault(f"its header announces {packed} compressed bytes, {max(rest - 8, 0)} are there: it is cut off")
+    if unpacked != wanted:
+        raise DataFault(f"its {header.points} points take {wanted} bytes, its compressed block says {unpacked}")
+    try:
+        data = lzf.decompress(file.read(packed), unpacked) if wanted else b""
+    except ValueError as error:
+        raise DataFault(f"its points cannot be decompressed: {error}") from None
+    if data is None or len(data) != wanted:
+        raise DataFault(f"its compressed block does not hold the {wanted} bytes of its {header.points} points")
+    columns, start = {}, 0
+    for name in header.point.names:
+        kind = header.point[name]
+        columns[name] = np.frombuffer(data, kind, header.points, start)
+        start += kind.itemsize * header.points
+    return columns
