@@ -107,14 +107,16 @@ def _add_clouds(commands: argparse._SubParsersAction) -> None:
     parser = _command(commands, "clouds", _clouds, "gather the LiDAR points of every annotation")
     _part_options(parser)
     parser.add_argument("--sweeps", type=int, default=10, help="sweeps of each LiDAR, up to the keyframe's")
-    parser.add_argument("--motion", choices=["interpolate", "none"], default="interpolate", help="of boxes over sweeps")
+    motions = ["per_point", "interpolate", "none"]
+    parser.add_argument("--motion", choices=motions, default="per_point", help="of ego and boxes over sweeps")
     parser.add_argument("--min-points", type=int, default=1, help="fewer make a reject")
+    parser.add_argument("--colors", action="store_true", help="colour the points from the cameras that see them")
 
 
 def _clouds(args: argparse.Namespace) -> None:
     from blendclip.mining.clouds import CloudOptions, gather_clouds
 
-    options = CloudOptions(args.sweeps, args.motion, args.min_points)
+    options = CloudOptions(args.sweeps, args.motion, args.min_points, args.colors)
     gather_clouds(
         args.index, args.root, args.part, args.parts, args.output, args.rejects, options, args.max_fault_fraction
     )

@@ -11,15 +11,21 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from blendclip import geometry, storage
+from blendclip import storage
 from blendclip.errors import DataFault
+from blendclip.mining.colors import Colorist
 from blendclip.mining.crop import place, points_in_boxes
-from blendclip.mining.motion import Motion, TrackPoses
+from blendclip.mining.motion import Motion, TrackPoses, passage_of, sensor_motion
 from blendclip.mining.rejects import Rejects
-from blendclip.mining.scene import BROKEN_POSE, Readings, Scene, read_scenes
-from blendclip.mining.sweeps import read_sweep
+from blendclip.mining.scene import Readings, Scene, read_scenes
+from blendclip.mining.sweeps import read_sweep_of
 
 log = logging.getLogger(__name__)
+
+_MAX_STRETCH = 2  # a window may last so many times what its sweeps usually take
+_MIN_WINDOW_US = 500_000  # keyframes are half a second apart
+
+Points = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -28,10 +34,13 @@ class CloudOptions:
 
     sweeps: int = 10
     """Sweeps of each LiDAR in a cloud: the keyframe's and those before it."""
-    motion: Motion = "interpolate"
-    """Where a box is at a sweep's time: interpolated along its track, or kept at the keyframe ("none")."""
+    motion: Motion = "per_point"
+    """Where ego and box are taken to be: at each point's own time where the sensor says it and at the sweep's time
+    elsewhere ("per_point"), at the sweep's time ("interpolate"), or the box at its keyframe ("none")."""
     min_points: int = 1
     """Annotations with fewer points become rejects."""
+    colors: bool = False
+    """Whether points get the colours in which the cameras of the keyframe see them."""
 
 
 def gather_clouds(
@@ -65,37 +74,45 @@ def scene_clouds(scene: Scene, root: Path, options: CloudOptions, rejects: Rejec
         rejects.annotation(scene, number, "fault", "broken_annotation", reason)
     boxes, sweeps = _windows(scene, options.sweeps)
     poses = TrackPoses(annotations, options.motion)
-    global_SE3_box = poses.at(boxes, scene.sweeps.timestamp_us[sweeps])
-    box_SE3_sensor = geometry.compose(geometry.inverse(global_SE3_box), scene.sweeps.global_SE3_sensor[sweeps])
-
     gathered, num_sweeps = _Gathered(len(annotations)), np.zeros(len(annotations), np.int64)
     for sweep, pairs in _pairs_by_sweep(scene.sweeps, sweeps):
         rejects.attempt("sweep")
         members = boxes[pairs]
         try:
-            points = _read(scene.sweeps, sweep, root)
+            gathered.add(members, *_points_of(scene, root, sweep, members, poses))
         except DataFault as fault:
             rejects.file(scene, "sweep", scene.sweeps.path[sweep], str(fault))
             continue
         num_sweeps[members] += 1
-        offsets, rows, xyz = points_in_boxes(points, box_SE3_sensor[pairs], annotations.size_lwh_m[members])
-        counts = np.diff(offsets)
-        lag_us = annotations.timestamp_us[members] - scene.sweeps.timestamp_us[sweep]
-        gathered.add(members, counts, xyz, points[rows, 3], (lag_us * 1e-6).astype(np.float32))
     windows = np.bincount(boxes, minlength=len(annotations))
     log.info("%s: %d annotations, %d points", scene.name, len(annotations), gathered.counts.sum())
-    return _table(scene, gathered, num_sweeps, windows, options, rejects)
+    kept = _kept(scene, gathered.counts, num_sweeps, windows, options, rejects)
+    points = gathered.of(kept)
+    colorist = Colorist(scene, root, options.motion, rejects) if options.colors else None
+    rgb = colorist.rgb(kept, points.offsets, points.xyz) if colorist else pa.nulls(len(kept))
+    return _table(scene, kept, num_sweeps[kept], points.columns() | {"rgb": rgb})
 
 
-def _read(sweeps: Readings, sweep: int, root: Path) -> NDArray[np.float32]:
-    if not sweeps.usable[sweep]:
-        raise DataFault(BROKEN_POSE)
-    time_us, point_times = int(sweeps.timestamp_us[sweep]), bool(sweeps.point_times[sweep])
-    return read_sweep(root / sweeps.path[sweep], time_us, point_times=point_times).points
+def _points_of(scene: Scene, root: Path, sweep: int, boxes: NDArray[np.int64], poses: TrackPoses) -> Points:
+    """What a sweep holds of each of B boxes.
+
+    Raises:
+        DataFault: the file is broken, or where its sensor was is not known.
+    """
+    file = read_sweep_of(scene, root, sweep, poses.motion)
+    passage = passage_of(poses, boxes, *sensor_motion(scene, sweep, file.timestamp_us))
+    offsets, rows, xyz = points_in_boxes(file.points, file.timestamp_us, passage, scene.annotations.size_lwh_m[boxes])
+    counts = np.diff(offsets)
+    measured_us = scene.sweeps.timestamp_us[sweep] if file.timestamp_us is None else file.timestamp_us[rows]
+    lag_us = np.repeat(scene.annotations.timestamp_us[boxes], counts) - measured_us
+    return counts, xyz, file.points[rows, 3], (lag_us * 1e-6).astype(np.float32)
 
 
 def _windows(scene: Scene, length: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """All pairs (annotation, sweep): per channel the last `length` sweeps that serve the keyframe or an earlier one."""
+    """All pairs (annotation, sweep): per channel the last `length` sweeps that serve the keyframe or an earlier one.
+
+    A channel that has fallen silent gives nothing: its last sweeps show another moment.
+    """
     annotations, sweeps = scene.annotations, scene.sweeps
     sound = annotations.sound
     pairs = [(np.empty(0, np.int64), np.empty(0, np.int64))]
@@ -104,8 +121,11 @@ def _windows(scene: Scene, length: int) -> tuple[NDArray[np.int64], NDArray[np.i
         of_channel = of_channel[np.lexsort((sweeps.timestamp_us[of_channel], sweeps.keyframe[of_channel]))]
         end = np.searchsorted(sweeps.keyframe[of_channel], annotations.keyframe[sound], side="right")
         place = end[:, None] - 1 - np.arange(length)
-        in_scene = place >= 0
-        pairs.append((np.repeat(sound, in_scene.sum(axis=1)), of_channel[place[in_scene]]))
+        times_us = scene.sweeps.timestamp_us[of_channel]
+        lag_us = annotations.timestamp_us[sound][:, None] - times_us[place]
+        usual_us = length * np.median(np.diff(times_us)) if len(times_us) > 1 else 0
+        recent = (place >= 0) & (lag_us <= max(_MAX_STRETCH * usual_us, _MIN_WINDOW_US))
+        pairs.append((np.repeat(sound, recent.sum(axis=1)), of_channel[place[recent]]))
     boxes, members = (np.concatenate(column) for column in zip(*pairs, strict=True))
     return boxes, members
 
@@ -128,39 +148,53 @@ class _Gathered:
         self._chunks: list[tuple[NDArray[np.int64], NDArray[np.int64], tuple[NDArray[np.float32], ...]]] = []
 
     def add(self, boxes: NDArray[np.int64], counts: NDArray[np.int64], *points: NDArray[np.float32]) -> None:
-        """Add so many points to each of B boxes: xyz in metres (M, 3), intensity (M,), time lag in seconds (B,)."""
+        """Add so many points to each of B boxes: xyz in metres (M, 3), intensity (M,), time lag in seconds (M,)."""
         self.counts[boxes] += counts
         self._chunks.append((boxes, counts, points))
 
-    def by_box(self, boxes: NDArray[np.int64]) -> dict[str, pa.Array]:
-        """The point columns for the given boxes, the points of each in the order they came in."""
+    def of(self, boxes: NDArray[np.int64]) -> _Points:
+        """All points of the given boxes, those of each in the order they came in."""
         offsets = np.concatenate([[0], np.cumsum(self.counts[boxes])])
         fill = np.full(len(self.counts), -1)
         fill[boxes] = offsets[:-1]
         xyz, intensity, lag = (np.empty(shape, np.float32) for shape in ((offsets[-1], 3), offsets[-1], offsets[-1]))
         for members, counts, points in self._chunks:
             place(fill, members, counts, points, (xyz, intensity, lag))
-        ends = pa.array(offsets.astype(np.int32))
+        return _Points(offsets, xyz, intensity, lag)
+
+
+@dataclass(frozen=True)
+class _Points:
+    """Points of B boxes: box b owns offsets[b]:offsets[b + 1]."""
+
+    offsets: NDArray[np.int64]  # (B + 1,)
+    xyz: NDArray[np.float32]  # (M, 3) metres, box frame
+    intensity: NDArray[np.float32]  # (M,)
+    time_lag_s: NDArray[np.float32]  # (M,)
+
+    def columns(self) -> dict[str, pa.Array]:
+        """As columns of clouds."""
+        ends = pa.array(self.offsets.astype(np.int32))
+        xyz = pa.FixedSizeListArray.from_arrays(pa.array(self.xyz.ravel()), 3)
         return {
-            "points": pa.ListArray.from_arrays(ends, pa.FixedSizeListArray.from_arrays(pa.array(xyz.ravel()), 3)),
-            "intensity": pa.ListArray.from_arrays(ends, pa.array(intensity)),
-            "time_lag_s": pa.ListArray.from_arrays(ends, pa.array(lag)),
-            "num_points": pa.array(self.counts[boxes], pa.int32()),
+            "points": pa.ListArray.from_arrays(ends, xyz),
+            "intensity": pa.ListArray.from_arrays(ends, pa.array(self.intensity)),
+            "time_lag_s": pa.ListArray.from_arrays(ends, pa.array(self.time_lag_s)),
+            "num_points": pa.array(np.diff(self.offsets), pa.int32()),
         }
 
 
-def _table(
+def _kept(
     scene: Scene,
-    gathered: _Gathered,
+    counts: NDArray[np.int64],
     num_sweeps: NDArray[np.int64],
     windows: NDArray[np.int64],
     options: CloudOptions,
     rejects: Rejects,
-) -> pa.Table:
-    """The clouds of a scene; `num_sweeps` were read of the `windows` sweeps of each annotation."""
-    annotations, counts = scene.annotations, gathered.counts
+) -> NDArray[np.int64]:
+    """The annotations that make a cloud; `num_sweeps` were read of the `windows` sweeps of each."""
     kept = []
-    for number in annotations.sound.tolist():
+    for number in scene.annotations.sound.tolist():
         if num_sweeps[number] == 0:
             reason = "every sweep of its window is broken" if windows[number] else "its keyframe has no LiDAR sweep"
             rejects.annotation(scene, number, "fault", "no_sweep", reason, blames_file=bool(windows[number]))
@@ -169,16 +203,22 @@ def _table(
             rejects.annotation(scene, number, "filtered", "min_points", f"{reason}; min_points is {options.min_points}")
         else:
             kept.append(number)
-    boxes = np.array(kept, np.int64)
+    return np.array(kept, np.int64)
+
+
+def _table(
+    scene: Scene, boxes: NDArray[np.int64], num_sweeps: NDArray[np.int64], points: dict[str, pa.Array]
+) -> pa.Table:
+    """The clouds of boxes (B,) of a scene."""
+    annotations = scene.annotations
     columns = {name: annotations.columns[name].take(boxes) for name in annotations.columns.column_names}
-    columns |= gathered.by_box(boxes)
+    columns |= points
     columns |= {
         "dataset": pa.array([scene.dataset] * len(boxes)),
         "split": pa.array([scene.split] * len(boxes)),
         "scene": pa.array([scene.name] * len(boxes)),
         "sample_token": pa.array(scene.sample_token[annotations.keyframe[boxes]]),
-        "rgb": pa.nulls(len(boxes)),
-        "num_sweeps": pa.array(num_sweeps[boxes]),
+        "num_sweeps": pa.array(num_sweeps),
         "distance_m": pa.array(annotations.distance_m[boxes]),
     }
     return pa.table({field.name: columns[field.name].cast(field.type) for field in storage.CLOUDS}, storage.CLOUDS)

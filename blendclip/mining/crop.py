@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -9,16 +11,29 @@ from numpy.typing import NDArray
 from blendclip import geometry
 
 _CELLS_PER_SIDE = 128  # of the grid over all boxes of a sweep: cells of about a metre; its table fits the CPU cache
+_MARGIN_M = 0.01  # around a box's shadow, for what blending between poses may differ from the corners at the poses
+
+
+@dataclass(frozen=True)
+class Passage:
+    """How B boxes pass before a sensor: their poses at K moments of a sweep, blended linearly in between."""
+
+    box_SE3_sensor: NDArray[np.float64]  # (B, K, 3, 4)  # noqa: N815
+    moments_us: NDArray[np.int64]  # (K,) strictly increasing; not looked at where K is 1: the boxes then stand still
 
 
 def points_in_boxes(
-    points_sensor: NDArray[np.float32], box_SE3_sensor: NDArray[np.float64], size_lwh_m: NDArray[np.float64]
+    points_sensor: NDArray[np.float32],
+    times_us: NDArray[np.int64] | None,
+    passage: Passage,
+    size_lwh_m: NDArray[np.float64],
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
-    """Points of a sweep that lie in each of B boxes (faces included), in box frame.
+    """Points of a sweep that lie in each of B boxes (faces included) when they are measured, in box frame.
 
     Args:
         points_sensor: (N, C >= 3) x, y, z, ... in the sensor's frame, metres; rows with NaN lie in no box.
-        box_SE3_sensor: (B, 3, 4).
+        times_us: (N,) when each point was measured, within the passage's moments; needed for more than one moment.
+        passage: of the boxes.
         size_lwh_m: (B, 3).
 
     Returns:
@@ -26,13 +41,44 @@ def points_in_boxes(
         in the order of the sweep.
     """
     half_m = np.ascontiguousarray(size_lwh_m / 2)
-    corners_sensor = geometry.transform(geometry.inverse(box_SE3_sensor), geometry.box_corners(size_lwh_m))[..., :2]
-    low, high = corners_sensor.min(axis=1), corners_sensor.max(axis=1)  # (B, 2) shadow of the box on the sensor's x, y
+    sensor_SE3_box, corners_box = geometry.inverse(passage.box_SE3_sensor), geometry.box_corners(size_lwh_m)
+    corners_sensor = geometry.transform(sensor_SE3_box, corners_box[:, None])[..., :2]  # (B, K, 8, 2)
+    low, high = corners_sensor.min(axis=(1, 2)) - _MARGIN_M, corners_sensor.max(axis=(1, 2)) + _MARGIN_M
     origin = low.min(axis=0)
     cell_m = max((high.max(axis=0) - origin).max() / (_CELLS_PER_SIDE - 1), 1e-6)
     cells = np.floor((np.stack([low, high], axis=1) - origin) / cell_m).astype(np.int64)
     starts, members = _boxes_of_cells(cells)
-    return _gather(points_sensor, box_SE3_sensor, half_m, origin, cell_m, starts, members)
+    times_us = np.empty(0, np.int64) if times_us is None else times_us
+    matrices = np.ascontiguousarray(passage.box_SE3_sensor)
+    return _gather(points_sensor, times_us, matrices, passage.moments_us, half_m, origin, cell_m, starts, members)
+
+
+def points_in_frame(
+    points_sensor: NDArray[np.float32],
+    times_us: NDArray[np.int64] | None,
+    moments_us: NDArray[np.int64],
+    frame_SE3_sensor: NDArray[np.float64],  # noqa: N803
+) -> NDArray[np.float64]:
+    """All points (N, 3) of a sweep in another frame, whose poses (K, 3, 4) at the moments (K,) are blended linearly."""
+    times_us = np.empty(0, np.int64) if times_us is None else times_us
+    return _in_frame(points_sensor, times_us, moments_us, np.ascontiguousarray(frame_SE3_sensor))
+
+
+@numba.njit(cache=True)
+def _in_frame(points, times, moments, matrices):
+    out, k, share = np.empty((len(points), 3)), 0, 0.0
+    for row in range(len(points)):
+        x, y, z = np.float64(points[row, 0]), np.float64(points[row, 1]), np.float64(points[row, 2])
+        if len(moments) > 1:
+            k = _slice_at(moments, times[row], k)
+            share = (times[row] - moments[k]) / (moments[k + 1] - moments[k])
+        for axis in range(3):
+            m = matrices[k, axis]
+            out[row, axis] = m[0] * x + m[1] * y + m[2] * z + m[3]
+            if len(moments) > 1:
+                m = matrices[k + 1, axis]
+                out[row, axis] += share * (m[0] * x + m[1] * y + m[2] * z + m[3] - out[row, axis])
+    return out
 
 
 @numba.njit(cache=True)
@@ -57,57 +103,79 @@ def _boxes_of_cells(cells):
 
 
 @numba.njit(cache=True)
-def _gather(points, matrices, half, origin, cell, starts, members):
+def _gather(points, times, matrices, moments, half, origin, cell, starts, members):
     side = _CELLS_PER_SIDE
     capacity, found = 1024, 0
-    box_of, row_of = np.empty(capacity, np.int32), np.empty(capacity, np.int32)
+    box_of, row_of, xyz_of = (
+        np.empty(capacity, np.int32),
+        np.empty(capacity, np.int32),
+        np.empty((capacity, 3), np.float32),
+    )
     counts = np.zeros(half.shape[0] + 1, np.int64)
-    per_cell = 1.0 / cell
+    per_cell, still = 1.0 / cell, len(moments) == 1
+    p, k, share = np.empty(3), 0, 0.0
     for row in range(points.shape[0]):
         x, y, z = np.float64(points[row, 0]), np.float64(points[row, 1]), np.float64(points[row, 2])
         gx, gy = (x - origin[0]) * per_cell, (y - origin[1]) * per_cell
         if not (0.0 <= gx < side and 0.0 <= gy < side):  # NaN falls out here too
             continue
         c = np.int64(gx) * side + np.int64(gy)
-        for k in range(starts[c], starts[c + 1]):
-            b = members[k]
-            m = matrices[b]
+        if starts[c] == starts[c + 1]:
+            continue
+        if not still:
+            k = _slice_at(moments, times[row], k)
+            share = (times[row] - moments[k]) / (moments[k + 1] - moments[k])
+        for n in range(starts[c], starts[c + 1]):
+            b = members[n]
             inside = True
             for axis in range(3):
-                p = m[axis, 0] * x + m[axis, 1] * y + m[axis, 2] * z + m[axis, 3]
-                if not abs(p) <= half[b, axis]:
+                m = matrices[b, k, axis]
+                p[axis] = m[0] * x + m[1] * y + m[2] * z + m[3]
+                if not still:
+                    m = matrices[b, k + 1, axis]
+                    p[axis] += share * (m[0] * x + m[1] * y + m[2] * z + m[3] - p[axis])
+                if not abs(p[axis]) <= half[b, axis]:
                     inside = False
                     break
             if not inside:
                 continue
             if found == capacity:
                 capacity *= 2
-                box_of, row_of = _grown(box_of, capacity), _grown(row_of, capacity)
+                box_of, row_of, xyz_of = _grown(box_of, capacity), _grown(row_of, capacity), _grown(xyz_of, capacity)
             box_of[found], row_of[found] = b, row
+            xyz_of[found] = p
             counts[b + 1] += 1
             found += 1
-    return _by_box(points, matrices, box_of[:found], row_of[:found], np.cumsum(counts))
+    return _by_box(box_of[:found], row_of[:found], xyz_of[:found], np.cumsum(counts))
+
+
+@numba.njit(cache=True)
+def _slice_at(moments, time, k):
+    """The k with moments[k] <= time <= moments[k + 1], looked for from the last one on: sweeps run in time."""
+    last = len(moments) - 2
+    while k < last and time > moments[k + 1]:
+        k += 1
+    while k > 0 and time < moments[k]:
+        k -= 1
+    return k
 
 
 @numba.njit(cache=True)
 def _grown(array, capacity):
-    larger = np.empty(capacity, array.dtype)
+    larger = np.empty((capacity,) + array.shape[1:], array.dtype)
     larger[: len(array)] = array
     return larger
 
 
 @numba.njit(cache=True)
-def _by_box(points, matrices, box_of, row_of, offsets):
+def _by_box(box_of, row_of, xyz_of, offsets):
     fill = offsets[:-1].copy()
     rows, xyz = np.empty(len(row_of), np.int32), np.empty((len(row_of), 3), np.float32)
     for i in range(len(row_of)):
-        b, row = box_of[i], row_of[i]
-        at, m = fill[b], matrices[b]
-        fill[b] += 1
-        rows[at] = row
-        x, y, z = np.float64(points[row, 0]), np.float64(points[row, 1]), np.float64(points[row, 2])
-        for axis in range(3):
-            xyz[at, axis] = m[axis, 0] * x + m[axis, 1] * y + m[axis, 2] * z + m[axis, 3]
+        at = fill[box_of[i]]
+        fill[box_of[i]] += 1
+        rows[at] = row_of[i]
+        xyz[at] = xyz_of[i]
     return offsets, rows, xyz
 
 
@@ -121,8 +189,8 @@ def place(
 ) -> None:
     """Copy the points of some boxes, counts[i] of box boxes[i] in turn, to where each box's points go on in `target`.
 
-    `source` and `target` hold coordinates (M, 3), intensities (M,) and time lags, the source one for each of its boxes.
-    `fill` is the next free place of each box, moved on by this; where it is negative, the box's points are passed over.
+    `source` and `target` hold coordinates (M, 3), intensities (M,) and time lags (M,). `fill` is the next free place of
+    each box, moved on by this; where it is negative, the box's points are passed over.
     """
     start = 0
     for i in range(len(boxes)):
@@ -132,7 +200,7 @@ def place(
                 for axis in range(3):
                     target[0][at, axis] = source[0][j, axis]
                 target[1][at] = source[1][j]
-                target[2][at] = source[2][i]
+                target[2][at] = source[2][j]
                 at += 1
             fill[boxes[i]] = at
         start = end

@@ -1,4 +1,4 @@
-"""Where a tracked box is at any time: between, before and after its annotations."""
+"""Where a tracked box is at any time, and how it passes before a sensor that moves itself."""
 
 from __future__ import annotations
 
@@ -8,9 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blendclip import geometry
-from blendclip.mining.scene import Annotations
+from blendclip.errors import DataFault
+from blendclip.mining.crop import Passage
+from blendclip.mining.scene import Annotations, Scene
 
-Motion = Literal["interpolate", "none"]
+Motion = Literal["per_point", "interpolate", "none"]
+
+# Between the moments of a passage poses are blended linearly, which leaves out how they turn. In a slice of h seconds
+# that is at most h^2 / 8 (w_ego^2 r + 2 w_box (v + w_ego r) + w_box^2 d): 0.3 mm for a box of d = 10 m that passes at
+# v = 30 m/s r = 100 m away, with ego and box turning at w = 0.5 rad/s; 1.2 mm at 1 rad/s.
+_SLICE_US = 5_000
+_BEYOND_US = 200_000  # of the recorded ego poses: the first sweep of a scene begins before them
 
 
 class TrackPoses:
@@ -56,3 +64,44 @@ class TrackPoses:
         wanted = self._track[row] * span_us + (timestamp_us - start_us)
         last_segment = np.maximum(self._last[row] - 1, self._first[row])
         return np.clip(np.searchsorted(keys, wanted, side="right") - 1, self._first[row], last_segment)
+
+
+def sensor_motion(
+    scene: Scene, sweep: int, times_us: NDArray[np.int64] | None
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Moments (K,) that enclose the times (N,) of a sweep's points, and `global_SE3_sensor` (K, 3, 4) then.
+
+    Without times it is the one moment of the sweep.
+
+    Raises:
+        DataFault: the ego pose is not known at some of these times.
+    """
+    if times_us is None:
+        return scene.sweeps.timestamp_us[[sweep]], scene.sweeps.global_SE3_sensor[[sweep]]
+    moments_us = _moments(scene, int(times_us.min()), int(times_us.max()))
+    stream = scene.ego_poses
+    global_SE3_ego = geometry.interpolate_poses(
+        stream.timestamp_us, stream.global_SE3_ego, moments_us, max_beyond_us=_BEYOND_US
+    )
+    if not np.isfinite(global_SE3_ego).all():
+        raise DataFault(f"no ego poses are recorded for some of its points, {moments_us[0]} to {moments_us[-1]} us")
+    return moments_us, geometry.compose(global_SE3_ego, scene.sweeps.ego_SE3_sensor[sweep])
+
+
+def passage_of(
+    poses: TrackPoses,
+    boxes: NDArray[np.int64],
+    moments_us: NDArray[np.int64],
+    global_SE3_sensor: NDArray[np.float64],  # noqa: N803
+) -> Passage:
+    """Boxes (B,) before a sensor that is at `global_SE3_sensor` (K, 3, 4) at the moments (K,)."""
+    pairs = (len(boxes), len(moments_us))
+    global_SE3_box = poses.at(np.repeat(boxes, pairs[1]), np.tile(moments_us, pairs[0])).reshape(*pairs, 3, 4)
+    return Passage(geometry.compose(geometry.inverse(global_SE3_box), global_SE3_sensor), moments_us)
+
+
+def _moments(scene: Scene, first_us: int, last_us: int) -> NDArray[np.int64]:
+    """Moments (K,) from first to last: of ego poses and annotations, where motion may change, and some between."""
+    known = np.concatenate([scene.ego_poses.timestamp_us, scene.annotations.timestamp_us])
+    inside = known[(known > first_us) & (known < last_us)]
+    return np.unique(np.concatenate([inside, np.arange(first_us, last_us, _SLICE_US), [last_us]]))

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blendclip.errors import DataFault
+from blendclip.mining.motion import Motion
 from blendclip.mining.pcd import read_pcd
+from blendclip.mining.scene import BROKEN_POSE, Scene
 
 _COLUMNS = 5  # x, y, z, intensity, ring: float32 each, the layout of nuScenes' .pcd.bin
 _FIELDS = ("x", "y", "z", "intensity")  # of a PCD
@@ -24,6 +26,19 @@ class Sweep:
 
     points: NDArray[np.float32]  # (N, 4 or more): x, y, z in metres, intensity as the sensor gives it
     timestamp_us: NDArray[np.int64] | None  # (N,) when each point was measured, where the file says so
+
+
+def read_sweep_of(scene: Scene, root: Path, sweep: int, motion: Motion) -> Sweep:
+    """A sweep of a scene; with times of its points only where `motion` asks for them and the index promises them.
+
+    Raises:
+        DataFault: as `read_sweep`, or where the sensor was is not known.
+    """
+    sweeps = scene.sweeps
+    if not sweeps.usable[sweep]:
+        raise DataFault(BROKEN_POSE)
+    point_times = motion == "per_point" and bool(sweeps.point_times[sweep])
+    return read_sweep(root / sweeps.path[sweep], int(sweeps.timestamp_us[sweep]), point_times=point_times)
 
 
 def read_sweep(path: Path, timestamp_us: int, *, point_times: bool) -> Sweep:
@@ -49,7 +64,7 @@ def read_sweep(path: Path, timestamp_us: int, *, point_times: bool) -> Sweep:
         raise DataFault(f"cannot be read: {error.strerror}") from None
     if point_times:
         if times is None:
-            raise DataFault("its points have no times, which the scene index promises: it needs a field timestamp")
+            raise DataFault("its points have no times, which its format promises; motion: interpolate does without")
         times = _checked_times(times, timestamp_us, points)
     _check_finite(points)
     return Sweep(points, times)

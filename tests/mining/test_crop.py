@@ -5,7 +5,13 @@ from nuscenes.utils.geometry_utils import points_in_box
 from pyquaternion import Quaternion
 
 from blendclip import geometry
-from blendclip.mining.crop import points_in_boxes
+from blendclip.mining.crop import Passage, points_in_boxes
+
+STILL = np.zeros(1, np.int64)
+
+
+def still(box_SE3_sensor):  # noqa: N803
+    return Passage(np.asarray(box_SE3_sensor)[:, None], STILL)
 
 
 def boxes_and_points(seed, count):
@@ -19,7 +25,7 @@ def boxes_and_points(seed, count):
 def test_finds_what_the_devkit_finds(seed, count):
     points, centres, sizes, rotations = boxes_and_points(seed, count)
     sensor_SE3_box = geometry.pose([q.elements for q in rotations], centres)
-    offsets, rows, xyz = points_in_boxes(points, geometry.inverse(sensor_SE3_box), sizes)
+    offsets, rows, xyz = points_in_boxes(points, None, still(geometry.inverse(sensor_SE3_box)), sizes)
     assert offsets[-1] == len(rows) > 0
     for b, (centre, size, rotation) in enumerate(zip(centres, sizes, rotations, strict=True)):
         box = Box(centre.tolist(), size[[1, 0, 2]].tolist(), rotation)
@@ -34,13 +40,28 @@ def test_faces_belong_to_the_box_and_nan_to_none():
     points = np.array(
         [[1, 0, 0], [1.0001, 0, 0], [np.nan, 0, 0], [0, np.nan, 0], [0, 0, np.nan], [-1, 2, 3]], np.float32
     )
-    offsets, rows, _ = points_in_boxes(points, geometry.pose([[1, 0, 0, 0]], [[0, 0, 0]]), np.array([[2.0, 4, 6]]))
+    here = still(geometry.pose([[1, 0, 0, 0]], [[0, 0, 0]]))
+    offsets, rows, _ = points_in_boxes(points, None, here, np.array([[2.0, 4, 6]]))
     assert offsets.tolist() == [0, 2]
     assert rows.tolist() == [0, 5]
 
 
 def test_a_sweep_without_points_is_an_empty_answer():
     offsets, rows, xyz = points_in_boxes(
-        np.empty((0, 5), np.float32), geometry.pose([[1, 0, 0, 0]], [[0, 0, 0]]), np.ones((1, 3))
+        np.empty((0, 5), np.float32), None, still(geometry.pose([[1, 0, 0, 0]], [[0, 0, 0]])), np.ones((1, 3))
     )
     assert (offsets.tolist(), len(rows), xyz.shape) == ([0, 0], 0, (0, 3))
+
+
+def test_a_passing_box_holds_what_is_in_it_at_each_moment():
+    # A box 4 m long comes along x: its centre is at x = 10, 7 and 0 m after 0, 0.1 and 0.2 s. Points at x = 8 m.
+    centres = np.array([[10.0, 0, 0], [7, 0, 0], [0, 0, 0]])
+    passage = Passage(
+        geometry.inverse(geometry.pose(np.tile([1.0, 0, 0, 0], (3, 1)), centres))[None], np.array([0, 100_000, 200_000])
+    )
+    times_us = np.array([200_000, 0, 50_000, 100_000, 120_000, 130_000])  # not in order
+    points = np.tile([8.0, 0, 0, 1], (6, 1)).astype(np.float32)
+    offsets, rows, xyz = points_in_boxes(points, times_us, passage, np.array([[4.0, 2, 2]]))
+    # Centres then: 0, 10, 8.5, 7, 5.6, 4.9; within 2 m of x = 8: the 2nd to the 4th.
+    assert rows.tolist() == [1, 2, 3] and offsets.tolist() == [0, 3]
+    np.testing.assert_allclose(xyz[:, 0], [-2, -0.5, 1], atol=1e-6)

@@ -82,7 +82,7 @@ def test_a_nuscenes_sweep_keeps_its_five_columns(tmp_path):
     points = RNG.normal(size=(7, 5)).astype(np.float32)
     points.tofile(tmp_path / "sweep.pcd.bin")
     np.testing.assert_array_equal(read(tmp_path / "sweep.pcd.bin", point_times=False).points, points)
-    assert "its points have no times, which the scene index promises" in fault(tmp_path / "sweep.pcd.bin")
+    assert "its points have no times, which its format promises" in fault(tmp_path / "sweep.pcd.bin")
 
 
 def cut(path, size):

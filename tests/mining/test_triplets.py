@@ -45,7 +45,7 @@ def test_has_the_documented_columns_and_metadata(mined):
     assert about["stage"] == "triplets" and about["version"]
     assert "z up" in about["conventions"]["points"]
     options = about["options"]
-    assert options["clouds"] == {"sweeps": 10, "motion": "interpolate", "min_points": 1}
+    assert options["clouds"] == {"sweeps": 10, "motion": "per_point", "min_points": 1, "colors": False}
     assert options["views"]["min_side_px"] == 8 and options["captions"]["model"] == "template"
 
 

@@ -14,11 +14,12 @@ rule gather_clouds:
         root=dataset_root,
         parts=parts_of,
         options=config["clouds"],
+        colors="--colors" if config["clouds"]["colors"] else "",
         stage_version=STAGE_VERSIONS["clouds"],
     shell:
         "blendclip clouds --index {input.index:q} --root {params.root:q} --part {wildcards.part} --parts {params.parts}"
         " --sweeps {params.options[sweeps]} --motion {params.options[motion]}"
-        " --min-points {params.options[min_points]} --max-fault-fraction {config[max_fault_fraction]}"
+        " --min-points {params.options[min_points]} {params.colors} --max-fault-fraction {config[max_fault_fraction]}"
         " --output {output.clouds:q} --rejects {output.rejects:q} > {log:q} 2>&1"
 
 

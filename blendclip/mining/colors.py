@@ -1,0 +1,144 @@
+"""Colours of points, as the cameras of their keyframe see them.
+
+A point is coloured where its object shows it at the image's own time. What other points hide from the camera is told by
+a depth map of the keyframe: the clouds of its boxes, and the newest sweep of each LiDAR outside of them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numba
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from blendclip import geometry
+from blendclip.errors import DataFault
+from blendclip.mining.crop import points_in_boxes, points_in_frame
+from blendclip.mining.images import ImageReader
+from blendclip.mining.motion import Motion, TrackPoses, passage_of, sensor_motion
+from blendclip.mining.rejects import Rejects
+from blendclip.mining.scene import Scene
+from blendclip.mining.sweeps import read_sweep_of
+
+_CELL_PX = 4  # of the depth map
+_REACH_RAD = (0.004, 0.012)  # a point hides what is so near to its ray: half of the usual gap between rays and rings
+_SURFACE_M = 0.2  # what lies deeper behind a nearer point is another surface
+
+
+class Colorist:
+    """Colours the clouds of a scene."""
+
+    def __init__(self, scene: Scene, root: Path, motion: Motion, rejects: Rejects) -> None:
+        self._scene, self._root, self._rejects = scene, root, rejects
+        self._motion = motion
+        self._poses = TrackPoses(scene.annotations, "interpolate")  # an image shows an object where it is
+        self._reader = ImageReader(root, scene.images)
+
+    def rgb(self, boxes: NDArray[np.int64], offsets: NDArray[np.int64], xyz_box: NDArray[np.float32]) -> pa.ListArray:
+        """Red, green, blue of points (M, 3) in box frame, null for what no camera sees, in a list for each of B boxes.
+
+        Box b owns offsets[b]:offsets[b + 1]. Of several cameras that see a point, the one that has it furthest from the
+        edge of its image counts. Broken images are noted as rejects.
+        """
+        rgb, seen = np.zeros((len(xyz_box), 3), np.uint8), np.zeros(len(xyz_box), bool)
+        keyframe = self._scene.annotations.keyframe[boxes]
+        box_of_point = np.repeat(np.arange(len(boxes)), np.diff(offsets))
+        for number in np.unique(keyframe[np.diff(offsets) > 0]).tolist():
+            points = np.flatnonzero(keyframe[box_of_point] == number)
+            own, place = np.unique(box_of_point[points], return_inverse=True)
+            rgb[points], seen[points] = self._of_keyframe(number, boxes[own], place, xyz_box[points])
+        ends = np.concatenate([[0], np.cumsum(3 * seen)]).astype(np.int32)
+        triples = pa.ListArray.from_arrays(pa.array(ends), pa.array(rgb[seen].ravel()), mask=pa.array(~seen))
+        return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), triples)
+
+    def _of_keyframe(
+        self, keyframe: int, boxes: NDArray[np.int64], box_of_point: NDArray[np.int64], xyz_box: NDArray[np.float32]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Colours (M, 3) of the points of the boxes of one keyframe, and which of them are seen (M,)."""
+        rgb, margin_px = np.zeros((len(xyz_box), 3), np.uint8), np.full(len(xyz_box), -np.inf)
+        images = self._scene.images
+        of_keyframe = np.flatnonzero(images.keyframe == keyframe).tolist()
+        backdrop_global = self._backdrop(keyframe, boxes) if of_keyframe else None
+        for image in of_keyframe:
+            self._rejects.attempt("image")
+            try:
+                pixels = self._reader.read(image)
+            except DataFault as fault:
+                self._rejects.file(self._scene, "image", images.path[image], str(fault))
+                continue
+            camera_SE3_global = geometry.inverse(images.global_SE3_sensor[image])
+            global_SE3_box = self._poses.at(boxes, np.full(len(boxes), images.timestamp_us[image]))
+            camera_SE3_box = geometry.compose(camera_SE3_global, global_SE3_box)[box_of_point]
+            points = np.einsum("nij,nj->ni", camera_SE3_box[..., :3], xyz_box) + camera_SE3_box[..., 3]
+            backdrop = geometry.transform(camera_SE3_global, backdrop_global)
+            uv_px, margin = _seen_from(points, backdrop, images.intrinsic[image], pixels.shape)
+            better = np.flatnonzero(margin > margin_px)
+            margin_px[better] = margin[better]
+            rgb[better] = pixels[uv_px[better, 1], uv_px[better, 0]]
+        return rgb, np.isfinite(margin_px)
+
+    def _backdrop(self, keyframe: int, boxes: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Points (N, 3) of the keyframe outside its boxes, in the global frame."""
+        scene, found = self._scene, [np.empty((0, 3))]
+        for channel in np.unique(scene.sweeps.channel.astype(str)):
+            own = np.flatnonzero((scene.sweeps.channel == channel) & (scene.sweeps.keyframe == keyframe))
+            if not len(own):
+                continue
+            sweep = int(own[scene.sweeps.timestamp_us[own].argmax()])
+            try:
+                file = read_sweep_of(scene, self._root, sweep, self._motion)
+                motion = sensor_motion(scene, sweep, file.timestamp_us)
+            except DataFault:
+                continue  # noted where the clouds were gathered
+            passage = passage_of(self._poses, boxes, *motion)
+            sizes = scene.annotations.size_lwh_m[boxes]
+            _, rows, _ = points_in_boxes(file.points, file.timestamp_us, passage, sizes)
+            outside = np.isfinite(file.points[:, :3]).all(axis=1)
+            outside[rows] = False
+            found.append(points_in_frame(file.points, file.timestamp_us, *motion)[outside])
+        return np.concatenate(found)
+
+
+def _seen_from(
+    points_camera: NDArray[np.float64],
+    backdrop_camera: NDArray[np.float64],
+    intrinsic: NDArray[np.float64],
+    shape: tuple[int, ...],
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Pixels (M, 2) of points (M, 3), and how far each is from the image's edge; -inf for what is not seen."""
+    height, width = shape[:2]
+    uv_px, depth_m = _projected(points_camera, intrinsic)
+    nearest_m = np.full((-(-height // _CELL_PX), -(-width // _CELL_PX)), np.inf)
+    reach = np.ceil(np.array(_REACH_RAD) * intrinsic[[0, 1], [0, 1]] / _CELL_PX).astype(np.int64)
+    for uv, depth in ((uv_px, depth_m), _projected(backdrop_camera, intrinsic)):
+        _splat(nearest_m, uv / _CELL_PX, depth, reach)
+    margin_px = np.minimum(uv_px, [width, height] - uv_px).min(axis=1, initial=np.inf)
+    inside = np.flatnonzero((margin_px > 0) & np.isfinite(depth_m))
+    column, row = (uv_px[inside] // _CELL_PX).astype(np.int64).T
+    hidden = nearest_m[row, column] < depth_m[inside] - _SURFACE_M
+    margin = np.full(len(points_camera), -np.inf)
+    margin[inside[~hidden]] = margin_px[inside[~hidden]]
+    return np.where(np.isfinite(margin)[:, None], uv_px, 0).astype(np.int64), margin
+
+
+def _projected(
+    points_camera: NDArray[np.float64], intrinsic: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Pixels (M, 2) and depths (M,) of points (M, 3); -1 and infinite behind the camera."""
+    behind = points_camera[:, 2] < geometry.NEAR_M
+    uv_px = geometry.project(intrinsic, np.where(behind[:, None], [0, 0, 1], points_camera))
+    return np.where(behind[:, None], -1.0, uv_px), np.where(behind, np.inf, points_camera[:, 2])
+
+
+@numba.njit(cache=True)
+def _splat(nearest, uv, depth, reach):
+    """Lower the cells (H, W) around each point (M, 2), in cells, to its depth."""
+    for i in range(len(uv)):
+        if not (0 <= uv[i, 0] < nearest.shape[1] and 0 <= uv[i, 1] < nearest.shape[0]):
+            continue
+        column, row = int(uv[i, 0]), int(uv[i, 1])
+        for r in range(max(row - reach[1], 0), min(row + reach[1] + 1, nearest.shape[0])):
+            for c in range(max(column - reach[0], 0), min(column + reach[0] + 1, nearest.shape[1])):
+                nearest[r, c] = min(nearest[r, c], depth[i])
