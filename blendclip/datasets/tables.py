@@ -174,8 +174,8 @@ class _SceneReader:
         self.devkit, self.tables, self.scene, self.readings = devkit, tables, scene, readings
         self.samples = self._samples()
         self.keyframe_of = {sample["token"]: number for number, sample in enumerate(self.samples)}
-        times_us = [record["timestamp"] for record in readings + self.samples]
-        self.stream = stream and stream.between(min(times_us), max(times_us), scene["name"])
+        start_us, end_us = (self.samples[number]["timestamp"] for number in (0, -1))
+        self.stream = stream and stream.between(start_us, end_us, scene["name"])
 
     def row(self) -> Row:
         """The scene's row of the index, but for the names of dataset and split."""
