@@ -23,6 +23,7 @@ from tqdm import tqdm
 from blendclip import geometry
 from blendclip.datasets.evaluated import evaluated_tokens
 from blendclip.datasets.poses import PoseStream, pose_of
+from blendclip.datasets.validation import strange_time
 from blendclip.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -174,8 +175,15 @@ class _SceneReader:
         self.devkit, self.tables, self.scene, self.readings = devkit, tables, scene, readings
         self.samples = self._samples()
         self.keyframe_of = {sample["token"]: number for number, sample in enumerate(self.samples)}
-        start_us, end_us = (self.samples[number]["timestamp"] for number in (0, -1))
-        self.stream = stream and stream.between(start_us, end_us, scene["name"])
+        if not self.samples:
+            raise UserError(f"scene {scene['name']} has no sample: take it out of {tables.table_root}/scene.json")
+        first, last = self.samples[0], self.samples[-1]
+        if strange := strange_time(first["timestamp"]):
+            raise UserError(
+                f"scene {scene['name']} in {tables.table_root}: the timestamp of sample {first['token']} is {strange}, "
+                "must be microseconds since 1970"
+            )
+        self.stream = stream and stream.between(first["timestamp"], last["timestamp"], scene["name"])
 
     def row(self) -> Row:
         """The scene's row of the index, but for the names of dataset and split."""

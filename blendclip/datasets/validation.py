@@ -299,10 +299,16 @@ def _plausible(complain: Callable[..., None], table: _Table) -> None:
     time_us = table.column("timestamp_us")
     good = (time_us >= _EARLIEST_US) & (time_us <= _LATEST_US)
     shown = time_us.astype(object)
-    for row in np.flatnonzero(~good)[:1]:
-        units = [unit for unit, factor in _UNITS.items() if _EARLIEST_US <= time_us[row] * factor <= _LATEST_US]
-        shown[row] = f"{time_us[row]}, {units[0] if units else 'another clock'} by the look of it"
+    shown[~good] = [strange_time(time) for time in time_us[~good].tolist()]
     complain(table, "timestamp_us", good, shown, "microseconds since 1970")
+
+
+def strange_time(timestamp: float) -> str | None:
+    """What a time looks like that cannot be microseconds since 1970; None where it can."""
+    if _EARLIEST_US <= timestamp <= _LATEST_US:
+        return None
+    units = [unit for unit, factor in _UNITS.items() if _EARLIEST_US <= timestamp * factor <= _LATEST_US]
+    return f"{timestamp}, {units[0] if units else 'another clock'} by the look of it"
 
 
 def _increasing(scene: _Scene, table: _Table) -> None:
