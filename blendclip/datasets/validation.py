@@ -322,7 +322,8 @@ def _rigid(scene: _Scene, table: _Table, column: str) -> NDArray[np.float64]:
     poses = table.column(column, 3, 4)
     rotation = poses[..., :3]
     off = np.abs(rotation @ np.swapaxes(rotation, -1, -2) - np.eye(3)).max(axis=(1, 2))
-    good = (off <= _RIGID) & (np.linalg.det(rotation) > 0) & np.isfinite(poses).all(axis=(1, 2))
+    with np.errstate(invalid="ignore"):  # NaN is judged below
+        good = (off <= _RIGID) & (np.linalg.det(rotation) > 0) & np.isfinite(poses).all(axis=(1, 2))
     unknown = np.isnan(poses).all(axis=(1, 2))
     scene.every(table, column, good | unknown, poses, "a rigid pose, rows of [R | t], or NaN throughout where unknown")
     return poses

@@ -9,8 +9,8 @@ from truckscenes.eval.common.loaders import add_center_dist, filter_eval_boxes, 
 from truckscenes.eval.detection.data_classes import DetectionBox
 from truckscenes.eval.detection.utils import category_to_detection_name
 
-from blendclip.datasets import tables, validate_index, write_index
-from blendclip.datasets.truckscenes import DEVKIT
+from blendclip.datasets import validate_index, write_index
+from blendclip.datasets.truckscenes import ADAPTER
 from blendclip.errors import UserError
 from blendclip.mining.clouds import CloudOptions, gather_clouds
 from tests.datasets.truck import (
@@ -45,7 +45,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def devkit(root):
-    return tables.load(DEVKIT, root, "v1.2-mini")
+    return ADAPTER.load(root, "v1.2-mini")
 
 
 @pytest.fixture(scope="module")
