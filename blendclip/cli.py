@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("blendclip", description="Mine triplets of LiDAR points, camera crop and caption.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="STAGE")
-    for add in (_add_city, _add_index, _add_clouds, _add_views, _add_caption, _add_vllm_env):
+    for add in (_add_city, _add_index, _add_validate, _add_clouds, _add_views, _add_caption, _add_vllm_env):
         add(commands)
     for add in (_add_triplets, _add_summary, _add_show):
         add(commands)
@@ -88,6 +88,20 @@ def _index(args: argparse.Namespace) -> None:
     from blendclip.datasets import write_index
 
     write_index(args.root, args.version, args.dataset, args.splits, args.output, format=args.format)
+
+
+def _add_validate(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "validate-index", _validate, "check a scene index against what mining expects of it")
+    parser.add_argument("index", type=Path, help="index of one split")
+    parser.add_argument(
+        "--root", type=Path, help="the dataset's folder, to see whether each sensor's first file is there"
+    )
+
+
+def _validate(args: argparse.Namespace) -> None:
+    from blendclip.datasets.validation import validate_index
+
+    sys.stdout.write(f"{args.index}: {validate_index(args.index, args.root)} scenes, nothing wrong\n")
 
 
 def _part_options(parser: argparse.ArgumentParser) -> None:

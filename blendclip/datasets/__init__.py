@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any, Protocol
+
+from tqdm import tqdm
 
 from blendclip import storage
+from blendclip.datasets.validation import validate_index
 from blendclip.errors import UserError
 
-FORMATS = ("nuscenes", "truckscenes")
+FORMATS = ("nuscenes", "truckscenes")  # the modules here that have an `ADAPTER`
+
+
+class Adapter(Protocol):
+    """What `write_index` asks of a format's `ADAPTER`. Tables and scenes are what the adapter likes them to be."""
+
+    def load(self, root: Path, version: str) -> Any:
+        """The tables of a dataset; UserError where they are not there."""
+
+    def split_scenes(self, tables: Any, split: str) -> Sequence[Any]:
+        """The scenes of a split, in an order that stays; UserError where there are none."""
+
+    def rows(self, tables: Any, scenes: Sequence[Any]) -> Iterable[dict[str, Any]]:
+        """A row of `storage.INDEX`, but for dataset and split, for each scene."""
 
 
 def write_index(
@@ -17,29 +34,32 @@ def write_index(
 ) -> dict[str, int]:
     """Write `output`/{split}.parquet, a row group per scene, for each split; return the number of scenes of each.
 
-    The dataset's tables are loaded once, by its devkit, whatever the number of splits.
+    The dataset's tables are loaded once, whatever the number of splits.
 
     Raises:
-        UserError: the dataset, its version or a split is not there.
+        UserError: the dataset, its version or a split is not there, or what it holds breaks the index's contract.
     """
     if format not in FORMATS:
         raise UserError(f"there is no adapter for format {format!r}: set `format` to one of {', '.join(FORMATS)}")
-    from blendclip.datasets import tables as devkit_tables  # devkits take seconds to import
-
-    devkit = import_module(f"blendclip.datasets.{format}").DEVKIT
-    tables = devkit_tables.load(devkit, root, version)
-    # Complain before the first is written.
-    scenes = {split: devkit_tables.split_scenes(devkit, tables, split) for split in splits}
+    adapter: Adapter = import_module(f"blendclip.datasets.{format}").ADAPTER  # devkits take seconds to import
+    tables = adapter.load(root, version)
+    scenes = {split: adapter.split_scenes(tables, split) for split in splits}  # complain before the first is written
     about = storage.metadata("index", {"format": format, "version": version})
-    return {
-        split: storage.write_parquet(
-            output / f"{split}.parquet",
-            storage.INDEX,
-            (
-                storage.table_of([row], storage.INDEX)
-                for row in devkit_tables.index_rows(devkit, tables, scenes[split], dataset, split)
-            ),
-            about,
-        )
-        for split in splits
-    }
+    counts = {}
+    for split in splits:
+        rows = tqdm(adapter.rows(tables, scenes[split]), f"index {dataset}/{split}", len(scenes[split]), unit="scene")
+        named = ({"dataset": dataset, "split": split} | row for row in rows)
+        counts[split] = _write_split(output / f"{split}.parquet", named, about)
+    return counts
+
+
+def _write_split(path: Path, rows: Iterable[dict[str, Any]], about: dict[str, str]) -> int:
+    """Write an index of these rows and check it; what breaks the contract is not left behind."""
+    tables = (storage.table_of([row], storage.INDEX) for row in rows)
+    count = storage.write_parquet(path, storage.INDEX, tables, about)
+    try:
+        validate_index(path)
+    except UserError:
+        path.unlink()
+        raise
+    return count

@@ -15,7 +15,7 @@ def _open(version: str, root: str) -> NuScenes:
     return NuScenes(version, root, verbose=False)
 
 
-DEVKIT = Devkit(
+ADAPTER = Devkit(
     name="nuscenes-devkit",
     open=_open,
     official_splits=create_splits_scenes,

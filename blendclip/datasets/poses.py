@@ -14,7 +14,7 @@ from blendclip.errors import UserError
 
 log = logging.getLogger(__name__)
 
-_MARGIN_US = 1_000_000  # a sweep's points may be measured so long before or after the time of the sweep
+_MARGIN_US = 2_000_000  # sweeps may be so much earlier than their keyframe, and their points than the sweep
 _SAME = 1e-6  # metres, and parts of a rotation matrix
 
 
@@ -49,7 +49,7 @@ class PoseStream:
         self._records = ego_pose
 
     def between(self, start_us: int, end_us: int, scene: str) -> EgoPoses:
-        """The poses of a scene that lasts from start to end, and of a second before and after it.
+        """The poses of a scene whose keyframes last from start to end, and of two seconds before and after.
 
         A pose that is there twice is taken once; one that is not finite, or has no unit quaternion, is left out.
 
@@ -74,8 +74,9 @@ class PoseStream:
 
 
 def pose_of(record: dict[str, Any]) -> NDArray[np.float64]:
-    """The pose (3, 4) of an ego_pose or calibrated_sensor record; NaN where its quaternion is not one."""
-    if not abs(np.linalg.norm(record["rotation"]) - 1) <= geometry.UNIT_TOLERANCE:
-        log.warning("record %s has the quaternion %s, which is not a unit one", record["token"], record["rotation"])
-        return np.full((3, 4), np.nan)
-    return geometry.pose(record["rotation"], record["translation"])
+    """The pose (3, 4) of an ego_pose or calibrated_sensor record; NaN where it is not finite or no unit quaternion."""
+    numbers = [*record["rotation"], *record["translation"]]
+    if abs(np.linalg.norm(record["rotation"]) - 1) <= geometry.UNIT_TOLERANCE and np.isfinite(numbers).all():
+        return geometry.pose(record["rotation"], record["translation"])
+    log.warning("record %s has rotation and translation %s, which are no pose", record["token"], numbers)
+    return np.full((3, 4), np.nan)

@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from blendclip import geometry
 from blendclip.datasets.evaluated import evaluated_tokens
 from blendclip.datasets.poses import PoseStream, pose_of
+from blendclip.datasets.validation import strange_time
 from blendclip.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ _VISIBILITY = {"v0-40": 1, "v40-60": 2, "v60-80": 3, "v80-100": 4}
 
 @dataclass(frozen=True)
 class Devkit:
-    """What a dataset in nuScenes' schema has of its own."""
+    """The adapter of a dataset in nuScenes' schema, given what that dataset has of its own."""
 
     name: str
     """The package, for messages."""
@@ -62,57 +62,75 @@ class Devkit:
     point_times: bool
     """Whether sweep files say when each point was measured."""
 
+    def load(self, root: Path, version: str) -> Tables:
+        """The devkit's tables of `version` under `root`.
 
-def load(devkit: Devkit, root: Path, version: str) -> Tables:
-    """The devkit's tables of `version` under `root`.
+        Raises:
+            UserError: root, version or a table is not there, or the devkit cannot read them.
+        """
+        if not root.is_dir():
+            raise UserError(f"there is no folder {root}: set `root` of the dataset to the folder that holds {version}/")
+        if not (root / version).is_dir():
+            found = sorted(path.parent.name for path in root.glob("*/sample_annotation.json"))
+            raise UserError(
+                f"{root} has no version {version!r}: set `version` to one of {found or 'the official names'}"
+            )
+        try:
+            return self.open(version, str(root))
+        except (AssertionError, KeyError, TypeError, OSError, ValueError) as error:
+            raise UserError(
+                f"{self.name} cannot load {root / version}: {type(error).__name__}: {error}; unpack the dataset again"
+            ) from error
 
-    Raises:
-        UserError: root, version or a table is not there, or the devkit cannot read them.
-    """
-    if not root.is_dir():
-        raise UserError(f"there is no folder {root}: set `root` of the dataset to the folder that holds {version}/")
-    if not (root / version).is_dir():
-        found = sorted(path.parent.name for path in root.glob("*/sample_annotation.json"))
-        raise UserError(f"{root} has no version {version!r}: set `version` to one of {found or 'the official names'}")
-    try:
-        return devkit.open(version, str(root))
-    except (AssertionError, KeyError, TypeError, OSError, ValueError) as error:
-        raise UserError(
-            f"{devkit.name} cannot load {root / version}: {type(error).__name__}: {error}; unpack the dataset again"
-        ) from error
+    def split_scenes(self, tables: Tables, split: str) -> list[Row]:
+        """The scene records of a split that the tables hold, in the split's order.
 
+        The split is an official one, or one of the dataset's own `splits.json` (name to list of scene names) beside the
+        tables.
 
-def split_scenes(devkit: Devkit, tables: Tables, split: str) -> list[Row]:
-    """The scene records of a split that the tables hold, in the split's order.
+        Raises:
+            UserError: no such split, it belongs to another version, or none of its scenes is there.
+        """
+        official = self.official_splits()
+        suffix = next((suffix for suffix in _SPLITS_OF if tables.version.endswith(suffix)), None)
+        if suffix and split in official and split not in _SPLITS_OF[suffix]:
+            raise UserError(
+                f"split {split!r} is not one of version {tables.version} in {tables.dataroot}, which would hold a "
+                f"fraction of it: set `splits` to some of {sorted(_SPLITS_OF[suffix])}"
+            )
+        names = official[split] if split in official else _own_splits(tables).get(split)
+        if not isinstance(names, list):
+            raise UserError(
+                f"{tables.table_root} has no split {split!r}: set `splits` to some of {sorted(official)}, or define it "
+                "in splits.json beside the tables"
+            )
+        by_name = {scene["name"]: scene for scene in tables.scene}
+        scenes = [by_name[name] for name in names if name in by_name]
+        if not scenes:
+            present = sorted(name for name, members in official.items() if by_name.keys() & set(members))
+            raise UserError(
+                f"{tables.table_root} holds no scene of split {split!r}: set `splits` to some of {present}, or define "
+                "one in splits.json beside the tables"
+            )
+        return scenes
 
-    The split is an official one, or one of the dataset's own `splits.json` (name to list of scene names) beside the
-    tables.
+    def rows(self, tables: Tables, scenes: list[Row]) -> Iterator[Row]:
+        """The rows of the scene index (schema `storage.INDEX`) but for dataset and split, one per scene.
 
-    Raises:
-        UserError: no such split, it belongs to another version, or none of its scenes is there.
-    """
-    official = devkit.official_splits()
-    suffix = next((suffix for suffix in _SPLITS_OF if tables.version.endswith(suffix)), None)
-    if suffix and split in official and split not in _SPLITS_OF[suffix]:
-        raise UserError(
-            f"split {split!r} is not one of version {tables.version} in {tables.dataroot}, which would hold a fraction "
-            f"of it: set `splits` to some of {sorted(_SPLITS_OF[suffix])}"
-        )
-    names = official[split] if split in official else _own_splits(tables).get(split)
-    if not isinstance(names, list):
-        raise UserError(
-            f"{tables.table_root} has no split {split!r}: set `splits` to some of {sorted(official)}, or define it in "
-            "splits.json beside the tables"
-        )
-    by_name = {scene["name"]: scene for scene in tables.scene}
-    scenes = [by_name[name] for name in names if name in by_name]
-    if not scenes:
-        present = sorted(name for name, members in official.items() if by_name.keys() & set(members))
-        raise UserError(
-            f"{tables.table_root} holds no scene of split {split!r}: set `splits` to some of {present}, or define one "
-            "in splits.json beside the tables"
-        )
-    return scenes
+        Raises:
+            UserError: a table refers to a record that is not there, or two ego poses contradict each other.
+        """
+        readings = _readings_by_scene(tables, {scene["token"] for scene in scenes})
+        stream = PoseStream(tables.ego_pose) if self.pose_stream else None
+        for scene in scenes:
+            try:
+                yield _SceneReader(self, tables, stream, scene, readings[scene["token"]]).row()
+            except KeyError as error:
+                needs = "" if stream else f" (each keyframe needs its {self.reference}, each reading its pose)"
+                raise UserError(
+                    f"the tables of {scene['name']} in {tables.table_root} refer to {error}, which is not there{needs}"
+                    "; unpack the dataset again"
+                ) from error
 
 
 def _own_splits(tables: Tables) -> Mapping[str, list[str]]:
@@ -126,26 +144,6 @@ def _own_splits(tables: Tables) -> Mapping[str, list[str]]:
     if not isinstance(splits, dict):
         raise UserError(f"{path} is a {type(splits).__name__}: it must map names of splits to lists of scene names")
     return splits
-
-
-def index_rows(devkit: Devkit, tables: Tables, scenes: list[Row], dataset: str, split: str) -> Iterator[Row]:
-    """The rows of the scene index (schema `storage.INDEX`), one per scene.
-
-    Raises:
-        UserError: a table refers to a record that is not there, or two ego poses contradict each other.
-    """
-    readings = _readings_by_scene(tables, {scene["token"] for scene in scenes})
-    stream = PoseStream(tables.ego_pose) if devkit.pose_stream else None
-    for scene in tqdm(scenes, desc=f"index {dataset}/{split}", unit="scene"):
-        try:
-            row = _SceneReader(devkit, tables, stream, scene, readings[scene["token"]]).row()
-        except KeyError as error:
-            needs = "" if stream else f" (each keyframe needs its {devkit.reference}, each reading its pose)"
-            raise UserError(
-                f"the tables of {scene['name']} in {tables.table_root} refer to {error}, which is not there{needs}; "
-                "unpack the dataset again"
-            ) from error
-        yield {"dataset": dataset, "split": split} | row
 
 
 def _readings_by_scene(tables: Tables, scene_tokens: set[str]) -> dict[str, list[Row]]:
@@ -174,8 +172,15 @@ class _SceneReader:
         self.devkit, self.tables, self.scene, self.readings = devkit, tables, scene, readings
         self.samples = self._samples()
         self.keyframe_of = {sample["token"]: number for number, sample in enumerate(self.samples)}
-        times_us = [record["timestamp"] for record in readings + self.samples]
-        self.stream = stream and stream.between(min(times_us), max(times_us), scene["name"])
+        if not self.samples:
+            raise UserError(f"scene {scene['name']} has no sample: take it out of {tables.table_root}/scene.json")
+        first, last = self.samples[0], self.samples[-1]
+        if strange := strange_time(first["timestamp"]):
+            raise UserError(
+                f"scene {scene['name']} in {tables.table_root}: the timestamp of sample {first['token']} is {strange}, "
+                "must be microseconds since 1970"
+            )
+        self.stream = stream and stream.between(first["timestamp"], last["timestamp"], scene["name"])
 
     def row(self) -> Row:
         """The scene's row of the index, but for the names of dataset and split."""

@@ -34,7 +34,7 @@ def _open(version: str, root: str) -> TruckScenes:
             sys.modules[_DRAWING] = drawing
 
 
-DEVKIT = Devkit(
+ADAPTER = Devkit(
     name="truckscenes-devkit",
     open=_open,
     official_splits=create_splits_scenes,

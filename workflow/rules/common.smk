@@ -54,6 +54,11 @@ def root_of(name):
     return f"{RESULTS}/datasets/{name}" if dataset["format"] == "city" else dataset["root"]
 
 
+def format_of(name):
+    """The adapter that reads a dataset: a city is in nuScenes format."""
+    return {"city": "nuscenes"}.get(config["datasets"][name]["format"], config["datasets"][name]["format"])
+
+
 def mined_summaries():
     """What `mine_triplets` makes: a summary of each dataset and split, which needs all its parts."""
     return [

@@ -34,11 +34,12 @@ for name, dataset in mined_datasets().items():
             mem_mb=20000 if dataset.get("version", "").endswith("trainval") else 2000,
         params:
             root=root_of(name),
+            format=format_of(name),
             version=dataset.get("version", CITY_TABLES),
             splits=dataset["splits"],
             name=name,
             folder=f"{RESULTS}/index/{name}",
             stage_version=STAGE_VERSIONS["index"],
         shell:
-            "blendclip index --root {params.root:q} --version {params.version:q} --dataset {params.name}"
+            "blendclip index --format {params.format} --root {params.root:q} --version {params.version:q} --dataset {params.name}"
             " --splits {params.splits} --output {params.folder:q} 2>&1 | tee {log:q}"
