@@ -60,19 +60,22 @@ def _paths(parser: argparse.ArgumentParser, **helps: str) -> None:
 
 
 def _add_city(commands: argparse._SubParsersAction) -> None:
-    parser = _command(commands, "city", _city, "generate the driving dataset city, in nuScenes format")
+    parser = _command(commands, "city", _city, "generate a driving dataset: city or citytruck")
     _paths(parser, root="folder to make")
-    parser.add_argument("--mini-train", type=int, default=6, help="scenes of split mini_train")
-    parser.add_argument("--mini-val", type=int, default=2, help="scenes of split mini_val")
+    parser.add_argument(
+        "--rig", choices=["car", "truck"], default="car", help="car writes nuScenes format, truck MAN TruckScenes"
+    )
+    parser.add_argument("--mini-train", type=int, default=argparse.SUPPRESS, help="scenes of split mini_train")
+    parser.add_argument("--mini-val", type=int, default=argparse.SUPPRESS, help="scenes of split mini_val")
     parser.add_argument("--seed", type=int, default=0, help="another seed, another city")
     parser.add_argument("--workers", type=int, default=1, help="processes")
 
 
 def _city(args: argparse.Namespace) -> None:
-    from blendclip.datasets.city import generate_city
+    from blendclip.datasets.city import RIGS, generate_city
 
-    scenes = {"mini_train": args.mini_train, "mini_val": args.mini_val}
-    generate_city(args.root, scenes=scenes, seed=args.seed, workers=args.workers)
+    scenes = {split: getattr(args, split, default) for split, default in RIGS[args.rig].scenes.items()}
+    generate_city(args.root, rig=args.rig, scenes=scenes, seed=args.seed, workers=args.workers)
 
 
 def _add_index(commands: argparse._SubParsersAction) -> None:

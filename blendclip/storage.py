@@ -22,6 +22,7 @@ from blendclip.errors import UserError
 # Raise a stage's number when what it writes changes: the workflow then runs it again.
 STAGE_VERSIONS = {
     "city": 1,
+    "citytruck": 1,
     "index": 2,
     "clouds": 2,
     "views": 1,

@@ -15,3 +15,13 @@ def city_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("data") / "city"
     generate_city(root, scenes={"mini_train": 1, "mini_val": 1}, duration_s=2.0, workers=2, image_size_px=(320, 180))
     return root
+
+
+@pytest.fixture(scope="session")
+def citytruck_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small city on a truck: one scene of each split, 1 s, small images."""
+    from blendclip.datasets.city import generate_city
+
+    root, one_each = tmp_path_factory.mktemp("data") / "citytruck", {"mini_train": 1, "mini_val": 1}
+    generate_city(root, rig="truck", scenes=one_each, duration_s=1.0, workers=2, image_size_px=(320, 200))
+    return root

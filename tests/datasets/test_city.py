@@ -16,9 +16,9 @@ from nuscenes.utils.geometry_utils import BoxVisibility, points_in_box
 from nuscenes.utils.splits import create_splits_scenes
 from pyquaternion import Quaternion
 
-from blendclip.datasets.city import generate_city
+from blendclip.datasets.city import RIGS, generate_city
 from blendclip.datasets.city.cast import plan_scene
-from blendclip.datasets.city.generate import DEFAULT_SCENES, DURATION_S, IMAGE_SIZE_PX, make_recipe, scene_jobs
+from blendclip.datasets.city.generate import make_recipe, scene_jobs
 from blendclip.datasets.city.meshes import CATEGORY_SHAPES, SHAPES
 from blendclip.datasets.city.motion import Motion, Route
 from blendclip.datasets.city.seeds import stable_rng
@@ -178,10 +178,10 @@ def test_same_bytes_whatever_the_workers(tmp_path: Path) -> None:
 
 
 def test_default_recipe_has_all_detection_classes_in_both_splits() -> None:
-    recipe = make_recipe(DEFAULT_SCENES, DURATION_S, 0, IMAGE_SIZE_PX)
+    recipe = make_recipe(RIGS["car"])
     split_of = {name: split for split, names in recipe["scenes"].items() for name in names}
     seen: dict[str, dict[str, int]] = {split: defaultdict(int) for split in recipe["scenes"]}
-    for job in scene_jobs(Path("unused"), recipe):
+    for job in scene_jobs(RIGS["car"], Path("unused"), recipe):
         for thing in plan_scene(job.name, job.kind, job.duration_s, job.seed).things:
             seen[split_of[job.name]][category_to_detection_name(thing.category) or thing.category] += 1
     for split, counts in seen.items():

@@ -26,7 +26,11 @@ def typed(value, schema):
 config.update(typed(config, yaml.safe_load(Path(SCHEMA).read_text())))
 validate(config, SCHEMA)
 
-CITY_TABLES = "v1.0-mini"  # the version folder that a city has
+# Formats that the workflow generates: by which rig, in which format they are indexed, and the folder of their tables.
+GENERATED = {
+    "city": {"rig": "car", "format": "nuscenes", "version": "v1.0-mini"},
+    "citytruck": {"rig": "truck", "format": "truckscenes", "version": "v1.2-mini"},
+}
 RESULTS = config["results"]
 
 
@@ -51,12 +55,7 @@ def mined_datasets():
 def root_of(name):
     """The folder of a dataset."""
     dataset = config["datasets"][name]
-    return f"{RESULTS}/datasets/{name}" if dataset["format"] == "city" else dataset["root"]
-
-
-def format_of(name):
-    """The adapter that reads a dataset: a city is in nuScenes format."""
-    return {"city": "nuscenes"}.get(config["datasets"][name]["format"], config["datasets"][name]["format"])
+    return f"{RESULTS}/datasets/{name}" if dataset["format"] in GENERATED else dataset["root"]
 
 
 def mined_summaries():
@@ -77,6 +76,16 @@ def city_scenes(wildcards):
 def city_seed(wildcards):
     """Seed of a city."""
     return config["datasets"][wildcards.dataset].get("seed", 0)
+
+
+def city_rig(wildcards):
+    """The vehicle that records a city."""
+    return GENERATED[config["datasets"][wildcards.dataset]["format"]]["rig"]
+
+
+def city_stage_version(wildcards):
+    """Version of the generator for this rig."""
+    return STAGE_VERSIONS[config["datasets"][wildcards.dataset]["format"]]
 
 
 def parts_of(wildcards):

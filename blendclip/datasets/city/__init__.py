@@ -1,5 +1,8 @@
-"""City: a driving dataset made by us, in nuScenes format, with the truth about every LiDAR point."""
+"""Driving datasets made by us, with the truth about every LiDAR point.
 
-from blendclip.datasets.city.generate import generate_city
+City is recorded by a car and written as nuScenes; citytruck by a truck, and written as MAN TruckScenes.
+"""
 
-__all__ = ["generate_city"]
+from blendclip.datasets.city.generate import RIGS, generate_city
+
+__all__ = ["RIGS", "generate_city"]

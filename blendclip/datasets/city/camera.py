@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from blendclip.datasets.city.raycasting import World
-from blendclip.datasets.city.sensors import CAMERAS, Camera, rays_in_world
+from blendclip.datasets.city.sensors import Camera, rays_in_world
 from blendclip.datasets.city.shading import rays_to_sun, shade, soften_edges
 
 COUNT_STEP_PX = 6
@@ -27,7 +27,7 @@ class Picture:
     """(things,) pixels that would show it if nothing hid it."""
 
 
-@lru_cache(maxsize=len(CAMERAS))
+@lru_cache(maxsize=8)
 def _directions(camera: Camera, width_px: int, height_px: int) -> np.ndarray:
     return camera.directions(width_px, height_px)
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from blendclip.datasets.city import street
-from blendclip.datasets.city.meshes import SHAPES, MeshBuilder
+from blendclip.datasets.city.meshes import SHAPES
 from blendclip.datasets.city.motion import Motion, Route, standing
-from blendclip.datasets.city.plan import Member, ScenePlan, Stage, ego_motion
+from blendclip.datasets.city.plan import CAR_BODY, EgoBody, Member, ScenePlan, Stage, ego_motion
 from blendclip.datasets.city.seeds import stable_rng
 
 CARS = ("sedan", "hatchback", "suv", "minivan", "van", "taxi", "convertible", "pickup")
@@ -31,12 +31,12 @@ def fill_stage(stage: Stage) -> None:
     _people(stage)
 
 
-def _attempt(stage: Stage, make: Callable[[], bool], tries: int = TRIES) -> bool:
+def attempt(make: Callable[[], bool], tries: int = TRIES) -> bool:
     """Call make until it succeeds or the tries are used up."""
     return any(make() for _ in range(tries))
 
 
-def _shuffled(stage: Stage, shapes: Sequence[str], count: int) -> list[str]:
+def shuffled(stage: Stage, shapes: Sequence[str], count: int) -> list[str]:
     """Return count shapes that cover the choice evenly, in random order."""
     order = [str(shape) for _ in range(count // len(shapes) + 1) for shape in stage.rng.permutation(shapes)]
     return order[:count]
@@ -59,19 +59,19 @@ def _construction_site(stage: Stage) -> None:
         _fence_in(stage, x, side)
         return True
 
-    _attempt(stage, site, 400)
+    attempt(site, 400)
 
 
 def _fence_in(stage: Stage, x: float, side: float) -> None:
     """Put barriers, cones, workers and debris about a machine at x on one side of the main road."""
     rng = stage.rng
     ahead = 1.0 if side < 0 else -1.0
-    for k, shape in enumerate(_shuffled(stage, BARRIERS, 6)):
+    for k, shape in enumerate(shuffled(stage, BARRIERS, 6)):
         along = x - ahead * 6.5 + ahead * 2.6 * k
         stage.place(
             [Member(shape)], standing(along, side * 5.2, np.pi / 2 + rng.uniform(-0.08, 0.08)), 0.0, "standing", 0.1
         )
-    for k, shape in enumerate(_shuffled(stage, ("traffic_cone", "traffic_cone", "delineator"), 6)):
+    for k, shape in enumerate(shuffled(stage, ("traffic_cone", "traffic_cone", "delineator"), 6)):
         along, y = x - ahead * (9.0 + 1.7 * k), side * (5.6 + 0.6 * k)
         stage.place([Member(shape)], standing(along, y, rng.uniform(0, 6)), 0.0, "standing", 0.1)
     second = str(rng.choice(MACHINES))
@@ -82,7 +82,7 @@ def _fence_in(stage: Stage, x: float, side: float) -> None:
             spot = standing(x + rng.uniform(-9, 11), side * rng.uniform(6.2, 9.0), rng.uniform(-3, 3))
             return stage.place([Member(shape)], spot, 0.0, "standing", 0.15)
 
-        _attempt(stage, somewhere, 40)
+        attempt(somewhere, 40)
 
 
 def _on_sidewalk(stage: Stage, low_m: float, high_m: float, reach_m: float = 38.0) -> tuple[float, float, float]:
@@ -110,24 +110,24 @@ def _sidewalk_things(stage: Stage) -> None:
         return stage.place([Member(shape)], standing(x, y, heading + turn), street.KERB_M, "standing", 0.3)
 
     for _ in range(2):
-        _attempt(stage, lambda: spot("bicycle_rack", np.pi / 2, 1.2, 1.6))
+        attempt(lambda: spot("bicycle_rack", np.pi / 2, 1.2, 1.6))
     for shape in (
         "bicycle",
         "bicycle",
         "motorcycle",
         "motor_scooter",
-        *_shuffled(stage, CARTS, 3),
-        *_shuffled(stage, DEBRIS, 2),
+        *shuffled(stage, CARTS, 3),
+        *shuffled(stage, DEBRIS, 2),
     ):
         turn = float(rng.uniform(-3, 3))
-        _attempt(stage, lambda shape=shape, turn=turn: spot(shape, turn, 0.8, 2.0))
+        attempt(lambda shape=shape, turn=turn: spot(shape, turn, 0.8, 2.0))
 
 
 def _parked(stage: Stage) -> None:
     """Vehicles in the parking strips of the main road."""
     rng = stage.rng
     extras = ["police_car", "ambulance", "semi_trailer", "utility_trailer", "rigid_bus", "box_truck", "motorcycle"]
-    shapes = [*rng.permutation(extras), *_shuffled(stage, CARS, 7)]
+    shapes = [*rng.permutation(extras), *shuffled(stage, CARS, 7)]
 
     typical_lw_m = {str(shape): SHAPES[shape](stable_rng(shape)).size_lwh_m[:2] for shape in set(map(str, shapes))}
 
@@ -142,10 +142,10 @@ def _parked(stage: Stage) -> None:
         return stage.place([Member(shape)], standing(point[0], y, heading), 0.0, "parked")
 
     for shape in shapes:
-        _attempt(stage, lambda shape=str(shape): spot(shape))
+        attempt(lambda shape=str(shape): spot(shape))
 
 
-def _lane(stage: Stage, shape: str) -> tuple[Route, float]:
+def lane(stage: Stage, shape: str) -> tuple[Route, float]:
     """Return a route a vehicle of this shape may take in this kind of scene, and a speed for it."""
     rng = stage.rng
     direction = int(rng.choice([-1, 1]))
@@ -160,6 +160,8 @@ def _lane(stage: Stage, shape: str) -> tuple[Route, float]:
         )
     if stage.kind == "standing" and draw < 0.65:
         return street.cross_route(direction), float(rng.uniform(6, 10))
+    if stage.kind == "arterial":
+        return street.main_route(direction, float(rng.choice(street.LANES_Y_M))), float(rng.uniform(14.5, 16.5))
     slow = stage.kind in ("left_turn", "right_turn") and direction > 0
     return street.main_route(direction, float(rng.choice(street.LANES_Y_M))), float(
         rng.uniform(4, 7) if slow else rng.uniform(7, 13.5)
@@ -171,7 +173,7 @@ def _traffic(stage: Stage) -> None:
     rng = stage.rng
 
     def drive(members: list[Member]) -> bool:
-        route, speed = _lane(stage, members[0].shape)
+        route, speed = lane(stage, members[0].shape)
         time_s, _ = stage.near_ego()
         ego = stage.ego.pose_at(time_s)
         s_then = float(rng.uniform(-75, 75))
@@ -181,19 +183,19 @@ def _traffic(stage: Stage) -> None:
         motion = Motion(route, s_then - speed * time_s, speed, sway, 0.7, float(rng.uniform(0, 6)))
         return stage.place(members, motion, 0.0, "moving")
 
-    heavy = ["rigid_bus", "bendy_bus" if rng.random() < 0.6 else "rigid_bus", *_shuffled(stage, TRUCKS, 2)]
+    heavy = ["rigid_bus", "bendy_bus" if rng.random() < 0.6 else "rigid_bus", *shuffled(stage, TRUCKS, 2)]
     for shape in heavy:
-        _attempt(stage, lambda shape=shape: drive([Member(shape)]), 2 * TRIES)
-    _attempt(stage, lambda: drive([Member("tractor_unit"), Member("semi_trailer", -9.8)]), 2 * TRIES)
+        attempt(lambda shape=shape: drive([Member(shape)]), 2 * TRIES)
+    attempt(lambda: drive([Member("tractor_unit"), Member("semi_trailer", -9.8)]), 2 * TRIES)
     light = ["ridden_motorcycle", "ridden_bicycle", "ridden_motorcycle", "ridden_bicycle", "police_car"]
-    for shape in [*light, *_shuffled(stage, CARS, 7)]:
-        _attempt(stage, lambda shape=shape: drive([Member(shape)]))
+    for shape in [*light, *shuffled(stage, CARS, 7)]:
+        attempt(lambda shape=shape: drive([Member(shape)]))
 
 
 def _queues(stage: Stage) -> None:
     """Vehicles that wait: on the cross road, or behind the ego vehicle where it waits itself."""
     rng = stage.rng
-    for shape in _shuffled(stage, (*CARS, "ambulance"), 4):
+    for shape in shuffled(stage, (*CARS, "ambulance"), 4):
 
         def wait(shape: str = shape) -> bool:
             direction = int(rng.choice([-1, 1]))
@@ -204,7 +206,7 @@ def _queues(stage: Stage) -> None:
                 motion = Motion(street.cross_route(direction), -float(rng.uniform(19, 40)))
             return stage.place([Member(shape)], motion, 0.0, "stopped", 0.8)
 
-        _attempt(stage, wait, 40)
+        attempt(wait, 40)
 
 
 def _people(stage: Stage) -> None:
@@ -238,25 +240,32 @@ def _people(stage: Stage) -> None:
 
     for cart in ("stroller", str(rng.choice(("shopping_cart", "wheelbarrow")))):
         pair = [Member("pusher"), Member(cart, 1.35 if cart == "stroller" else 1.75)]
-        _attempt(stage, lambda pair=pair: walk(pair, float(rng.uniform(0.8, 1.2))))
-    _attempt(stage, lambda: walk([Member("walking_adult"), Member("dog", 0.5, 0.8)], float(rng.uniform(0.9, 1.3))))
+        attempt(lambda pair=pair: walk(pair, float(rng.uniform(0.8, 1.2))))
+    attempt(lambda: walk([Member("walking_adult"), Member("dog", 0.5, 0.8)], float(rng.uniform(0.9, 1.3))))
     for shape in ("wheelchair", "kick_scooter", "child", "child", "police_officer"):
-        _attempt(stage, lambda shape=shape: walk([Member(shape)], float(rng.uniform(0.8, 1.4))))
-    for shape in ("walking_adult", "walking_adult", "child"):
-        _attempt(stage, lambda shape=shape: cross(shape), 60)
+        attempt(lambda shape=shape: walk([Member(shape)], float(rng.uniform(0.8, 1.4))))
+    for shape in () if stage.kind == "arterial" else ("walking_adult", "walking_adult", "child"):
+        attempt(lambda shape=shape: cross(shape), 60)
     for _ in range(6):
-        _attempt(stage, lambda: walk([Member("walking_adult")], float(rng.uniform(0.9, 1.7))))
+        attempt(lambda: walk([Member("walking_adult")], float(rng.uniform(0.9, 1.7))))
     for shape in ("standing_adult", "standing_adult", "standing_adult", "police_officer"):
-        _attempt(stage, lambda shape=shape: stand(shape))
+        attempt(lambda shape=shape: stand(shape))
 
 
-def plan_scene(name: str, kind: str, duration_s: float, seed: int) -> ScenePlan:
+def plan_scene(
+    name: str,
+    kind: str,
+    duration_s: float,
+    seed: int,
+    body: EgoBody = CAR_BODY,
+    fill: Callable[[Stage], None] = fill_stage,
+) -> ScenePlan:
     """Return the plan of a scene; the same arguments give the same plan in any process."""
     key = f"{seed}/{name}"
-    stage = Stage(key, kind, ego_motion(key, kind), duration_s)
-    fill_stage(stage)
+    stage = Stage(key, kind, ego_motion(key, kind), duration_s, body)
+    fill(stage)
     furniture = street.furniture(key, stage.claim)
-    builder = MeshBuilder()
+    builder = stage.scenery
     for mesh in (street.houses(key), furniture):
         builder.attach(mesh, (0.0, 0.0, 0.0))
     scenery = (street.road_plane(), street.blocks(), builder.build_in_place())

@@ -10,18 +10,16 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from nuscenes.utils.splits import create_splits_scenes
 from tqdm import tqdm
 
-from blendclip.datasets.city.plan import KINDS
-from blendclip.datasets.city.recording import SceneJob, SceneRecord, record_scene
-from blendclip.datasets.city.tables import TABLES, Row, Tables, fixed_tables, write_map, write_tables
+from blendclip.datasets.city.car import CAR
+from blendclip.datasets.city.rig import Rig, SceneJob, SceneRecord
+from blendclip.datasets.city.tables import Row, Tables, write_tables
+from blendclip.datasets.city.truck import TRUCK
 from blendclip.errors import UserError
 from blendclip.storage import STAGE_VERSIONS
 
-DEFAULT_SCENES: Mapping[str, int] = {"mini_train": 6, "mini_val": 2}
-DURATION_S = 3.0
-IMAGE_SIZE_PX = (1280, 720)
+RIGS: Mapping[str, Rig] = {"car": CAR, "truck": TRUCK}
 RECIPE_FILE = "city.json"  # written last: the city is finished
 OURS_FILE = ".city"  # marks a folder that may be replaced; nobody but us knows of it, so no one deletes it
 
@@ -29,19 +27,22 @@ OURS_FILE = ".city"  # marks a folder that may be replaced; nobody but us knows 
 def generate_city(
     root: Path,
     *,
-    scenes: Mapping[str, int] = DEFAULT_SCENES,
-    duration_s: float = DURATION_S,
+    rig: str = "car",
+    scenes: Mapping[str, int] | None = None,
+    duration_s: float | None = None,
     seed: int = 0,
     workers: int = 1,
-    image_size_px: tuple[int, int] = IMAGE_SIZE_PX,
+    image_size_px: tuple[int, int] | None = None,
 ) -> None:
-    """Write the generated driving dataset at root, in nuScenes format, version v1.0-mini.
+    """Write the generated driving dataset at root.
 
     The same arguments give the same bytes whatever workers is. A finished city of the same recipe is left as it
     is, another one is replaced.
 
     Args:
-        scenes: how many scenes of each split, mini_train and mini_val.
+        rig: the recording vehicle: car writes nuScenes format, version v1.0-mini; truck writes MAN TruckScenes
+            format, version v1.2-mini.
+        scenes: how many scenes of each split, mini_train and mini_val; by default what suits the rig.
         duration_s: length of a scene; keyframes are half a second apart, the first at 0.
         workers: scenes recorded at the same time, each in its own process.
         image_size_px: width and height of the camera images.
@@ -50,7 +51,10 @@ def generate_city(
         UserError: the recipe cannot be made, or root holds something else.
     """
     root = Path(root)
-    recipe = make_recipe(scenes, duration_s, seed, image_size_px)
+    if rig not in RIGS:
+        raise UserError(f"there is no rig {rig!r}: choose one of {', '.join(RIGS)}.")
+    vehicle = RIGS[rig]
+    recipe = make_recipe(vehicle, seed, scenes, duration_s, image_size_px)
     if _recipe_at(root) == recipe:
         return
     unfinished, replaced = (root.with_name(f".{root.name}.{state}") for state in ("unfinished", "replaced"))
@@ -59,9 +63,9 @@ def generate_city(
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     (unfinished / OURS_FILE).write_text("This folder was generated and may be replaced.\n")
-    jobs = scene_jobs(unfinished, recipe)
-    records = list(tqdm(_record_all(jobs, workers), desc="city", unit="scene", total=len(jobs)))
-    counts = _write_shared(unfinished, records)
+    jobs = scene_jobs(vehicle, unfinished, recipe)
+    records = list(tqdm(_record_all(vehicle, jobs, workers), desc=vehicle.dataset, unit="scene", total=len(jobs)))
+    counts = _write_shared(vehicle, unfinished, records)
     (unfinished / RECIPE_FILE).write_text(json.dumps({**recipe, "counts": counts}, indent=2) + "\n")
     shutil.rmtree(replaced, ignore_errors=True)
     if root.exists():
@@ -70,24 +74,32 @@ def generate_city(
     shutil.rmtree(replaced, ignore_errors=True)
 
 
-def make_recipe(scenes: Mapping[str, int], duration_s: float, seed: int, image_size_px: tuple[int, int]) -> dict:
+def make_recipe(
+    rig: Rig,
+    seed: int = 0,
+    scenes: Mapping[str, int] | None = None,
+    duration_s: float | None = None,
+    image_size_px: tuple[int, int] | None = None,
+) -> dict:
     """Return what fixes every byte of a city, as it stands in city.json; raise UserError for what cannot be made."""
-    official = create_splits_scenes()
+    duration_s = rig.duration_s if duration_s is None else duration_s
+    image_size_px = image_size_px or rig.image_size_px
+    official, name = rig.official_scenes(), rig.dataset
     names = {}
-    for split, count in scenes.items():
+    for split, count in (rig.scenes if scenes is None else scenes).items():
         if split not in ("mini_train", "mini_val"):
-            raise UserError(f"city has no split {split!r}: ask for scenes of mini_train and mini_val.")
+            raise UserError(f"{name} has no split {split!r}: ask for scenes of mini_train and mini_val.")
         if not 0 <= count <= len(official[split]):
-            raise UserError(f"city cannot make {count} scenes of {split}: ask for 0 to {len(official[split])}.")
+            raise UserError(f"{name} cannot make {count} scenes of {split}: ask for 0 to {len(official[split])}.")
         names[split] = official[split][:count]
     if not any(names.values()):
-        raise UserError("city was asked for no scene at all: ask for at least one of mini_train or mini_val.")
+        raise UserError(f"{name} was asked for no scene at all: ask for at least one of mini_train or mini_val.")
     if duration_s < 0.5:
-        raise UserError(f"city cannot make scenes of {duration_s} s: duration_s must be 0.5 or more.")
+        raise UserError(f"{name} cannot make scenes of {duration_s} s: duration_s must be 0.5 or more.")
     if min(image_size_px) < 16:
-        raise UserError(f"city cannot make images of {image_size_px} px: ask for 16x16 or more.")
+        raise UserError(f"{name} cannot make images of {image_size_px} px: ask for 16x16 or more.")
     return {
-        "city_version": STAGE_VERSIONS["city"],
+        f"{name}_version": STAGE_VERSIONS[name],
         "seed": seed,
         "scenes": names,
         "duration_s": duration_s,
@@ -95,16 +107,14 @@ def make_recipe(scenes: Mapping[str, int], duration_s: float, seed: int, image_s
     }
 
 
-def scene_jobs(root: Path, recipe: Mapping) -> list[SceneJob]:
+def scene_jobs(rig: Rig, root: Path, recipe: Mapping) -> list[SceneJob]:
     """Return a job per scene of a recipe; the kinds of drive alternate within each split."""
     width, height = recipe["image_size_px"]
     jobs = []
     for names in recipe["scenes"].values():
         for i, name in enumerate(names):
-            job = SceneJob(
-                root, name, KINDS[i % len(KINDS)], len(jobs), recipe["seed"], recipe["duration_s"], (width, height)
-            )
-            jobs.append(job)
+            kind = rig.kinds[i % len(rig.kinds)]
+            jobs.append(SceneJob(root, name, kind, len(jobs), recipe["seed"], recipe["duration_s"], (width, height)))
     return jobs
 
 
@@ -125,27 +135,27 @@ def _require_ours(folder: Path) -> None:
         raise UserError(f"{folder} exists and is not a generated city: choose another folder or remove it yourself.")
 
 
-def _record_all(jobs: list[SceneJob], workers: int) -> Iterator[SceneRecord]:
+def _record_all(rig: Rig, jobs: list[SceneJob], workers: int) -> Iterator[SceneRecord]:
     """Yield the record of each job, in the jobs' order."""
     if workers <= 1:
-        yield from map(record_scene, jobs)
+        yield from map(rig.record_scene, jobs)
         return
     # spawn: a forked child would inherit the threads of Open3D and numba in an unknown state.
     with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
-        yield from pool.map(record_scene, jobs)
+        yield from pool.map(rig.record_scene, jobs)
 
 
-def _write_shared(root: Path, records: list[SceneRecord]) -> dict[str, int]:
+def _write_shared(rig: Rig, root: Path, records: list[SceneRecord]) -> dict[str, int]:
     """Write the tables and the list of true instances over all scenes; return how many rows there are."""
-    tables: Tables = {name: [] for name in TABLES} | fixed_tables()
+    tables: Tables = {name: [] for name in rig.tables}
     instances: list[Row] = []
     for record in records:
         for name, rows in record.tables.items():
             tables[name].extend(rows)
         _shift_truth(root, record, len(instances))
         instances.extend(record.instances)
-    tables["map"] = write_map(root, [str(row["token"]) for row in tables["log"]])
-    write_tables(root, tables)
+    tables |= rig.shared_tables(root, tables)
+    write_tables(root / rig.version, tables, rig.tables)
     (root / "truth" / "instances.json").write_text(json.dumps(instances, indent=0) + "\n")
     return {name: len(tables[name]) for name in ("scene", "sample", "sample_data", "instance", "sample_annotation")}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from blendclip.datasets.city.raycasting import World
+from blendclip.datasets.city.raycasting import Hits, World
 from blendclip.datasets.city.sensors import lidar_directions, rays_in_world
 
 MAX_RANGE_M = 80.0
@@ -20,17 +20,28 @@ def sweep(world: World, world_SE3_lidar: np.ndarray, rng: np.random.Generator) -
     directions, ring = lidar_directions()
     rays = rays_in_world(world_SE3_lidar, directions)
     hits = world.cast(rays)
-    noise = rng.normal(0.0, RANGE_NOISE_M, len(rays))
-    lottery, speckle = rng.random(len(rays)), rng.normal(1.0, 0.08, len(rays))
-    with np.errstate(invalid="ignore"):
-        cosine = np.abs(np.einsum("ij,ij->i", hits.normal, rays[:, 3:]))
-        # Dark, far and grazing surfaces send back little; the faintest returns are lost.
-        strength = hits.face_reflectivity[hits.face] * (0.35 + 0.65 * cosine)
-        kept = hits.distance_m < MAX_RANGE_M * np.clip(0.45 + 1.2 * strength, 0, 1)
-        kept &= lottery > 0.02 + 0.10 * (hits.distance_m / MAX_RANGE_M) ** 2
-    measured_m = np.where(kept, hits.distance_m, 0) + noise
+    kept, measured_m, intensity = measure(hits, rays[:, 3:], rng, MAX_RANGE_M)
     points = np.empty((len(rays), 5), np.float32)
     points[:, :3] = directions * measured_m[:, None]
-    points[:, 3] = np.round(np.clip(255 * strength * speckle, 0, 255))
+    points[:, 3] = intensity
     points[:, 4] = ring
     return points[kept], (hits.thing[kept] + 1).astype(np.uint16)
+
+
+def measure(
+    hits: Hits, directions: np.ndarray, rng: np.random.Generator, max_range_m: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return which rays come back (N,), their noisy range (N,) in metres and intensity (N,) 0..255.
+
+    Args: directions (N, 3) unit rays in world frame.
+    """
+    noise = rng.normal(0.0, RANGE_NOISE_M, len(directions))
+    lottery, speckle = rng.random(len(directions)), rng.normal(1.0, 0.08, len(directions))
+    with np.errstate(invalid="ignore"):
+        cosine = np.abs(np.einsum("ij,ij->i", hits.normal, directions))
+        # Dark, far and grazing surfaces send back little; the faintest returns are lost.
+        strength = hits.face_reflectivity[hits.face] * (0.35 + 0.65 * cosine)
+        kept = hits.distance_m < max_range_m * np.clip(0.45 + 1.2 * strength, 0, 1)
+        kept &= lottery > 0.02 + 0.10 * (hits.distance_m / max_range_m) ** 2
+    measured_m = np.where(kept, hits.distance_m, 0) + noise
+    return kept, measured_m, np.round(np.clip(255 * strength * speckle, 0, 255))

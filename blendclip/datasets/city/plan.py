@@ -7,14 +7,24 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from blendclip.datasets.city import street
-from blendclip.datasets.city.meshes import SHAPE_CATEGORY, SHAPES, Mesh
+from blendclip.datasets.city.meshes import SHAPE_CATEGORY, SHAPES, Mesh, MeshBuilder
 from blendclip.datasets.city.motion import Motion, Route, standing
 from blendclip.datasets.city.seeds import stable_rng
 
 KINDS = ("straight", "left_turn", "standing", "straight", "right_turn", "cruising")
-EGO_SIZE_LW_M = (4.6, 1.9)
-EGO_CENTRE_M = 1.4
-"""The ego frame sits on the rear axle; the middle of the car is this far ahead."""
+
+
+@dataclass(frozen=True)
+class EgoBody:
+    """The room that the ego vehicle needs; its frame sits on the rear axle, on the ground."""
+
+    length_m: float
+    width_m: float
+    ahead_m: float
+    """How far ahead of the rear axle its middle is."""
+
+
+CAR_BODY = EgoBody(4.6, 1.9, 1.4)
 
 
 @dataclass(frozen=True)
@@ -76,7 +86,7 @@ class ScenePlan:
 class Stage:
     """Places things one after another where nothing else is or will be."""
 
-    def __init__(self, name: str, kind: str, ego: Motion, duration_s: float) -> None:
+    def __init__(self, name: str, kind: str, ego: Motion, duration_s: float, body: EgoBody = CAR_BODY) -> None:
         """Start with the ego vehicle alone."""
         self.name, self.kind, self.ego, self.duration_s = name, kind, ego, duration_s
         self.rng = stable_rng(name, "stage")
@@ -85,7 +95,9 @@ class Stage:
         self._times_s = np.arange(-0.6, duration_s + 0.65, 0.1)
         self._centres = np.zeros((len(self._times_s), 0, 2))
         self._radii = np.zeros(0)
-        self._occupy(*self._discs(ego, *EGO_SIZE_LW_M, EGO_CENTRE_M))
+        self.scenery = MeshBuilder()
+        """Collects what stands there and is not annotated, in world frame."""
+        self._occupy(*self._discs(ego, body.length_m, body.width_m, body.ahead_m))
 
     def _discs(self, motion: Motion, length: float, width: float, ahead: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
         """Cover a moving rectangle by discs: centres (T, K, 2) in world frame, radii (K,)."""
@@ -137,22 +149,7 @@ class Stage:
 
     def place(self, members: list[Member], motion: Motion, ground_z_m: float, state: str, gap_m: float = 0.35) -> bool:
         """Place a group if all of it is free of all else for the whole scene; return whether it was."""
-        candidates = []
-        for member in members:
-            name = f"{self.name}/{len(self.things) + len(candidates)}/{member.shape}"
-            moved = replace(
-                motion,
-                s0_m=motion.s0_m + member.ahead_m,
-                left_m=motion.left_m + member.left_m,
-                turned_rad=motion.turned_rad + member.turned_rad,
-            )
-            rng = stable_rng(name, "box")
-            mesh = self._mesh(name, member.shape)
-            margin = tuple(float(m) for m in rng.uniform(0.04, 0.06, 3))
-            category = SHAPE_CATEGORY[member.shape]
-            attribute = attribute_of(category, member.shape, state)
-            lift = float(rng.uniform(0.008, 0.015))
-            candidates.append(Thing(name, member.shape, category, attribute, mesh, moved, ground_z_m, margin, lift))
+        candidates = [self._thing(i, member, motion, ground_z_m, state) for i, member in enumerate(members)]
         discs = [self._discs(thing.motion, *(float(v) for v in thing.size_lwh_m[:2])) for thing in candidates]
         if not all(self._free(*disc, gap_m) for disc in discs):
             return False
@@ -161,9 +158,31 @@ class Stage:
         self.things.extend(candidates)
         return True
 
+    def hang(self, shape: str, motion: Motion, bottom_z_m: float, state: str) -> Thing:
+        """Place a thing above the traffic, where nothing can be in its way."""
+        self.things.append(self._thing(0, Member(shape), motion, bottom_z_m, state))
+        return self.things[-1]
+
+    def _thing(self, order: int, member: Member, motion: Motion, ground_z_m: float, state: str) -> Thing:
+        """Return what the member of a group would be if it were placed next but `order`."""
+        name = f"{self.name}/{len(self.things) + order}/{member.shape}"
+        moved = replace(
+            motion,
+            s0_m=motion.s0_m + member.ahead_m,
+            left_m=motion.left_m + member.left_m,
+            turned_rad=motion.turned_rad + member.turned_rad,
+        )
+        rng = stable_rng(name, "box")
+        mesh = self._mesh(name, member.shape)
+        margin = tuple(float(m) for m in rng.uniform(0.04, 0.06, 3))
+        category = SHAPE_CATEGORY[member.shape]
+        attribute = attribute_of(category, member.shape, state)
+        lift = float(rng.uniform(0.008, 0.015))
+        return Thing(name, member.shape, category, attribute, mesh, moved, ground_z_m, margin, lift)
+
 
 def attribute_of(category: str, shape: str, state: str) -> str | None:
-    """Return the nuScenes attribute for a thing in a state: moving, stopped, parked or standing."""
+    """Return the attribute for a thing in a state: moving, stopped, parked or standing; for signs, how they hang."""
     if shape == "wheelchair":
         return "pedestrian.sitting_lying_down"
     if shape == "kick_scooter":
@@ -174,6 +193,8 @@ def attribute_of(category: str, shape: str, state: str) -> str | None:
         return "cycle.with_rider" if shape.startswith("ridden") else "cycle.without_rider"
     if category.startswith("vehicle."):
         return f"vehicle.{'parked' if state == 'standing' else state}"
+    if category == "static_object.traffic_sign":
+        return f"traffic_sign.{state}"
     return None
 
 
@@ -190,5 +211,7 @@ def ego_motion(name: str, kind: str) -> Motion:
             street.turning_route(1, -1), float(rng.uniform(-3, 0)), float(rng.uniform(*street.RIGHT_SPEED_MPS))
         )
     lane = float(rng.choice(street.LANES_Y_M))
+    if kind == "arterial":
+        return Motion(Route((0.0, -lane, 0.0)), float(rng.uniform(-62, -50)), float(rng.uniform(15.2, 16.5)), **sway)
     speed = rng.uniform(10.0, 11.5) if kind == "cruising" else rng.uniform(5.5, 8.5)
     return Motion(Route((0.0, -lane, 0.0)), float(rng.uniform(-50, -32)), float(speed), **sway)

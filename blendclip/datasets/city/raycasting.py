@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
+from functools import cached_property
 
 import libusb_package
 import numba
@@ -59,6 +60,69 @@ class _Group:
         self.surface = np.array([surface for *_, surface in meshes], np.int32)
 
 
+class _Mover:
+    """A thing that moves, its mesh standing still in its own frame."""
+
+    def __init__(self, index: int, thing: Thing) -> None:
+        """Build thing `index` of the plan."""
+        self.thing = thing
+        self.group = _Group([(thing.mesh, np.eye(4), index, SCENERY)])
+        self.reach_m = float(np.linalg.norm(thing.mesh.vertices_m, axis=1).max()) + 0.05
+
+    def meet(self, hits: Hits, first_face: int, rays: np.ndarray, narrow: np.ndarray, time_s: np.ndarray) -> None:
+        """Write into hits where rays (N, 6), also given as float32, meet the thing at times (N,) first."""
+        near = self._within_reach(narrow, time_s)
+        if not len(near):
+            return
+        pose = self.thing.motion.pose_at(time_s[near])
+        cos, sin = np.cos(pose[:, 2]), np.sin(pose[:, 2])
+        local = np.empty((len(near), 6), np.float32)
+        for at, shift in ((0, pose[:, :2]), (3, 0.0)):
+            x, y = (rays[near, at : at + 2] - shift).T
+            local[:, at], local[:, at + 1] = cos * x + sin * y, cos * y - sin * x
+        local[:, 2], local[:, 5] = rays[near, 2] - self.thing.mesh_z_m, rays[near, 5]
+        found = _no_hits(len(near), [self.group], hits.distance_m[near])
+        _meet(found, self.group, first_face, local)
+        nearer = found.thing != BACKGROUND
+        index, nx, ny = near[nearer], found.normal[nearer, 0], found.normal[nearer, 1]
+        cos, sin = cos[nearer], sin[nearer]
+        hits.normal[index] = np.stack([cos * nx - sin * ny, sin * nx + cos * ny, found.normal[nearer, 2]], -1)
+        for name in ("distance_m", "thing", "surface", "face"):
+            getattr(hits, name)[index] = getattr(found, name)[nearer]
+
+    def _within_reach(self, rays: np.ndarray, time_s: np.ndarray) -> np.ndarray:
+        """Return the indices of rays (N, 6) float32 that come near where the thing is during their times (N,)."""
+        path = self.thing.motion.pose_at(np.linspace(time_s.min(), time_s.max(), 3))[:, :2]
+        reach = self.reach_m + float(np.linalg.norm(path - path[1], axis=1).max())
+        offset = np.array([*path[1], self.thing.mesh_z_m], np.float32) - rays[:, :3]
+        along = np.einsum("ij,ij->i", offset, rays[:, 3:])
+        apart = np.einsum("ij,ij->i", offset, offset) - along * along
+        return np.flatnonzero((apart < reach * reach) & (along > -reach))
+
+
+def _no_hits(count: int, groups: list[_Group], farthest_m: np.ndarray | None = None) -> Hits:
+    """Return the hits of `count` rays before any is cast; nothing beyond farthest_m (N,) will count."""
+    return Hits(
+        distance_m=np.full(count, np.inf, np.float32) if farthest_m is None else farthest_m.copy(),
+        thing=np.full(count, BACKGROUND, np.int32),
+        surface=np.full(count, SCENERY, np.int32),
+        normal=np.zeros((count, 3), np.float32),
+        face=np.zeros(count, np.int64),
+        face_colours=np.concatenate([group.colours for group in groups]),
+        face_reflectivity=np.concatenate([group.reflectivity for group in groups]),
+    )
+
+
+def _meet(hits: Hits, group: _Group, first_face: int, rays: np.ndarray) -> None:
+    """Write into hits what rays (N, 6) float32 meet of a group first, where that is nearer than before."""
+    found = group.scene.cast_rays(o3d.core.Tensor(rays), nthreads=1)
+    _keep_nearer(
+        *(hits.distance_m, hits.thing, hits.surface, hits.normal, hits.face),
+        *(found[name].numpy() for name in ("t_hit", "geometry_ids", "primitive_ids", "primitive_normals")),
+        *(group.thing, group.surface, group.first_face + first_face),
+    )
+
+
 class World:
     """The meshes of a scene plan, ready to be met by rays."""
 
@@ -80,26 +144,29 @@ class World:
 
     def cast(self, rays: np.ndarray) -> Hits:
         """Return what rays (N, 6) float32 of origin and direction in world frame meet first."""
-        colours = np.concatenate([self._fixed.colours, self._moving.colours])
-        reflectivity = np.concatenate([self._fixed.reflectivity, self._moving.reflectivity])
-        hits = Hits(
-            distance_m=np.full(len(rays), np.inf, np.float32),
-            thing=np.full(len(rays), BACKGROUND, np.int32),
-            surface=np.full(len(rays), SCENERY, np.int32),
-            normal=np.zeros((len(rays), 3), np.float32),
-            face=np.zeros(len(rays), np.int64),
-            face_colours=colours,
-            face_reflectivity=reflectivity,
-        )
+        hits = _no_hits(len(rays), [self._fixed, self._moving])
         for group, first in ((self._fixed, 0), (self._moving, len(self._fixed.colours))):
             if not group.empty:
-                found = group.scene.cast_rays(o3d.core.Tensor(rays), nthreads=1)
-                _keep_nearer(
-                    *(hits.distance_m, hits.thing, hits.surface, hits.normal, hits.face),
-                    *(found[name].numpy() for name in ("t_hit", "geometry_ids", "primitive_ids", "primitive_normals")),
-                    *(group.thing, group.surface, group.first_face + first),
-                )
+                _meet(hits, group, first, rays)
         return hits
+
+    def cast_rolling(self, rays: np.ndarray, time_s: np.ndarray) -> Hits:
+        """Return what rays (N, 6) float64 in world frame meet first, each at its own time (N,), whatever move_to set.
+
+        A thing that moves is met in its own frame, where it stands still: exact for any motion.
+        """
+        movers = self._movers
+        hits = _no_hits(len(rays), [self._fixed, *(mover.group for mover in movers)])
+        first, narrow = len(self._fixed.colours), rays.astype(np.float32)
+        _meet(hits, self._fixed, 0, narrow)
+        for mover in movers:
+            mover.meet(hits, first, rays, narrow, time_s)
+            first += len(mover.group.colours)
+        return hits
+
+    @cached_property
+    def _movers(self) -> list[_Mover]:
+        return [_Mover(i, thing) for i, thing in enumerate(self._plan.things) if thing.motion.moves]
 
     def is_blocked(self, rays: np.ndarray) -> np.ndarray:
         """Return (N,) whether rays (N, 6) meet anything at all."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from blendclip.datasets.city.meshes import cars, cycles, objects, people, scenery, trucks
+from blendclip.datasets.city.meshes import cars, cycles, objects, people, roadside, scenery, trucks
 from blendclip.datasets.city.meshes.mesh import Mesh, MeshBuilder
 
 ShapeBuilder = Callable[[np.random.Generator], Mesh]
@@ -30,6 +30,8 @@ SHAPES: dict[str, ShapeBuilder] = {
         *(objects.traffic_cone, objects.delineator, objects.jersey_barrier, objects.striped_barrier),
         *(objects.fence_barrier, objects.debris_branch, objects.debris_bags, objects.debris_tyre),
         *(objects.shopping_cart, objects.wheelbarrow, objects.rubbish_bin, objects.dog),
+        *(roadside.ego_trailer, roadside.farm_tractor, roadside.pole_sign, roadside.overhead_sign),
+        *(roadside.temporary_sign, roadside.deer),
         *(scenery.tree, scenery.conifer, scenery.street_lamp, scenery.traffic_light, scenery.sign_post),
         *(scenery.bench, scenery.hydrant, scenery.house),
     )
@@ -61,6 +63,24 @@ CATEGORY_SHAPES: dict[str, tuple[str, ...]] = {
     "vehicle.truck": ("box_truck", "flatbed_truck", "tanker_truck", "dump_truck", "tractor_unit", "pickup"),
 }
 
-SHAPE_CATEGORY: dict[str, str] = {shape: name for name, shapes in CATEGORY_SHAPES.items() for shape in shapes}
+TRUCK_CATEGORY_SHAPES: dict[str, tuple[str, ...]] = {
+    **CATEGORY_SHAPES,
+    "animal": ("dog", "deer"),
+    "static_object.traffic_sign": ("pole_sign", "overhead_sign", "temporary_sign"),
+    "vehicle.ego_trailer": ("ego_trailer",),
+    "vehicle.other": ("farm_tractor",),
+    "vehicle.train": (),
+}
+"""The same for the categories of MAN TruckScenes; of trains there are none."""
 
-__all__ = ["CATEGORY_SHAPES", "SHAPES", "SHAPE_CATEGORY", "Mesh", "MeshBuilder", "ShapeBuilder"]
+SHAPE_CATEGORY: dict[str, str] = {shape: name for name, shapes in TRUCK_CATEGORY_SHAPES.items() for shape in shapes}
+
+__all__ = [
+    "CATEGORY_SHAPES",
+    "SHAPES",
+    "SHAPE_CATEGORY",
+    "TRUCK_CATEGORY_SHAPES",
+    "Mesh",
+    "MeshBuilder",
+    "ShapeBuilder",
+]

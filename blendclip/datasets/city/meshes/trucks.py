@@ -156,8 +156,13 @@ def tractor_unit(rng: np.random.Generator) -> Mesh:
 
 def semi_trailer(rng: np.random.Generator) -> Mesh:
     """A closed or curtain-sided semi-trailer without its tractor, in box frame."""
+    return box_trailer(rng, rng.uniform(8.5, 12.5))
+
+
+def box_trailer(rng: np.random.Generator, length: float) -> Mesh:
+    """A closed semi-trailer of this length in metres, in box frame."""
     builder = MeshBuilder()
-    length, half, height = rng.uniform(8.5, 12.5), 1.27, rng.uniform(3.6, 3.95)
+    half, height = 1.27, rng.uniform(3.6, 3.95)
     colour = pick(rng, [WHITE, (200, 204, 208), (36, 80, 150), (180, 40, 40), (40, 110, 80)])
     builder.box((length / 2, 0, (1.15 + height) / 2), (length, 2 * half, height - 1.15), colour)
     for side in (-1, 1):
