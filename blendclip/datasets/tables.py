@@ -36,7 +36,8 @@ _SPLITS_OF = {
     "trainval": {"train", "val", "train_detect", "train_track"},
     "test": {"test"},
 }
-_VISIBILITY = {"v0-40": 1, "v40-60": 2, "v60-80": 3, "v80-100": 4}
+# As nuScenes spells the levels, and as TruckScenes' schema has them.
+_VISIBILITY = {"v0-40": 1, "v40-60": 2, "v60-80": 3, "v80-100": 4} | {level: level for level in (1, 2, 3, 4)}
 
 
 @dataclass(frozen=True)
