@@ -17,7 +17,7 @@ from blendclip import geometry
 from blendclip.errors import DataFault
 from blendclip.mining.crop import points_in_boxes, points_in_frame
 from blendclip.mining.images import ImageReader
-from blendclip.mining.motion import Motion, TrackPoses, passage_of, sensor_motion
+from blendclip.mining.motion import EgoMotion, Motion, TrackPoses, passage_of
 from blendclip.mining.rejects import Rejects
 from blendclip.mining.scene import Scene
 from blendclip.mining.sweeps import read_sweep_of
@@ -31,9 +31,9 @@ _SURFACE_M = 0.2  # what lies deeper behind a nearer point is another surface
 class Colorist:
     """Colours the clouds of a scene."""
 
-    def __init__(self, scene: Scene, root: Path, motion: Motion, rejects: Rejects) -> None:
+    def __init__(self, scene: Scene, root: Path, motion: Motion, ego: EgoMotion, rejects: Rejects) -> None:
         self._scene, self._root, self._rejects = scene, root, rejects
-        self._motion = motion
+        self._motion, self._ego = motion, ego
         self._poses = TrackPoses(scene.annotations, "interpolate")  # an image shows an object where it is
         self._reader = ImageReader(root, scene.images)
 
@@ -90,7 +90,7 @@ class Colorist:
             sweep = int(own[scene.sweeps.timestamp_us[own].argmax()])
             try:
                 file = read_sweep_of(scene, self._root, sweep, self._motion)
-                motion = sensor_motion(scene, sweep, file.timestamp_us)
+                motion = self._ego.of_sensor(sweep, file.timestamp_us)
             except DataFault:
                 continue  # noted where the clouds were gathered
             passage = passage_of(self._poses, boxes, *motion)
