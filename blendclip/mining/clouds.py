@@ -22,7 +22,7 @@ from blendclip.mining.sweeps import read_sweep_of
 
 log = logging.getLogger(__name__)
 
-_MAX_STRETCH = 2  # a window may last so many times what its sweeps usually take
+_MAX_STRETCH = 1.5  # a window may last so many times what its sweeps usually take
 _MIN_WINDOW_US = 500_000  # keyframes are half a second apart
 
 Points = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
@@ -124,7 +124,7 @@ def _windows(scene: Scene, length: int) -> tuple[NDArray[np.int64], NDArray[np.i
         end = np.searchsorted(sweeps.keyframe[of_channel], annotations.keyframe[sound], side="right")
         place = end[:, None] - 1 - np.arange(length)
         times_us = scene.sweeps.timestamp_us[of_channel]
-        lag_us = annotations.timestamp_us[sound][:, None] - times_us[place]
+        lag_us = annotations.timestamp_us[sound][:, None] - times_us[np.maximum(place, 0)]
         usual_us = length * np.median(np.diff(times_us)) if len(times_us) > 1 else 0
         recent = (place >= 0) & (lag_us <= max(_MAX_STRETCH * usual_us, _MIN_WINDOW_US))
         pairs.append((np.repeat(sound, recent.sum(axis=1)), of_channel[place[recent]]))

@@ -6,10 +6,12 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pypcd4
 import pytest
 from truckscenes import TruckScenes
 
+from blendclip import storage
 from blendclip.datasets import write_index
 from blendclip.datasets.city import generate_city
 from blendclip.datasets.city.cast import plan_scene
@@ -47,8 +49,8 @@ def number_points(path, lidar):
     cloud.save(path)
 
 
-def clouds(root, **options):
-    index, output = root.parent / "mini_train.parquet", root.parent / "clouds" / "part-00000.parquet"
+def clouds(root, index_name="mini_train.parquet", **options):
+    index, output = root.parent / index_name, root.parent / "clouds" / "part-00000.parquet"
     gather_clouds(index, root, 0, 1, output, root.parent / "rejects.parquet", CloudOptions(**options), 0.0)
     return read(output.parent)
 
@@ -157,3 +159,19 @@ def test_points_of_moving_objects_lie_on_their_surface(truck):
     assert fast.sum() >= 5
     assert distances_m.mean() <= 0.03 and distances_m[fast].mean() <= 0.03
     assert np.quantile(distances_m, 0.95) <= 0.03
+
+
+def test_a_lidar_that_has_fallen_silent_adds_nothing_old(truck):
+    rows = pq.read_table(truck.parent / "mini_train.parquet").to_pylist()
+    for row in rows:
+        silent_us = row["keyframes"][0]["timestamp_us"] + 100_000
+        row["sweeps"] = [s for s in row["sweeps"] if s["channel"] != "LIDAR_LEFT" or s["timestamp_us"] < silent_us]
+    storage.write_parquet(truck.parent / "silent.parquet", storage.INDEX, [storage.table_of(rows, storage.INDEX)], {})
+    left = lidars(truck).index("LIDAR_LEFT")
+    first_us = {row["scene"]: row["keyframes"][0]["timestamp_us"] for row in rows}
+    heard = set()
+    for cloud in clouds(truck, "silent.parquet").to_dict("records"):
+        if (cloud["intensity"] // LIDAR_NUMBER == left).any():
+            heard.add(cloud["timestamp_us"] - first_us[cloud["scene"]])
+    # Ten sweeps take a second; half as long again is let pass for sweeps that are missing in between.
+    assert {0, 500_000} <= heard <= {0, 500_000, 1_000_000, 1_500_000}
