@@ -166,7 +166,8 @@ def test_a_lidar_that_has_fallen_silent_adds_nothing_old(truck):
     for row in rows:
         silent_us = row["keyframes"][0]["timestamp_us"] + 100_000
         row["sweeps"] = [s for s in row["sweeps"] if s["channel"] != "LIDAR_LEFT" or s["timestamp_us"] < silent_us]
-    storage.write_parquet(truck.parent / "silent.parquet", storage.INDEX, [storage.table_of(rows, storage.INDEX)], {})
+    scenes = [storage.table_of([row], storage.INDEX) for row in rows]
+    storage.write_parquet(truck.parent / "silent.parquet", storage.INDEX, scenes, {})
     left = lidars(truck).index("LIDAR_LEFT")
     first_us = {row["scene"]: row["keyframes"][0]["timestamp_us"] for row in rows}
     heard = set()
