@@ -39,6 +39,7 @@ def configure(folder, root, **changes):
     config = {
         "mine": ["small"],
         "datasets": {"small": dataset | {"parts": 3}},
+        "clouds": {"colors": True},
         "views": {"min_visibility": 2, "min_side_px": 12},
     }
     folder.mkdir(exist_ok=True)
