@@ -127,7 +127,7 @@ def _windows(scene: Scene, wanted: NDArray[np.int64], length: int) -> tuple[NDAr
         end = np.searchsorted(sweeps.keyframe[of_channel], annotations.keyframe[wanted], side="right")
         place = end[:, None] - 1 - np.arange(length)
         times_us = scene.sweeps.timestamp_us[of_channel]
-        lag_us = annotations.timestamp_us[wanted][:, None] - times_us[place]
+        lag_us = annotations.timestamp_us[wanted][:, None] - times_us[np.maximum(place, 0)]
         usual_us = length * np.median(np.diff(times_us)) if len(times_us) > 1 else 0
         recent = (place >= 0) & (lag_us <= max(_MAX_STRETCH * usual_us, _MIN_WINDOW_US))
         pairs.append((np.repeat(wanted, recent.sum(axis=1)), of_channel[place[recent]]))

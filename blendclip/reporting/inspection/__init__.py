@@ -23,9 +23,11 @@ def inspect_scene(
     Raises:
         UserError: no index there, or no such scene or keyframe in it.
     """
+    from blendclip.reporting.inspection.above import draw_above
     from blendclip.reporting.inspection.cameras import draw_cameras
     from blendclip.reporting.inspection.moment import moment_of
+    from blendclip.reporting.inspection.movers import draw_movers
 
     moment = moment_of(read_scene(index, scene), root, keyframe)
     folder = output / moment.scene.name
-    return draw_cameras(moment, folder)
+    return [*draw_cameras(moment, folder), *draw_above(moment, folder), *draw_movers(moment, folder, movers)]
