@@ -25,9 +25,11 @@ def inspect_scene(
     """
     from blendclip.reporting.inspection.above import draw_above
     from blendclip.reporting.inspection.cameras import draw_cameras
+    from blendclip.reporting.inspection.colored import draw_colored
     from blendclip.reporting.inspection.moment import moment_of
     from blendclip.reporting.inspection.movers import draw_movers
 
     moment = moment_of(read_scene(index, scene), root, keyframe)
     folder = output / moment.scene.name
-    return [*draw_cameras(moment, folder), *draw_above(moment, folder), *draw_movers(moment, folder, movers)]
+    written = [*draw_cameras(moment, folder), *draw_above(moment, folder)]
+    return [*written, *draw_movers(moment, folder, movers), *draw_colored(moment, folder)]

@@ -41,10 +41,11 @@ def draw_above(moment: Moment, folder: Path) -> list[Path]:
     origin = np.floor(scene.global_SE3_ego[moment.keyframe, :2, 3] / 10) * 10  # UTM would fill the axes with digits
     path = folder / "above.png"
     with figure(path, _HEIGHT_PX, moment.title) as drawn:
-        whole, near = drawn.subplots(1, 2, gridspec_kw={"left": 0.05, "right": 0.99, "bottom": 0.13, "top": 0.9})
+        whole, near = drawn.subplots(1, 2, gridspec_kw={"left": 0.05, "right": 0.99, "bottom": 0.15, "top": 0.9})
         _draw_whole(whole, moment, points, origin)
         whole.set_title(f"all of the scene: {said}, colour is height", fontsize=12)
-        _draw_keyframe(near, moment, origin)
+        marks = _draw_keyframe(near, moment, origin)
+        drawn.legend(handles=marks, loc="lower center", ncol=14, fontsize=10, facecolor="0.25", labelcolor="white")
         for axes in (whole, near):
             axes.set_xlabel(f"x (east), m from {origin[0]:.0f}")
             axes.set_ylabel(f"y (north), m from {origin[1]:.0f}")
@@ -94,8 +95,8 @@ def _draw_whole(axes: Axes, moment: Moment, points: NDArray[np.float64], origin:
     axes.set_facecolor("0.08")
 
 
-def _draw_keyframe(axes: Axes, moment: Moment, origin: NDArray[np.float64]) -> None:
-    """The points of the keyframe by LiDAR, or by height where there is only one, with the boxes."""
+def _draw_keyframe(axes: Axes, moment: Moment, origin: NDArray[np.float64]) -> list[Line2D]:
+    """The points of the keyframe by LiDAR, or by height where there is only one, and the boxes; returns the classes."""
     center = moment.scene.global_SE3_ego[moment.keyframe, :2, 3] - origin
     ground_m = moment.scene.global_SE3_ego[moment.keyframe, 2, 3]
     axes.set_facecolor("0.08")
@@ -105,14 +106,17 @@ def _draw_keyframe(axes: Axes, moment: Moment, origin: NDArray[np.float64]) -> N
         near = near[near[:, 2] < ground_m + _HEIGHTS_M[1]]
         color = matplotlib.colormaps["Set2"](number) if len(clouds) > 1 else near[:, 2] - ground_m
         limits = {"vmin": _HEIGHTS_M[0], "vmax": _HEIGHTS_M[1], "cmap": "viridis"} if len(clouds) == 1 else {}
-        axes.scatter(*(near[:, :2] - origin).T, s=1.0, c=[color] if len(clouds) > 1 else color, linewidths=0, **limits)
+        axes.scatter(*(near[:, :2] - origin).T, s=2.0, c=[color] if len(clouds) > 1 else color, linewidths=0, **limits)
         marks += [_mark(channel, color)] if len(clouds) > 1 else []
-    marks += [_mark(name, color) for name, color in _draw_boxes(axes, moment, origin, line=1.4).items()]
+    classes = [_mark(name, color) for name, color in _draw_boxes(axes, moment, origin, line=1.4).items()]
     _draw_ego(axes, moment, origin, length_m=4.0)
     square(axes, center, _AROUND_KEYFRAME_M)
     axes.set_title("the keyframe: its sweeps and boxes, a line from centre to front", fontsize=12)
-    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.07), "ncol": 7, "fontsize": 9}
-    axes.legend(handles=marks, **below, facecolor="0.25", labelcolor="white", columnspacing=1.2, handletextpad=0.3)
+    if marks:
+        axes.legend(
+            handles=marks, loc="upper left", fontsize=9, facecolor="0.25", labelcolor="white", handletextpad=0.3
+        )
+    return classes
 
 
 def _mark(name: str, color: tuple[float, ...]) -> Line2D:

@@ -9,6 +9,7 @@ from typing import get_args
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from numpy.typing import NDArray
 
 from blendclip.mining.clouds import CloudOptions, scene_clouds
@@ -17,17 +18,21 @@ from blendclip.mining.rejects import Rejects
 from blendclip.mining.scene import Scene
 from blendclip.reporting.inspection.moment import Moment, short_name
 from blendclip.reporting.inspection.plot import figure, footprint
+from blendclip.reporting.inspection.style import WIDTH_PX
 
 log = logging.getLogger(__name__)
 
 _MIN_SPEED_MPS = 1.0
 _MIN_POINTS = 30  # of a cloud that is shown
+_MANY_POINTS = 100  # clouds with as many come first
 _CANDIDATES = 3  # looked at for each that is shown
-_TRAIL_S = 0.5  # how far behind and before its box a mover is shown
+_TRAIL_S = 0.5  # how far behind its box a mover is shown
+_AHEAD_M = 1.0  # how far before it
 _BESIDE_M = 0.4  # how far beside it
 _GROUND_M = 0.2  # above the lower face of a box nothing is drawn outside of it: that is street
-_ROW_PX, _HEAD_PX = 165, 80
-_LONGEST_LAG_S = 0.5  # that the colours tell apart
+_HEAD_PX, _TITLE_PX, _TALL_PX = 44, 50, (60, 180)
+_BAR_SHARE = 0.045  # of the width
+_LONGEST_LAG_S = 0.6  # that the colours tell apart
 
 Cloud = tuple[NDArray[np.float32], NDArray[np.float32]]  # points (N, 3) in box frame, and how old each is, seconds
 
@@ -42,28 +47,51 @@ def draw_movers(moment: Moment, folder: Path, count: int) -> list[Path]:
     chosen = _fastest(scene, speed_mps, _CANDIDATES * count)
     modes = [mode for mode in get_args(Motion) if mode != "per_point" or scene.sweeps.point_times.any()]
     clouds = {mode: _gathered(scene, moment.root, chosen, speed_mps, mode) for mode in modes}
-    kept = [n for n in chosen if _inside(scene, n, clouds[modes[0]].get(n)).sum() >= _MIN_POINTS][:count]
+    points = {number: _inside(scene, number, clouds[modes[0]].get(number)).sum() for number in chosen}
+    enough = sorted((n for n in chosen if points[n] >= _MIN_POINTS), key=lambda n: points[n] < _MANY_POINTS)
+    kept = sorted(enough[:count], key=lambda n: -speed_mps[n])
     if not kept:
         least = f"at {_MIN_SPEED_MPS:g} m/s or more with {_MIN_POINTS} points or more"
         log.info("%s: no annotation moves %s, so there is no sheet of motion", scene.name, least)
         return []
     path = folder / "motion.png"
-    title = f"{moment.title.split('   keyframe')[0]}   the fastest objects, up to 10 sweeps of each LiDAR, by age"
-    height_px = _HEAD_PX + _ROW_PX * len(kept)
+    title = f"{moment.title.split('   keyframe')[0]}   the fastest objects over 10 sweeps, colour is age"
+    row_px = [_row_px(scene, number, speed_mps[number], len(modes) + 1) for number in kept]
+    height_px = _HEAD_PX + sum(row_px)
     with figure(path, height_px, title) as drawn:
-        top = 1 - _HEAD_PX / height_px
-        spaces = {"left": 0.005, "right": 0.955, "bottom": 0.02, "top": top, "hspace": 0.3, "wspace": 0.03}
-        grid = drawn.subplots(len(kept), len(modes) + 1, squeeze=False, gridspec_kw=spaces)
-        for row, number in zip(grid, kept, strict=True):
-            for axes, mode in zip(row, modes, strict=False):
-                points = _draw(axes, scene, number, clouds[mode].get(number), speed_mps[number], side=False)
-                axes.set_title(f"{mode}: {points} points in the box", fontsize=10)
-            _draw(row[-1], scene, number, clouds[modes[0]].get(number), speed_mps[number], side=True)
-            row[-1].set_title(f"{modes[0]}, from its right side", fontsize=10)
-            _caption(row[0], scene, number, speed_mps[number])
-        place = drawn.add_axes((0.965, 0.1, 0.008, 0.75))
-        drawn.colorbar(row[0].collections[0], cax=place).set_label("s before the keyframe", fontsize=10)
+        lower = height_px - _HEAD_PX
+        for number, tall_px in zip(kept, row_px, strict=True):
+            lower -= tall_px
+            for column, mode in enumerate([*modes, modes[0]]):
+                wide = (1 - _BAR_SHARE) / (len(modes) + 1)
+                place = (column * wide + 0.004, lower / height_px, wide - 0.008, (tall_px - _TITLE_PX) / height_px)
+                axes, side = drawn.add_axes(place), column == len(modes)
+                dots = _draw(axes, scene, number, clouds[mode].get(number), speed_mps[number], side=side)
+                inside = _inside(scene, number, clouds[mode].get(number)).sum()
+                said = f"{mode}, from its right side" if side else f"{mode}: {inside} points in the box"
+                axes.set_title(said, fontsize=10, pad=3)
+                if column == 0:
+                    axes.set_title(f"{_caption(scene, number, speed_mps[number])}\n{said}", fontsize=10, pad=3)
+        bar = drawn.add_axes((1 - _BAR_SHARE + 0.008, 0.1, 0.008, 0.75))
+        drawn.colorbar(dots, cax=bar).set_label("seconds before the keyframe", fontsize=10)
     return [path]
+
+
+def _row_px(scene: Scene, number: int, speed_mps: float, columns: int) -> int:
+    """How tall the row of a mover must be to show it as wide as its column is."""
+    low, high = _window_m(scene, number, speed_mps, side=False)
+    tall_m = max(high[1] - low[1], scene.annotations.size_lwh_m[number, 2] + 2 * _BESIDE_M)
+    per_m = WIDTH_PX * (1 - _BAR_SHARE) / columns / (high[0] - low[0])
+    return _TITLE_PX + int(np.clip(per_m * tall_m, *_TALL_PX))
+
+
+def _window_m(
+    scene: Scene, number: int, speed_mps: float, *, side: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What is shown of a mover in its box frame, lower and upper corner (2,): its box, and its trail behind."""
+    half = scene.annotations.size_lwh_m[number][[0, 2 if side else 1]] / 2
+    trail_m = _reach_m(speed_mps)[0]
+    return -half - (trail_m, _BESIDE_M), half + (min(trail_m, _AHEAD_M), _BESIDE_M)
 
 
 def _speeds(scene: Scene) -> NDArray[np.float64]:
@@ -88,8 +116,8 @@ def _fastest(scene: Scene, speed_mps: NDArray[np.float64], count: int) -> list[i
     return sorted(worth, key=lambda number: -speed_mps[number])[:count]
 
 
-def _reach_m(scene: Scene, number: int, speed_mps: float) -> NDArray[np.float64]:
-    """How far around the box (ahead, beside, above) a mover is drawn: where its trail would be."""
+def _reach_m(speed_mps: float) -> NDArray[np.float64]:
+    """How far around the box (lengthwise, beside, above) a mover's points are gathered."""
     return np.array([max(_TRAIL_S * speed_mps, 0.5), _BESIDE_M, 0.0])
 
 
@@ -99,7 +127,7 @@ def _gathered(
     """The clouds of some annotations, with what lies around their boxes."""
     sizes = scene.annotations.size_lwh_m.copy()
     for number in numbers:
-        sizes[number] += 2 * _reach_m(scene, number, speed_mps[number])
+        sizes[number] += 2 * _reach_m(speed_mps[number])
     wide = replace(scene, annotations=replace(scene.annotations, size_lwh_m=sizes))
     table = scene_clouds(wide, root, CloudOptions(motion=mode), Rejects("clouds"), np.sort(np.array(numbers, np.int64)))
     of_token = {token: number for number, token in enumerate(scene.annotations.token.tolist())}
@@ -120,30 +148,25 @@ def _inside(scene: Scene, number: int, cloud: Cloud | None) -> NDArray[np.bool_]
     return (np.abs(cloud[0]) <= scene.annotations.size_lwh_m[number] / 2).all(axis=1)
 
 
-def _draw(axes: Axes, scene: Scene, number: int, cloud: Cloud | None, speed_mps: float, *, side: bool) -> int:
-    """A cloud and its box from above, or from its right side; returns the number of points in the box."""
-    length_m, width_m, height_m = scene.annotations.size_lwh_m[number]
-    reach = _reach_m(scene, number, speed_mps)
-    across_m, beside_m = (height_m, 0.3) if side else (width_m, reach[1])
+def _draw(
+    axes: Axes, scene: Scene, number: int, cloud: Cloud | None, speed_mps: float, *, side: bool
+) -> PathCollection:
+    """A cloud and its box from above, or from its right side; returns the dots."""
     points, lag_s = cloud or (np.empty((0, 3), np.float32), np.empty(0, np.float32))
     newest_last = np.argsort(-lag_s)
     x, y = points[newest_last, 0], points[newest_last, 2 if side else 1]
-    colors = {"c": lag_s[newest_last], "cmap": "plasma", "vmin": 0, "vmax": _LONGEST_LAG_S}
-    axes.scatter(x, y, s=3.0, linewidths=0, **colors)
-    sides, heading = footprint(length_m, across_m)
+    dots = axes.scatter(x, y, s=4.0, c=lag_s[newest_last], cmap="plasma", vmin=0, vmax=_LONGEST_LAG_S, linewidths=0)
+    length_m, width_m, height_m = scene.annotations.size_lwh_m[number]
+    sides, heading = footprint(length_m, height_m if side else width_m)
     axes.plot(*sides.T, color="black", linewidth=1.2)
     if not side:
         axes.plot(*heading.T, color="black", linewidth=1.2)
-    axes.set_xlim(-length_m / 2 - reach[0], length_m / 2 + reach[0])
-    axes.set_ylim(-across_m / 2 - beside_m, across_m / 2 + beside_m)
-    axes.set_aspect("equal")
-    axes.set_xticks([])
-    axes.set_yticks([])
-    return int(_inside(scene, number, cloud).sum())
+    low, high = _window_m(scene, number, speed_mps, side=side)
+    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", xticks=[], yticks=[])
+    return dots
 
 
-def _caption(axes: Axes, scene: Scene, number: int, speed_mps: float) -> None:
-    """What moves, how fast, and how long a metre is."""
+def _caption(scene: Scene, number: int, speed_mps: float) -> str:
     annotations = scene.annotations
-    who = f"{short_name(annotations.category[number])}   {speed_mps:.1f} m/s   {annotations.distance_m[number]:.0f} m"
-    axes.set_title(f"{who}   keyframe {annotations.keyframe[number]}\n{axes.get_title()}", fontsize=10)
+    who = f"{short_name(annotations.category[number])}   {speed_mps:.1f} m/s"
+    return f"{who}   {annotations.distance_m[number]:.0f} m away   keyframe {annotations.keyframe[number]}"

@@ -11,6 +11,8 @@ from blendclip.mining.scene import Annotations
 
 WIDTH_PX = 1600  # of a picture
 DIM = (150, 150, 150)  # of broken boxes, and of points without a colour
+NO_CLASS = "no class"
+_NO_CLASS_COLOR = (190, 200, 220)
 _DEPTH_M = (3.0, 80.0)  # colours tell depths in this range apart, equal steps for equal ratios
 _CLASS_COLORS = (
     (255, 213, 0), (0, 229, 255), (255, 82, 196), (118, 255, 3), (255, 145, 0), (170, 130, 255),
@@ -24,14 +26,14 @@ def font(size_px: int) -> ImageFont.FreeTypeFont:
 
 
 def class_names(annotations: Annotations) -> list[str]:
-    """For each annotation its class, or its category where the dataset's benchmark has none."""
-    names = annotations.columns["class_name"].to_pylist()
-    return [name or category for name, category in zip(names, annotations.category.tolist(), strict=True)]
+    """For each annotation its class, or `NO_CLASS` where the dataset's benchmark has none for it."""
+    return [name or NO_CLASS for name in annotations.columns["class_name"].to_pylist()]
 
 
 def class_colors(names: list[str]) -> dict[str, tuple[int, int, int]]:
     """A colour for each of the names; the same set of names gets the same colours."""
-    return {name: _CLASS_COLORS[i % len(_CLASS_COLORS)] for i, name in enumerate(sorted(set(names)))}
+    classes = sorted(set(names) - {NO_CLASS})
+    return {name: _CLASS_COLORS[i % len(_CLASS_COLORS)] for i, name in enumerate(classes)} | {NO_CLASS: _NO_CLASS_COLOR}
 
 
 def depth_colors(depth_m: NDArray[np.float64]) -> NDArray[np.uint8]:
