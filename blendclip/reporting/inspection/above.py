@@ -41,7 +41,7 @@ def draw_above(moment: Moment, folder: Path) -> list[Path]:
     origin = np.floor(scene.global_SE3_ego[moment.keyframe, :2, 3] / 10) * 10  # UTM would fill the axes with digits
     path = folder / "above.png"
     with figure(path, _HEIGHT_PX, moment.title) as drawn:
-        whole, near = drawn.subplots(1, 2, gridspec_kw={"left": 0.05, "right": 0.99, "bottom": 0.15, "top": 0.9})
+        whole, near = drawn.subplots(1, 2, gridspec_kw={"left": 0.05, "right": 0.99, "bottom": 0.12, "top": 0.91})
         _draw_whole(whole, moment, points, origin)
         whole.set_title(f"all of the scene: {said}, colour is height", fontsize=12)
         marks = _draw_keyframe(near, moment, origin)

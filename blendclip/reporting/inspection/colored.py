@@ -18,12 +18,13 @@ from blendclip.mining.projection import boxes_in_cameras
 from blendclip.mining.rejects import Rejects
 from blendclip.reporting.inspection.moment import Moment, short_name
 from blendclip.reporting.inspection.plot import figure, footprint
-from blendclip.reporting.inspection.style import DIM, class_names
+from blendclip.reporting.inspection.style import class_names
 
 log = logging.getLogger(__name__)
 
 _COUNT, _PER_ROW = 6, 2
 _ROW_PX, _HEAD_PX = 300, 50
+_UNSEEN = (255, 0, 255)  # grey would be a colour that things have
 _MIN_SIDE_PX = 40
 _MAX_COVERED = 0.3
 _MIN_POINTS = 30  # in the sweep of the keyframe
@@ -42,12 +43,16 @@ def draw_colored(moment: Moment, folder: Path) -> list[Path]:
     path, reader = folder / "colors.png", ImageReader(moment.root, moment.scene.images)
     lines = -(-len(rows) // _PER_ROW)
     height_px = _HEAD_PX + _ROW_PX * lines
-    with figure(path, height_px, f"{moment.title}   clouds of 10 sweeps in the colours of the cameras") as drawn:
-        spaces = {"left": 0.005, "right": 0.995, "bottom": 0.01, "top": 1 - (_HEAD_PX + 30) / height_px}
-        grid = drawn.subplots(lines, 3 * _PER_ROW, squeeze=False, gridspec_kw=spaces | {"hspace": 0.15, "wspace": 0.04})
+    title = f"{moment.title}   clouds in the colours of the cameras, magenta where none sees them"
+    with figure(path, height_px, title) as drawn:
+        spaces = {"left": 0.005, "right": 0.995, "bottom": 0.01, "top": 1 - (_HEAD_PX + 36) / height_px}
+        grid = drawn.subplots(lines, 3 * _PER_ROW, squeeze=False, gridspec_kw=spaces | {"hspace": 0.2, "wspace": 0.04})
         for axes in grid.flat:
-            axes.set_axis_off()
+            axes.set(xticks=[], yticks=[], facecolor="0.86")
+            axes.spines[:].set_visible(False)
         shown = [place for place in places if int(moment.candidates.annotation[place]) in rows]
+        for unused in grid.flat[3 * len(shown) :]:
+            unused.set_axis_off()
         for cells, place in zip(grid.reshape(-1, 3), shown, strict=False):
             _draw_object(cells, moment, int(place), rows[int(moment.candidates.annotation[place])], reader)
     return [path]
@@ -76,15 +81,15 @@ def _best_views(moment: Moment) -> NDArray[np.int64]:
 
 
 def _colored(moment: Moment, boxes: NDArray[np.int64]) -> dict[int, dict[str, Any]]:
-    """Points (N, 3) in box frame and their colours (N, 3), with what no camera sees in grey, by annotation."""
+    """Points (N, 3) in box frame and their colours (N, 3), by annotation."""
     options = CloudOptions(colors=True)
     table = scene_clouds(moment.scene, moment.root, options, Rejects("clouds"), np.sort(boxes))
     of_token = {token: number for number, token in enumerate(moment.scene.annotations.token.tolist())}
     found = {}
     for row in table.select(["annotation_token", "points", "rgb"]).to_pylist():
-        rgb = np.array([DIM if color is None else color for color in row["rgb"]], np.uint8)
+        rgb = np.array([_UNSEEN if color is None else color for color in row["rgb"]], np.uint8)
         seen = np.array([color is not None for color in row["rgb"]])
-        order = np.argsort(seen, kind="stable")  # colours over grey
+        order = np.argsort(seen, kind="stable")  # what no camera sees lies below
         found[of_token[row["annotation_token"]]] = {
             "xyz": np.array(row["points"], np.float64)[order],
             "rgb": rgb[order],
@@ -102,7 +107,7 @@ def _draw_object(cells: NDArray[Any], moment: Moment, place: int, cloud: dict[st
         cells[0].imshow(reader.read(image)[upper:lower, left:right], extent=(left, right, lower, upper))
     except DataFault as fault:
         log.warning("%s: %s", scene.images.path[image], fault)
-    cells[0].set_title(f"{short_name(scene.annotations.category[number])}, {scene.images.channel[image]}", fontsize=10)
+    cells[0].set_title(f"{short_name(scene.annotations.category[number])}\n{scene.images.channel[image]}", fontsize=10)
     camera_SE3_box = boxes_in_cameras(scene, moment.poses, np.array([number]), np.array([image]))[0]
     points_camera = geometry.transform(camera_SE3_box, cloud["xyz"])
     uv_px = geometry.project(scene.images.intrinsic[image], points_camera)
@@ -119,4 +124,4 @@ def _draw_object(cells: NDArray[Any], moment: Moment, place: int, cloud: dict[st
 
 
 def _dots(axes: Axes, xy: NDArray[np.float64], rgb: NDArray[np.uint8]) -> None:
-    axes.scatter(*xy.T, s=4.0 if len(xy) < 3000 else 2.0, c=rgb / 255, linewidths=0)
+    axes.scatter(*xy.T, s=np.clip(8000 / max(len(xy), 1), 2.5, 25.0), c=rgb / 255, linewidths=0)

@@ -30,8 +30,8 @@ _TRAIL_S = 0.5  # how far behind its box a mover is shown
 _AHEAD_M = 1.0  # how far before it
 _BESIDE_M = 0.4  # how far beside it
 _GROUND_M = 0.2  # above the lower face of a box nothing is drawn outside of it: that is street
-_HEAD_PX, _TITLE_PX, _TALL_PX = 44, 50, (60, 180)
-_BAR_SHARE = 0.045  # of the width
+_HEAD_PX, _TITLE_PX, _TALL_PX, _FOOT_PX = 44, 46, (60, 180), 10
+_BAR_SHARE = 0.06  # of the width
 _LONGEST_LAG_S = 0.6  # that the colours tell apart
 
 Cloud = tuple[NDArray[np.float32], NDArray[np.float32]]  # points (N, 3) in box frame, and how old each is, seconds
@@ -55,9 +55,9 @@ def draw_movers(moment: Moment, folder: Path, count: int) -> list[Path]:
         log.info("%s: no annotation moves %s, so there is no sheet of motion", scene.name, least)
         return []
     path = folder / "motion.png"
-    title = f"{moment.title.split('   keyframe')[0]}   the fastest objects over 10 sweeps, colour is age"
+    title = f"{moment.title.split('   keyframe')[0]}   the fastest objects over up to 10 sweeps, colour is age"
     row_px = [_row_px(scene, number, speed_mps[number], len(modes) + 1) for number in kept]
-    height_px = _HEAD_PX + sum(row_px)
+    height_px = _HEAD_PX + sum(row_px) + _FOOT_PX
     with figure(path, height_px, title) as drawn:
         lower = height_px - _HEAD_PX
         for number, tall_px in zip(kept, row_px, strict=True):
@@ -162,7 +162,7 @@ def _draw(
     if not side:
         axes.plot(*heading.T, color="black", linewidth=1.2)
     low, high = _window_m(scene, number, speed_mps, side=side)
-    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", xticks=[], yticks=[])
+    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", xticks=[], yticks=[], anchor="N")
     return dots
 
 

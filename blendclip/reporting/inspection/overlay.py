@@ -153,13 +153,13 @@ def _draw_labels(
         ends_px = frame.edges_px.reshape(-1, 2) * scale
         if not frame.label or not len(ends_px):
             continue
-        left, upper = np.maximum(ends_px.min(axis=0), 0)
-        right, lower = np.minimum(ends_px.max(axis=0), size_px)
-        if max(right - left, lower - upper) < _LABEL_MIN_PX:
-            continue
         width = draw.textlength(frame.label, font=letters) + 6
-        x = min(float(left), size_px[0] - width)
-        y = max(float(upper) - letters_px - 6, 0.0)
+        low, high = np.maximum(ends_px.min(axis=0), 0), np.minimum(ends_px.max(axis=0), size_px)
+        if max(high - low) < _LABEL_MIN_PX:
+            continue
+        inside = ends_px[((ends_px >= 0) & (ends_px <= size_px)).all(axis=1)]
+        left, upper = inside.min(axis=0) if len(inside) else (low + high) / 2  # of a close box no corner may be seen
+        x, y = min(left, size_px[0] - width), max(upper - letters_px - 6, 0.0)
         area = (x, y, x + width, y + letters_px + 4)
         if any(area[0] < t[2] and area[2] > t[0] and area[1] < t[3] and area[3] > t[1] for t in taken):
             continue
