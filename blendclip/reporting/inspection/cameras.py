@@ -17,7 +17,6 @@ from blendclip.reporting.inspection.style import WIDTH_PX, depth_colors, font
 
 log = logging.getLogger(__name__)
 
-_TITLE_PX = 40
 _GAP_PX = 6
 _AHEAD_DEG = 91.0  # cameras that look further to the side belong into the lower row of the sheet
 _DEPTHS_M = (3, 5, 10, 20, 40, 80)  # that the legend names
@@ -58,17 +57,13 @@ def _rows(moment: Moment) -> list[list[int]]:
     return [row for row in rows if row]
 
 
-def titled(
-    picture: Image.Image, title: str, *, legend: bool = True, letters_px: int = 20, height_px: int | None = None
-) -> Image.Image:
+def titled(picture: Image.Image, title: str, *, legend: bool = True, letters_px: int = 20) -> Image.Image:
     """The picture under a dark band with a title and, at its right, which colour is which depth."""
-    band_px = height_px or round(letters_px * 2)
+    band_px = 2 * letters_px
     canvas = Image.new("RGB", (picture.width, picture.height + band_px), (24, 24, 24))
     canvas.paste(picture, (0, band_px))
-    draw, letters = ImageDraw.Draw(canvas), font(letters_px)
-    draw.text((10, band_px // 2), title, fill="white", font=letters, anchor="lm")
+    draw, right = ImageDraw.Draw(canvas), picture.width - 10.0
     if legend:
-        right = picture.width - 10
         for depth_m in reversed(_DEPTHS_M):
             text = f"{depth_m} m"
             right -= draw.textlength(text, font=font(16))
@@ -76,6 +71,8 @@ def titled(
             color = tuple(depth_colors(np.array([depth_m], np.float64))[0].tolist())
             draw.rectangle((right - 20, band_px // 2 - 7, right - 6, band_px // 2 + 7), fill=color)
             right -= 32
+    letters_px = min(letters_px, int(letters_px * (right - 20) / draw.textlength(title, font=font(letters_px))))
+    draw.text((10, band_px // 2), title, fill="white", font=font(letters_px), anchor="lm")
     return canvas
 
 

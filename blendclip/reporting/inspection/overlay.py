@@ -118,7 +118,8 @@ def _with_points(picture: Image.Image, uv_px: NDArray[np.float64], depth_m: NDAr
     """Points as small squares, near ones over far ones."""
     canvas = np.array(picture)
     height, width = canvas.shape[:2]
-    side_px = 3 if width >= 1000 and len(uv_px) < 30_000 else 2
+    per_mpx = len(uv_px) / (width * height) * 1e6
+    side_px = 1 if per_mpx > 40_000 else 2 if per_mpx > 18_000 or width < 1000 else 3
     order = np.argsort(-depth_m)
     column, row = uv_px[order].astype(np.int64).T
     colors = depth_colors(depth_m[order])

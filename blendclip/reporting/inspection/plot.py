@@ -16,6 +16,7 @@ from blendclip import storage
 from blendclip.reporting.inspection.style import WIDTH_PX
 
 _DPI = 100
+_TITLE_CHARACTERS = 115  # longer titles get smaller letters
 _FOOTPRINT = np.array([(1, 1), (-1, 1), (-1, -1), (1, -1), (1, 1)]) / 2
 
 
@@ -24,7 +25,8 @@ def figure(path: Path, height_px: int, title: str) -> Iterator[Figure]:
     """A figure of the usual width with a title, written to `path` as PNG at the end."""
     drawn = Figure(figsize=(WIDTH_PX / _DPI, height_px / _DPI), dpi=_DPI, facecolor="white")
     FigureCanvasAgg(drawn)
-    drawn.suptitle(title, x=0.01, y=1 - 12 / height_px, ha="left", va="top", fontsize=14)
+    letters = 14 * min(1.0, _TITLE_CHARACTERS / len(title))
+    drawn.suptitle(title, x=0.01, y=1 - 12 / height_px, ha="left", va="top", fontsize=letters)
     yield drawn
     with storage.replacing(path) as temporary:
         drawn.savefig(temporary, format="png", metadata={"Software": None})

@@ -10,7 +10,7 @@ from PIL import ImageFont
 from blendclip.mining.scene import Annotations
 
 WIDTH_PX = 1600  # of a picture
-DIM = (150, 150, 150)  # of broken boxes, and of points without a colour
+DIM = (150, 150, 150)  # of broken boxes
 NO_CLASS = "no class"
 _NO_CLASS_COLOR = (190, 200, 220)
 _DEPTH_M = (3.0, 80.0)  # colours tell depths in this range apart, equal steps for equal ratios
