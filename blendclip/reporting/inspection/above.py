@@ -32,11 +32,13 @@ _HEIGHTS_M = (-0.5, 4.0)  # above the ground under the vehicle; what is higher w
 
 
 def draw_above(moment: Moment, folder: Path) -> list[Path]:
-    """Write `above.png` and return its path; without a sweep that can be read there is none, and the log says so."""
+    """Write `above.png` and return its path; without sweeps or the ego pose there is none, as the log says."""
     scene = moment.scene
     points, said = _fused(scene, moment.root)
-    if not len(points):
-        log.info("%s: there is no sweep to draw from above", scene.name)
+    known = np.isfinite(scene.global_SE3_ego[moment.keyframe]).all()
+    if not len(points) or not known:
+        lacking = "no sweep that can be read" if known else f"no sound ego pose at keyframe {moment.keyframe}"
+        log.info("%s: there is %s, so there is no picture from above", scene.name, lacking)
         return []
     origin = np.floor(scene.global_SE3_ego[moment.keyframe, :2, 3] / 10) * 10  # UTM would fill the axes with digits
     path = folder / "above.png"
@@ -77,6 +79,7 @@ def _fused(scene: Scene, root: Path) -> tuple[NDArray[np.float64], str]:
 
 def _draw_whole(axes: Axes, moment: Moment, points: NDArray[np.float64], origin: NDArray[np.float64]) -> None:
     way = moment.scene.global_SE3_ego[:, :2, 3] - origin
+    way = way[np.isfinite(way).all(axis=1)]
     low, high = way.min(axis=0) - _AROUND_EGO_M, way.max(axis=0) + _AROUND_EGO_M
     center, half_m = (low + high) / 2, float((high - low).max()) / 2
     low = center - half_m

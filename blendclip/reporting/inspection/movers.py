@@ -47,9 +47,8 @@ def draw_movers(moment: Moment, folder: Path, count: int) -> list[Path]:
     chosen = _fastest(scene, speed_mps, _CANDIDATES * count)
     modes = [mode for mode in get_args(Motion) if mode != "per_point" or scene.sweeps.point_times.any()]
     clouds = {mode: _gathered(scene, moment.root, chosen, speed_mps, mode) for mode in modes}
-    points = {number: _inside(scene, number, clouds[modes[0]].get(number)).sum() for number in chosen}
-    enough = sorted((n for n in chosen if points[n] >= _MIN_POINTS), key=lambda n: points[n] < _MANY_POINTS)
-    kept = sorted(enough[:count], key=lambda n: -speed_mps[n])
+    kept = _worth_showing(scene, chosen, clouds[modes[0]])[:count]
+    kept.sort(key=lambda number: -speed_mps[number])
     if not kept:
         least = f"at {_MIN_SPEED_MPS:g} m/s or more with {_MIN_POINTS} points or more"
         log.info("%s: no annotation moves %s, so there is no sheet of motion", scene.name, least)
@@ -63,15 +62,13 @@ def draw_movers(moment: Moment, folder: Path, count: int) -> list[Path]:
         for number, tall_px in zip(kept, row_px, strict=True):
             lower -= tall_px
             for column, mode in enumerate([*modes, modes[0]]):
-                wide = (1 - _BAR_SHARE) / (len(modes) + 1)
-                place = (column * wide + 0.004, lower / height_px, wide - 0.008, (tall_px - _TITLE_PX) / height_px)
-                axes, side = drawn.add_axes(place), column == len(modes)
-                dots = _draw(axes, scene, number, clouds[mode].get(number), speed_mps[number], side=side)
-                inside = _inside(scene, number, clouds[mode].get(number)).sum()
-                said = f"{mode}, from its right side" if side else f"{mode}: {inside} points in the box"
-                axes.set_title(said, fontsize=10, pad=3)
-                if column == 0:
-                    axes.set_title(f"{_caption(scene, number, speed_mps[number])}\n{said}", fontsize=10, pad=3)
+                wide, tall = (1 - _BAR_SHARE) / (len(modes) + 1), (tall_px - _TITLE_PX) / height_px
+                axes = drawn.add_axes((column * wide + 0.004, lower / height_px, wide - 0.008, tall))
+                cloud, side = clouds[mode].get(number), column == len(modes)
+                dots = _draw(axes, scene, number, cloud, speed_mps[number], side=side)
+                said = "from its right side" if side else f"{_inside(scene, number, cloud).sum()} points in the box"
+                who = "" if column else _caption(scene, number, speed_mps[number]) + "\n"
+                axes.set_title(f"{who}{mode}: {said}", fontsize=10, pad=3)
         bar = drawn.add_axes((1 - _BAR_SHARE + 0.008, 0.1, 0.008, 0.75))
         drawn.colorbar(dots, cax=bar).set_label("seconds before the keyframe", fontsize=10)
     return [path]
@@ -114,6 +111,13 @@ def _fastest(scene: Scene, speed_mps: NDArray[np.float64], count: int) -> list[i
             best.append(int(late[points[late].argmax()]))  # the window of keyframe 0 is short
     worth = [number for number in best if points[number] >= 5]
     return sorted(worth, key=lambda number: -speed_mps[number])[:count]
+
+
+def _worth_showing(scene: Scene, numbers: list[int], clouds: dict[int, Cloud]) -> list[int]:
+    """Those with enough points in the box: first those with many, the fastest of each first."""
+    points = {number: _inside(scene, number, clouds.get(number)).sum() for number in numbers}
+    enough = [number for number in numbers if points[number] >= _MIN_POINTS]
+    return sorted(enough, key=lambda number: points[number] < _MANY_POINTS)
 
 
 def _reach_m(speed_mps: float) -> NDArray[np.float64]:
