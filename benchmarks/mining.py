@@ -1,12 +1,14 @@
 """Mining against the straightforward way, side by side in one process, on one core.
 
     python benchmarks/mining.py                       # on a city of one long scene, generated at the first call
+    python benchmarks/mining.py --format truckscenes  # on a citytruck
     python benchmarks/mining.py --root /data/nuscenes --version v1.0-mini --split mini_train
 
 Prints
-- clouds: seconds per annotation against a loop over nuscenes-devkit that, for each annotation, takes its 10 sweeps
-  (`LidarPointCloud`, files cached), moves them to the global frame and asks `points_in_box`; ours reads the files and
-  writes the Parquet too. A second line grants the loop a cache of the points in the global frame as well;
+- clouds: milliseconds per annotation against a loop over the devkit that, for each annotation, takes its 10 sweeps of
+  each LiDAR (`LidarPointCloud`, files cached), moves them to the global frame and asks `points_in_box`; ours reads the
+  files too, and in one line writes the Parquet. Another line grants the loop a cache of the points in the global frame;
+  the last is what reading the files alone takes, ours and the devkit's way;
 - views: seconds against the bare decoding of the images that hold a kept view;
 - the start of a job, and peak memory and time of each stage on 2 and on 20 scenes.
 """
@@ -21,7 +23,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[threads] = "1"
@@ -29,9 +33,6 @@ for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from nuscenes.nuscenes import NuScenes
-from nuscenes.utils.data_classes import LidarPointCloud
-from nuscenes.utils.geometry_utils import points_in_box
 from PIL import Image
 from pyquaternion import Quaternion
 
@@ -41,32 +42,46 @@ from blendclip.datasets.city import generate_city
 from blendclip.mining.clouds import CloudOptions, gather_clouds, scene_clouds
 from blendclip.mining.rejects import Rejects
 from blendclip.mining.scene import read_scenes
+from blendclip.mining.sweeps import read_sweep_of
 from blendclip.mining.views import ViewOptions, cut_views
 
 SWEEPS = 10
 PROMPT = Path(__file__).parents[1] / "prompts" / "caption" / "template.yaml"
-Loaded = tuple[LidarPointCloud, dict, dict]
+Loaded = tuple[Any, dict, dict]  # a LidarPointCloud, its mounting, its ego pose
+
+
+class Peer:
+    """A devkit with its tables."""
+
+    def __init__(self, format: str, root: Path, version: str) -> None:
+        adapter = import_module(f"blendclip.datasets.{format}").ADAPTER
+        self.tables = adapter.load(root, version)
+        self.read = import_module(f"{format}.utils.data_classes").LidarPointCloud.from_file
+        self.points_in_box = import_module(f"{format}.utils.geometry_utils").points_in_box
+        self.get, self.root = self.tables.get, root
 
 
 def main() -> None:
     """Run all comparisons and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, default=Path("build/benchmark_city"))
-    parser.add_argument("--version", default="v1.0-mini")
+    parser.add_argument("--format", choices=["nuscenes", "truckscenes"], default="nuscenes")
+    parser.add_argument("--root", type=Path, help="a generated city in build/ when not given")
+    parser.add_argument("--version", help="v1.0-mini or v1.2-mini when not given")
     parser.add_argument("--split", default="mini_train")
     parser.add_argument("--annotations", type=int, default=60, help="annotations that the devkit loop is timed on")
     args = parser.parse_args()
     pa.set_cpu_count(1)
-    if args.root == parser.get_default("root"):  # long, so that windows are full, as in a nuScenes scene of 20 s
-        generate_city(args.root, scenes={"mini_train": 1, "mini_val": 0}, duration_s=8.0)
+    rig, version = {"nuscenes": ("car", "v1.0-mini"), "truckscenes": ("truck", "v1.2-mini")}[args.format]
+    root, version = args.root or Path("build") / f"benchmark_{rig}", args.version or version
+    if args.root is None:  # long, so that windows are full, as in a nuScenes scene of 20 s
+        generate_city(root, rig=rig, scenes={"mini_train": 1, "mini_val": 0}, duration_s=8.0)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        write_index(args.root, args.version, "data", [args.split], work)
+        write_index(root, version, "data", [args.split], work, format=args.format)
         index = work / f"{args.split}.parquet"
-        tables = NuScenes(args.version, str(args.root), verbose=False)
-        compare_clouds(index, args.root, work, tables, args.annotations)
-        compare_views(repeated(index, 20, work), args.root, work)
-        measure_jobs(index, args.root, work)
+        compare_clouds(index, root, work, Peer(args.format, root, version), args.annotations)
+        compare_views(repeated(index, 20, work), root, work)
+        measure_jobs(index, root, work)
 
 
 def timed(call: Callable[[], object]) -> float:
@@ -82,7 +97,7 @@ def fastest_in_turn(ways: dict[str, Callable[[], object]], rounds: int = 5) -> d
     return {name: min(round_[name] for round_ in times) for name in ways}
 
 
-def compare_clouds(index: Path, root: Path, work: Path, tables: NuScenes, count: int) -> None:
+def compare_clouds(index: Path, root: Path, work: Path, peer: Peer, count: int) -> None:
     """Clouds of all annotations, ours, against the devkit loop over some of them."""
     output, rejects = work / "clouds.parquet", work / "clouds.rejects.parquet"
     options = CloudOptions(sweeps=SWEEPS)
@@ -94,78 +109,89 @@ def compare_clouds(index: Path, root: Path, work: Path, tables: NuScenes, count:
         for scene in read_scenes(index, 0, 1):
             scene_clouds(scene, root, options, Rejects("clouds"))
 
+    def reading() -> None:
+        for scene in read_scenes(index, 0, 1):
+            for sweep in range(len(scene.sweeps)):
+                read_sweep_of(scene, root, sweep, options.motion)
+
     ours()  # compiles the kernel, once per machine
     rows = pq.read_table(output, columns=["annotation_token"])
     annotations = rows.num_rows + pq.read_metadata(rejects).num_rows
     tokens = rows["annotation_token"].to_pylist()[:: max(1, rows.num_rows // count)]
     files: dict[str, Loaded] = {}
     for token in tokens:
-        for data in sweeps_of(tables, token):
-            load(tables, data, files)
+        for data in sweeps_of(peer, token):
+            load(peer, data, files)
     in_global = {name: to_global(loaded) for name, loaded in files.items()}
-    loops = {
-        "devkit loop, files cached": lambda: [loop_global(tables, token, files) for token in tokens],
-        "devkit loop, global points cached": lambda: [loop_cached(tables, token, in_global) for token in tokens],
-    }
+    sweeps = [path for scene in read_scenes(index, 0, 1) for path in scene.sweeps.path]
     ways = {
         "ours, files read, Parquet written": (ours, annotations),
         "ours, files read, nothing written": (gathering, annotations),
-    } | {name: (loop, len(tokens)) for name, loop in loops.items()}
+        "devkit loop, files cached": (lambda: [loop_global(peer, token, files) for token in tokens], len(tokens)),
+        "devkit loop, global points cached": (
+            lambda: [loop_cached(peer, token, in_global) for token in tokens],
+            len(tokens),
+        ),
+        "our reading of the files": (reading, annotations),
+        "devkit's reading of the files": (lambda: [peer.read(str(root / path)) for path in sweeps], annotations),
+    }
     seconds = fastest_in_turn({name: call for name, (call, _) in ways.items()})
     each_ms = {name: seconds[name] / share * 1e3 for name, (_, share) in ways.items()}
-    print(f"clouds: {annotations} annotations, ms each")
+    print(f"clouds: {annotations} annotations, {len(sweeps)} sweeps, ms an annotation")
     whole, alone, *_ = each_ms.values()
     for name, ms in each_ms.items():
-        print(f"  {name:<36}{ms:8.3f} = {ms / whole:6.1f} x ours with writing, {ms / alone:6.1f} x ours without")
+        print(f"  {name:<36}{ms:8.3f} = {ms / whole:6.2f} x ours with writing, {ms / alone:6.2f} x ours without")
+    print(f"  ours without writing: {seconds['ours, files read, nothing written'] / len(sweeps) * 1e3:.2f} ms a sweep")
 
 
-def sweeps_of(tables: NuScenes, token: str) -> list[dict]:
+def sweeps_of(peer: Peer, token: str) -> list[dict]:
     """The sweep records of an annotation's window."""
-    sample = tables.get("sample", tables.get("sample_annotation", token)["sample_token"])
-    data, window = tables.get("sample_data", sample["data"]["LIDAR_TOP"]), []
-    while len(window) < SWEEPS:
-        window.append(data)
-        if not data["prev"]:
-            break
-        data = tables.get("sample_data", data["prev"])
+    sample = peer.get("sample", peer.get("sample_annotation", token)["sample_token"])
+    window = []
+    for channel in (channel for channel in sample["data"] if channel.startswith("LIDAR")):
+        data = peer.get("sample_data", sample["data"][channel])
+        for _ in range(SWEEPS):
+            window.append(data)
+            if not data["prev"]:
+                break
+            data = peer.get("sample_data", data["prev"])
     return window
 
 
-def load(tables: NuScenes, data: dict, files: dict[str, Loaded]) -> Loaded:
+def load(peer: Peer, data: dict, files: dict[str, Loaded]) -> Loaded:
     """A sweep's points with its poses, from the cache."""
     if data["token"] not in files:
-        calibration = tables.get("calibrated_sensor", data["calibrated_sensor_token"])
-        ego_pose = tables.get("ego_pose", data["ego_pose_token"])
-        points = LidarPointCloud.from_file(str(Path(tables.dataroot) / data["filename"]))
-        files[data["token"]] = (points, calibration, ego_pose)
+        calibration = peer.get("calibrated_sensor", data["calibrated_sensor_token"])
+        ego_pose = peer.get("ego_pose", data["ego_pose_token"])
+        files[data["token"]] = (peer.read(str(peer.root / data["filename"])), calibration, ego_pose)
     return files[data["token"]]
 
 
 def to_global(loaded: Loaded) -> np.ndarray:
     """The points (3, N) of a sweep in the global frame."""
     points, calibration, ego_pose = loaded
-    cloud = LidarPointCloud(points.points.copy())
+    cloud = type(points)(points.points.copy())
     for record in (calibration, ego_pose):
         cloud.rotate(Quaternion(record["rotation"]).rotation_matrix)
         cloud.translate(np.array(record["translation"]))
     return cloud.points[:3]
 
 
-def loop_global(tables: NuScenes, token: str, files: dict[str, Loaded]) -> np.ndarray:
+def loop_global(peer: Peer, token: str, files: dict[str, Loaded]) -> np.ndarray:
     """An annotation's points, the straightforward way."""
-    box = tables.get_box(token)
+    box = peer.tables.get_box(token)
     found = []
-    for data in sweeps_of(tables, token):
-        points_global = to_global(load(tables, data, files))
-        found.append(points_global[:, points_in_box(box, points_global)])
+    for data in sweeps_of(peer, token):
+        points_global = to_global(load(peer, data, files))
+        found.append(points_global[:, peer.points_in_box(box, points_global)])
     return np.concatenate(found, axis=1)
 
 
-def loop_cached(tables: NuScenes, token: str, in_global: dict[str, np.ndarray]) -> np.ndarray:
+def loop_cached(peer: Peer, token: str, in_global: dict[str, np.ndarray]) -> np.ndarray:
     """The same, with the points already in the global frame."""
-    box = tables.get_box(token)
-    sweeps = [in_global[data["token"]] for data in sweeps_of(tables, token)]
-    return np.concatenate([points[:, points_in_box(box, points)] for points in sweeps], axis=1)
+    box = peer.tables.get_box(token)
+    sweeps = [in_global[data["token"]] for data in sweeps_of(peer, token)]
+    return np.concatenate([points[:, peer.points_in_box(box, points)] for points in sweeps], axis=1)
 
 
 def compare_views(index: Path, root: Path, work: Path) -> None:

@@ -15,14 +15,14 @@ from blendclip import storage
 from blendclip.errors import DataFault
 from blendclip.mining.colors import Colorist
 from blendclip.mining.crop import place, points_in_boxes
-from blendclip.mining.motion import Motion, TrackPoses, passage_of, sensor_motion
+from blendclip.mining.motion import EgoMotion, Motion, TrackPoses, passage_of
 from blendclip.mining.rejects import Rejects
 from blendclip.mining.scene import Readings, Scene, read_scenes
 from blendclip.mining.sweeps import read_sweep_of
 
 log = logging.getLogger(__name__)
 
-_MAX_STRETCH = 2  # a window may last so many times what its sweeps usually take
+_MAX_STRETCH = 1.5  # a window may last so many times what its sweeps usually take
 _MIN_WINDOW_US = 500_000  # keyframes are half a second apart
 
 Points = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
@@ -79,13 +79,13 @@ def scene_clouds(
         rejects.annotation(scene, number, "fault", "broken_annotation", reason)
     wanted = annotations.sound if wanted is None else wanted
     boxes, sweeps = _windows(scene, wanted, options.sweeps)
-    poses = TrackPoses(annotations, options.motion)
+    poses, ego = TrackPoses(annotations, options.motion), EgoMotion(scene)
     gathered, num_sweeps = _Gathered(len(annotations)), np.zeros(len(annotations), np.int64)
     for sweep, pairs in _pairs_by_sweep(scene.sweeps, sweeps):
         rejects.attempt("sweep")
         members = boxes[pairs]
         try:
-            gathered.add(members, *_points_of(scene, root, sweep, members, poses))
+            gathered.add(members, *_points_of(scene, root, sweep, members, poses, ego))
         except DataFault as fault:
             rejects.file(scene, "sweep", scene.sweeps.path[sweep], str(fault))
             continue
@@ -94,19 +94,21 @@ def scene_clouds(
     log.info("%s: %d annotations, %d points", scene.name, len(annotations), gathered.counts.sum())
     kept = _kept(scene, wanted, gathered.counts, num_sweeps, windows, options, rejects)
     points = gathered.of(kept)
-    colorist = Colorist(scene, root, options.motion, rejects) if options.colors else None
+    colorist = Colorist(scene, root, options.motion, ego, rejects) if options.colors else None
     rgb = colorist.rgb(kept, points.offsets, points.xyz) if colorist else pa.nulls(len(kept))
     return _table(scene, kept, num_sweeps[kept], points.columns() | {"rgb": rgb})
 
 
-def _points_of(scene: Scene, root: Path, sweep: int, boxes: NDArray[np.int64], poses: TrackPoses) -> Points:
+def _points_of(
+    scene: Scene, root: Path, sweep: int, boxes: NDArray[np.int64], poses: TrackPoses, ego: EgoMotion
+) -> Points:
     """What a sweep holds of each of B boxes.
 
     Raises:
         DataFault: the file is broken, or where its sensor was is not known.
     """
     file = read_sweep_of(scene, root, sweep, poses.motion)
-    passage = passage_of(poses, boxes, *sensor_motion(scene, sweep, file.timestamp_us))
+    passage = passage_of(poses, boxes, *ego.of_sensor(sweep, file.timestamp_us))
     offsets, rows, xyz = points_in_boxes(file.points, file.timestamp_us, passage, scene.annotations.size_lwh_m[boxes])
     counts = np.diff(offsets)
     measured_us = scene.sweeps.timestamp_us[sweep] if file.timestamp_us is None else file.timestamp_us[rows]

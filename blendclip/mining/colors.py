@@ -17,22 +17,23 @@ from blendclip import geometry
 from blendclip.errors import DataFault
 from blendclip.mining.images import ImageReader
 from blendclip.mining.keyframes import newest_sweeps, split_sweep
-from blendclip.mining.motion import Motion, TrackPoses
+from blendclip.mining.motion import EgoMotion, Motion, TrackPoses
 from blendclip.mining.projection import boxes_in_cameras
 from blendclip.mining.rejects import Rejects
 from blendclip.mining.scene import Scene
 
 _CELL_PX = 4  # of the depth map
-_REACH_RAD = (0.004, 0.012)  # a point hides what is so near to its ray: half of the usual gap between rays and rings
+_REACH_RAD = (0.004, 0.012)  # a point hides what is so near to its ray: half of the usual gap between rays and rings,
+_REACH_M = 0.1  # and no less than this around it, since a camera may be nearer to it than the LiDAR
 _SURFACE_M = 0.2  # what lies deeper behind a nearer point is another surface
 
 
 class Colorist:
     """Colours the clouds of a scene."""
 
-    def __init__(self, scene: Scene, root: Path, motion: Motion, rejects: Rejects) -> None:
+    def __init__(self, scene: Scene, root: Path, motion: Motion, ego: EgoMotion, rejects: Rejects) -> None:
         self._scene, self._root, self._rejects = scene, root, rejects
-        self._motion = motion
+        self._motion, self._ego = motion, ego
         self._poses = TrackPoses(scene.annotations, "interpolate")  # an image shows an object where it is
         self._reader = ImageReader(root, scene.images)
 
@@ -83,7 +84,7 @@ class Colorist:
         found = [np.empty((0, 3))]
         for sweep in newest_sweeps(self._scene, keyframe):
             try:
-                split = split_sweep(self._scene, self._root, sweep, boxes, self._poses, self._motion)
+                split = split_sweep(self._scene, self._root, sweep, boxes, self._poses, self._ego, self._motion)
             except DataFault:
                 continue  # noted where the clouds were gathered
             found.append(split.rest_global)
@@ -100,9 +101,9 @@ def _seen_from(
     height, width = shape[:2]
     uv_px, depth_m = _projected(points_camera, intrinsic)
     nearest_m = np.full((-(-height // _CELL_PX), -(-width // _CELL_PX)), np.inf)
-    reach = np.ceil(np.array(_REACH_RAD) * intrinsic[[0, 1], [0, 1]] / _CELL_PX).astype(np.int64)
+    focal = intrinsic[[0, 1], [0, 1]] / _CELL_PX
     for uv, depth in ((uv_px, depth_m), _projected(backdrop_camera, intrinsic)):
-        _splat(nearest_m, uv / _CELL_PX, depth, reach)
+        _splat(nearest_m, uv / _CELL_PX, depth, np.array(_REACH_RAD) * focal, _REACH_M * focal)
     margin_px = np.minimum(uv_px, [width, height] - uv_px).min(axis=1, initial=np.inf)
     inside = np.flatnonzero((margin_px > 0) & np.isfinite(depth_m))
     column, row = (uv_px[inside] // _CELL_PX).astype(np.int64).T
@@ -122,12 +123,17 @@ def _projected(
 
 
 @numba.njit(cache=True)
-def _splat(nearest, uv, depth, reach):
-    """Lower the cells (H, W) around each point (M, 2), in cells, to its depth."""
+def _splat(nearest, uv, depth, least, at_one_metre):
+    """Lower the cells (H, W) around each point (M, 2), in cells, to its depth.
+
+    How far around, in columns and rows, is `at_one_metre` (2,) over the depth and at least `least` (2,), in cells.
+    """
     for i in range(len(uv)):
         if not (0 <= uv[i, 0] < nearest.shape[1] and 0 <= uv[i, 1] < nearest.shape[0]):
             continue
         column, row = int(uv[i, 0]), int(uv[i, 1])
-        for r in range(max(row - reach[1], 0), min(row + reach[1] + 1, nearest.shape[0])):
-            for c in range(max(column - reach[0], 0), min(column + reach[0] + 1, nearest.shape[1])):
+        columns = int(np.ceil(max(least[0], at_one_metre[0] / depth[i])))
+        rows = int(np.ceil(max(least[1], at_one_metre[1] / depth[i])))
+        for r in range(max(row - rows, 0), min(row + rows + 1, nearest.shape[0])):
+            for c in range(max(column - columns, 0), min(column + columns + 1, nearest.shape[1])):
                 nearest[r, c] = min(nearest[r, c], depth[i])

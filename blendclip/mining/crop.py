@@ -8,18 +8,17 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from blendclip import geometry
-
 _CELLS_PER_SIDE = 128  # of the grid over all boxes of a sweep: cells of about a metre; its table fits the CPU cache
-_MARGIN_M = 0.01  # around a box's shadow, for what blending between poses may differ from the corners at the poses
+_MARGIN_M = 0.01  # around a box's shadow, for what blending between poses may differ from the poses
 
 
 @dataclass(frozen=True)
 class Passage:
-    """How B boxes pass before a sensor: their poses at K moments of a sweep, blended linearly in between."""
+    """How boxes pass before a sensor: T trajectories at K moments of a sweep, blended linearly in between."""
 
-    box_SE3_sensor: NDArray[np.float64]  # (B, K, 3, 4)  # noqa: N815
     moments_us: NDArray[np.int64]  # (K,) strictly increasing; not looked at where K is 1: the boxes then stand still
+    box_SE3_sensor: NDArray[np.float64]  # (T, K, 3, 4)  # noqa: N815
+    trajectory: NDArray[np.int64]  # (B,) which of the T each box follows
 
 
 def points_in_boxes(
@@ -40,17 +39,32 @@ def points_in_boxes(
         offsets (B + 1,), row numbers (M,) and coordinates (M, 3) in box frame: box b owns offsets[b]:offsets[b + 1],
         in the order of the sweep.
     """
-    half_m = np.ascontiguousarray(size_lwh_m / 2)
-    sensor_SE3_box, corners_box = geometry.inverse(passage.box_SE3_sensor), geometry.box_corners(size_lwh_m)
-    corners_sensor = geometry.transform(sensor_SE3_box, corners_box[:, None])[..., :2]  # (B, K, 8, 2)
-    low, high = corners_sensor.min(axis=(1, 2)) - _MARGIN_M, corners_sensor.max(axis=(1, 2)) + _MARGIN_M
-    origin = low.min(axis=0)
-    cell_m = max((high.max(axis=0) - origin).max() / (_CELLS_PER_SIDE - 1), 1e-6)
-    cells = np.floor((np.stack([low, high], axis=1) - origin) / cell_m).astype(np.int64)
-    starts, members = _boxes_of_cells(cells)
+    half_m, matrices = np.ascontiguousarray(size_lwh_m / 2), np.ascontiguousarray(passage.box_SE3_sensor)
+    shadows = _shadows(matrices, passage.trajectory, half_m)
+    origin = shadows[:, 0].min(axis=0)
+    cell_m = max((shadows[:, 1].max(axis=0) - origin).max() / (_CELLS_PER_SIDE - 1), 1e-6)
+    starts, members = _boxes_of_cells(np.floor((shadows - origin) / cell_m).astype(np.int64))
     times_us = np.empty(0, np.int64) if times_us is None else times_us
-    matrices = np.ascontiguousarray(passage.box_SE3_sensor)
-    return _gather(points_sensor, times_us, matrices, passage.moments_us, half_m, origin, cell_m, starts, members)
+    boxes = (matrices, passage.trajectory, half_m)
+    return _gather(points_sensor, times_us, passage.moments_us, boxes, origin, cell_m, starts, members)
+
+
+@numba.njit(cache=True)
+def _shadows(matrices, trajectory, half):
+    """Bounds (B, low/high, x/y) of each box on the sensor's x and y, over all moments."""
+    shadows = np.empty((len(half), 2, 2))
+    for b in range(len(half)):
+        shadows[b, 0], shadows[b, 1] = np.inf, -np.inf
+        for k in range(matrices.shape[1]):
+            m = matrices[trajectory[b], k]
+            for axis in range(2):
+                centre, reach = 0.0, _MARGIN_M
+                for j in range(3):
+                    centre -= m[j, axis] * m[j, 3]
+                    reach += abs(m[j, axis]) * half[b, j]
+                shadows[b, 0, axis] = min(shadows[b, 0, axis], centre - reach)
+                shadows[b, 1, axis] = max(shadows[b, 1, axis], centre + reach)
+    return shadows
 
 
 def points_in_frame(
@@ -103,8 +117,8 @@ def _boxes_of_cells(cells):
 
 
 @numba.njit(cache=True)
-def _gather(points, times, matrices, moments, half, origin, cell, starts, members):
-    side = _CELLS_PER_SIDE
+def _gather(points, times, moments, boxes, origin, cell, starts, members):
+    side, (matrices, trajectory, half) = _CELLS_PER_SIDE, boxes
     capacity, found = 1024, 0
     box_of, row_of, xyz_of = (
         np.empty(capacity, np.int32),
@@ -129,10 +143,10 @@ def _gather(points, times, matrices, moments, half, origin, cell, starts, member
             b = members[n]
             inside = True
             for axis in range(3):
-                m = matrices[b, k, axis]
+                m = matrices[trajectory[b], k, axis]
                 p[axis] = m[0] * x + m[1] * y + m[2] * z + m[3]
                 if not still:
-                    m = matrices[b, k + 1, axis]
+                    m = matrices[trajectory[b], k + 1, axis]
                     p[axis] += share * (m[0] * x + m[1] * y + m[2] * z + m[3] - p[axis])
                 if not abs(p[axis]) <= half[b, axis]:
                     inside = False

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blendclip.mining.crop import points_in_boxes, points_in_frame
-from blendclip.mining.motion import Motion, TrackPoses, passage_of, sensor_motion
+from blendclip.mining.motion import EgoMotion, Motion, TrackPoses, passage_of
 from blendclip.mining.scene import Scene
 from blendclip.mining.sweeps import read_sweep_of
 
@@ -32,7 +32,13 @@ def newest_sweeps(scene: Scene, keyframe: int) -> list[int]:
 
 
 def split_sweep(
-    scene: Scene, root: Path, sweep: int, boxes: NDArray[np.int64], poses: TrackPoses, motion: Motion
+    scene: Scene,
+    root: Path,
+    sweep: int,
+    boxes: NDArray[np.int64],
+    poses: TrackPoses,
+    ego: EgoMotion,
+    motion: Motion,
 ) -> SplitSweep:
     """The points of a sweep in each of the boxes (B,), which are sound annotations, and outside of all of them.
 
@@ -42,7 +48,7 @@ def split_sweep(
         DataFault: the file is broken, or where its sensor was is not known.
     """
     file = read_sweep_of(scene, root, sweep, motion)
-    moments_us, global_SE3_sensor = sensor_motion(scene, sweep, file.timestamp_us)
+    moments_us, global_SE3_sensor = ego.of_sensor(sweep, file.timestamp_us)
     rest = np.isfinite(file.points[:, :3]).all(axis=1)
     box, xyz_box = np.empty(0, np.int64), np.empty((0, 3), np.float32)
     if len(boxes):

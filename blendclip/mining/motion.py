@@ -37,6 +37,13 @@ class TrackPoses:
         self._first = np.searchsorted(self._track, self._track, side="left")
         self._last = np.searchsorted(self._track, self._track, side="right") - 1
 
+    def trajectories(self, annotation: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Annotations (T,) that between them move as all of the given ones (B,) do, and which of them each follows."""
+        track = self._track[self._row_of[annotation]]
+        key = annotation if self.motion == "none" else track
+        _, leaders, trajectory = np.unique(key, return_index=True, return_inverse=True)
+        return annotation[leaders], trajectory
+
     def at(self, annotation: NDArray[np.int64], timestamp_us: NDArray[np.int64]) -> NDArray[np.float64]:
         """`global_SE3_box` (M, 3, 4) of the tracks of sound annotations (M,) at times (M,).
 
@@ -66,26 +73,43 @@ class TrackPoses:
         return np.clip(np.searchsorted(keys, wanted, side="right") - 1, self._first[row], last_segment)
 
 
-def sensor_motion(
-    scene: Scene, sweep: int, times_us: NDArray[np.int64] | None
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Moments (K,) that enclose the times (N,) of a sweep's points, and `global_SE3_sensor` (K, 3, 4) then.
+class EgoMotion:
+    """Where the ego vehicle is at closely spaced moments of a scene, so that each sweep only looks it up."""
 
-    Without times it is the one moment of the sweep.
+    def __init__(self, scene: Scene) -> None:
+        stream = scene.ego_poses
+        self._scene = scene
+        self._moments_us = np.empty(0, np.int64)
+        self._global_SE3_ego = np.empty((0, 3, 4))
+        if len(stream.timestamp_us):
+            first_us, last_us = stream.timestamp_us[0] - _BEYOND_US, stream.timestamp_us[-1] + _BEYOND_US
+            grid = [np.arange(first_us, last_us, _SLICE_US), [last_us]]
+            self._moments_us = np.unique(np.concatenate([stream.timestamp_us, scene.annotations.timestamp_us, *grid]))
+            self._global_SE3_ego = geometry.interpolate_poses(
+                stream.timestamp_us, stream.global_SE3_ego, self._moments_us, max_beyond_us=_BEYOND_US
+            )
 
-    Raises:
-        DataFault: the ego pose is not known at some of these times.
-    """
-    if times_us is None:
-        return scene.sweeps.timestamp_us[[sweep]], scene.sweeps.global_SE3_sensor[[sweep]]
-    moments_us = _moments(scene, int(times_us.min()), int(times_us.max()))
-    stream = scene.ego_poses
-    global_SE3_ego = geometry.interpolate_poses(
-        stream.timestamp_us, stream.global_SE3_ego, moments_us, max_beyond_us=_BEYOND_US
-    )
-    if not np.isfinite(global_SE3_ego).all():
-        raise DataFault(f"no ego poses are recorded for some of its points, {moments_us[0]} to {moments_us[-1]} us")
-    return moments_us, geometry.compose(global_SE3_ego, scene.sweeps.ego_SE3_sensor[sweep])
+    def of_sensor(
+        self, sweep: int, times_us: NDArray[np.int64] | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Moments (K,) that enclose the times (N,) of a sweep's points, and `global_SE3_sensor` (K, 3, 4) then.
+
+        Without times it is the one moment of the sweep.
+
+        Raises:
+            DataFault: the ego pose is not known at some of these times.
+        """
+        sweeps = self._scene.sweeps
+        if times_us is None:
+            return sweeps.timestamp_us[[sweep]], sweeps.global_SE3_sensor[[sweep]]
+        first_us, last_us = times_us.min(), times_us.max()
+        first = np.searchsorted(self._moments_us, first_us, side="right") - 1
+        end = np.searchsorted(self._moments_us, last_us, side="left") + 1
+        global_SE3_ego = self._global_SE3_ego[max(first, 0) : end]
+        if first < 0 or end > len(self._moments_us) or not np.isfinite(global_SE3_ego).all():
+            raise DataFault(f"no ego poses are recorded for some of its points, {first_us} to {last_us} us")
+        global_SE3_sensor = geometry.compose(global_SE3_ego, sweeps.ego_SE3_sensor[sweep])
+        return self._moments_us[first:end], global_SE3_sensor
 
 
 def passage_of(
@@ -95,13 +119,8 @@ def passage_of(
     global_SE3_sensor: NDArray[np.float64],  # noqa: N803
 ) -> Passage:
     """Boxes (B,) before a sensor that is at `global_SE3_sensor` (K, 3, 4) at the moments (K,)."""
-    pairs = (len(boxes), len(moments_us))
-    global_SE3_box = poses.at(np.repeat(boxes, pairs[1]), np.tile(moments_us, pairs[0])).reshape(*pairs, 3, 4)
-    return Passage(geometry.compose(geometry.inverse(global_SE3_box), global_SE3_sensor), moments_us)
-
-
-def _moments(scene: Scene, first_us: int, last_us: int) -> NDArray[np.int64]:
-    """Moments (K,) from first to last: of ego poses and annotations, where motion may change, and some between."""
-    known = np.concatenate([scene.ego_poses.timestamp_us, scene.annotations.timestamp_us])
-    inside = known[(known > first_us) & (known < last_us)]
-    return np.unique(np.concatenate([inside, np.arange(first_us, last_us, _SLICE_US), [last_us]]))
+    leaders, trajectory = poses.trajectories(boxes)
+    shape = (len(leaders), len(moments_us))
+    global_SE3_box = poses.at(np.repeat(leaders, shape[1]), np.tile(moments_us, shape[0])).reshape(*shape, 3, 4)
+    box_SE3_sensor = geometry.compose(geometry.inverse(global_SE3_box), global_SE3_sensor)
+    return Passage(moments_us, box_SE3_sensor, trajectory)

@@ -263,7 +263,7 @@ def test_clouds_gather_all_lidars(root, tmp_path):
         (lambda path: write_pcd(path, np.ones((9, 3)), np.full(9, START_US * 1000)), "seem to be nanoseconds"),
         (
             lambda path: path.write_bytes(path.read_bytes().replace(b" timestamp\n", b" stamp\n")),
-            "its points have no times, which the scene index promises",
+            "its points have no times, which its format promises",
         ),
     ],
     ids=["missing", "empty", "torn", "nanoseconds", "no times"],

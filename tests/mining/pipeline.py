@@ -52,6 +52,6 @@ def mine(root, results, split="mini_train", faults=0.2, clouds=None, views=SMALL
     return Mined(summary, **tables, results=results)
 
 
-def read(folder):
+def read(folder, pattern="part-*.parquet"):
     """All parts in a folder as one data frame."""
-    return pd.concat([pq.read_table(path).to_pandas() for path in sorted(folder.glob("part-*.parquet"))])
+    return pd.concat([pq.read_table(path).to_pandas() for path in sorted(folder.glob(pattern))])

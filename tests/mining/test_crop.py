@@ -11,7 +11,7 @@ STILL = np.zeros(1, np.int64)
 
 
 def still(box_SE3_sensor):  # noqa: N803
-    return Passage(np.asarray(box_SE3_sensor)[:, None], STILL)
+    return Passage(STILL, np.asarray(box_SE3_sensor)[:, None], np.arange(len(box_SE3_sensor)))
 
 
 def boxes_and_points(seed, count):
@@ -56,9 +56,8 @@ def test_a_sweep_without_points_is_an_empty_answer():
 def test_a_passing_box_holds_what_is_in_it_at_each_moment():
     # A box 4 m long comes along x: its centre is at x = 10, 7 and 0 m after 0, 0.1 and 0.2 s. Points at x = 8 m.
     centres = np.array([[10.0, 0, 0], [7, 0, 0], [0, 0, 0]])
-    passage = Passage(
-        geometry.inverse(geometry.pose(np.tile([1.0, 0, 0, 0], (3, 1)), centres))[None], np.array([0, 100_000, 200_000])
-    )
+    box_SE3_sensor = geometry.inverse(geometry.pose(np.tile([1.0, 0, 0, 0], (3, 1)), centres))
+    passage = Passage(np.array([0, 100_000, 200_000]), box_SE3_sensor[None], np.array([0]))
     times_us = np.array([200_000, 0, 50_000, 100_000, 120_000, 130_000])  # not in order
     points = np.tile([8.0, 0, 0, 1], (6, 1)).astype(np.float32)
     offsets, rows, xyz = points_in_boxes(points, times_us, passage, np.array([[4.0, 2, 2]]))

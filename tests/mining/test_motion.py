@@ -1,9 +1,16 @@
+import dataclasses
+from types import SimpleNamespace
+
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy.spatial.transform import Rotation, Slerp
 
-from blendclip.mining.motion import TrackPoses
-from blendclip.mining.scene import Annotations
+from blendclip import geometry
+from blendclip.errors import DataFault
+from blendclip.mining.crop import points_in_boxes
+from blendclip.mining.motion import EgoMotion, TrackPoses, passage_of
+from blendclip.mining.scene import Annotations, EgoPoses
 
 
 def yaw_wxyz(degrees):
@@ -59,3 +66,66 @@ def test_tracks_do_not_leak_into_each_other_over_any_times():
     seconds = when * 1e-6
     expected_x = np.where(who == 3, 7, np.where(seconds < 2, 10 * seconds, 20 * seconds - 20))
     np.testing.assert_allclose(poses[:, 0, 3], expected_x, atol=1e-6)
+
+
+def turning(time_s, speed_mps, rate_radps, start_m):
+    """Yaw (N,) and place (N, 3) of something that goes round a circle."""
+    yaw = rate_radps * time_s
+    circle = np.stack([np.sin(yaw), 1 - np.cos(yaw), 0 * yaw], axis=-1)
+    return yaw, np.asarray(start_m) + speed_mps / rate_radps * circle
+
+
+def scene_of_two(rate_radps):
+    """Ego and a box 100 m ahead come towards each other at 30 m/s, both turning; poses at 100 Hz, boxes at 2 Hz."""
+    stream_us = np.arange(0, 1_000_001, 10_000)
+    yaw, place = turning(stream_us * 1e-6, 15.0, rate_radps, [0, 0, 0])
+    boxes_us = np.array([0, 500_000, 1_000_000])
+    box_yaw, box_place = turning(boxes_us * 1e-6, -15.0, rate_radps, [100, 0, 0])
+    box = dataclasses.replace(
+        annotations(),
+        token=np.array(list("abc")),
+        track=np.zeros(3, int),
+        timestamp_us=boxes_us,
+        translation=box_place,
+        rotation_wxyz=yaw_wxyz(np.degrees(box_yaw)),
+        size_lwh_m=np.tile([10.0, 3, 3], (3, 1)),
+    )
+    ego_SE3_sensor = geometry.pose(yaw_wxyz([30.0]), [[2.0, 1, 3]])
+    ego_poses = EgoPoses(stream_us, geometry.pose(yaw_wxyz(np.degrees(yaw)), place))
+    return SimpleNamespace(ego_poses=ego_poses, annotations=box, sweeps=SimpleNamespace(ego_SE3_sensor=ego_SE3_sensor))
+
+
+@pytest.mark.parametrize(("rate_radps", "error_m"), [(0.5, 0.001), (1.0, 0.002)])
+def test_points_move_with_ego_and_box_at_their_own_time_within_a_millimetre(rate_radps, error_m):
+    scene = scene_of_two(rate_radps)
+    times_us = np.sort(np.random.default_rng(0).integers(430_000, 530_000, 2_000))  # over the annotation at 0.5 s
+    # Where a point of the box, and so the sensor sees it, is at each time: SciPy's slerp between the same poses.
+    stream, box = scene.ego_poses, scene.annotations
+    global_SE3_sensor = [
+        m[:3] @ np.vstack([scene.sweeps.ego_SE3_sensor[0], [0, 0, 0, 1]])
+        for m in between(stream.timestamp_us, stream.global_SE3_ego, times_us)
+    ]
+    boxes = geometry.pose(box.rotation_wxyz, box.translation)
+    corner = np.array([5.0, -1.5, 1.5]) * 0.999
+    in_global = between(box.timestamp_us, boxes, times_us) @ np.append(corner, 1)
+    in_sensor = [m[:, :3].T @ (p[:3] - m[:, 3]) for m, p in zip(global_SE3_sensor, in_global, strict=True)]
+
+    passage = passage_of(TrackPoses(box, "per_point"), np.array([1]), *EgoMotion(scene).of_sensor(0, times_us))
+    points = np.pad(np.array(in_sensor), ((0, 0), (0, 1))).astype(np.float32)
+    _, rows, xyz = points_in_boxes(points, times_us, passage, box.size_lwh_m[[1]] + 0.01)
+    assert len(rows) == len(times_us)
+    assert np.linalg.norm(xyz - corner, axis=1).max() < error_m
+
+
+def between(times_us, poses, at_us):
+    """Poses (N, 4, 4) at times: linear, and SciPy's slerp."""
+    out = np.tile(np.eye(4), (len(at_us), 1, 1))
+    out[:, :3, :3] = Slerp(times_us, Rotation.from_matrix(poses[..., :3]))(at_us).as_matrix()
+    out[:, :3, 3] = np.stack([np.interp(at_us, times_us, poses[:, axis, 3]) for axis in range(3)], axis=-1)
+    return out
+
+
+def test_a_sweep_whose_ego_poses_are_missing_is_a_fault():
+    scene = scene_of_two(0.5)
+    with pytest.raises(DataFault, match="no ego poses are recorded for some of its points, 1190000 to 1210000 us"):
+        EgoMotion(scene).of_sensor(0, np.array([1_190_000, 1_210_000]))

@@ -60,6 +60,16 @@ class _Group:
         self.surface = np.array([surface for *_, surface in meshes], np.int32)
 
 
+class _TimedRays:
+    """Rays that are cast each at its own time."""
+
+    def __init__(self, rays: np.ndarray, time_s: np.ndarray) -> None:
+        """Take rays (N, 6) float64 in world frame and their times (N,)."""
+        self.exact, self.time_s = rays, time_s
+        self.narrow = rays.astype(np.float32)
+        self.moments_s = np.linspace(time_s.min(), time_s.max(), 3)
+
+
 class _Mover:
     """A thing that moves, its mesh standing still in its own frame."""
 
@@ -69,18 +79,18 @@ class _Mover:
         self.group = _Group([(thing.mesh, np.eye(4), index, SCENERY)])
         self.reach_m = float(np.linalg.norm(thing.mesh.vertices_m, axis=1).max()) + 0.05
 
-    def meet(self, hits: Hits, first_face: int, rays: np.ndarray, narrow: np.ndarray, time_s: np.ndarray) -> None:
-        """Write into hits where rays (N, 6), also given as float32, meet the thing at times (N,) first."""
-        near = self._within_reach(narrow, time_s)
+    def meet(self, hits: Hits, first_face: int, rays: _TimedRays) -> None:
+        """Write into hits where rays meet the thing first."""
+        near = self._within_reach(rays)
         if not len(near):
             return
-        pose = self.thing.motion.pose_at(time_s[near])
+        pose = self.thing.motion.pose_at(rays.time_s[near])
         cos, sin = np.cos(pose[:, 2]), np.sin(pose[:, 2])
         local = np.empty((len(near), 6), np.float32)
         for at, shift in ((0, pose[:, :2]), (3, 0.0)):
-            x, y = (rays[near, at : at + 2] - shift).T
+            x, y = (rays.exact[near, at : at + 2] - shift).T
             local[:, at], local[:, at + 1] = cos * x + sin * y, cos * y - sin * x
-        local[:, 2], local[:, 5] = rays[near, 2] - self.thing.mesh_z_m, rays[near, 5]
+        local[:, 2], local[:, 5] = rays.exact[near, 2] - self.thing.mesh_z_m, rays.exact[near, 5]
         found = _no_hits(len(near), [self.group], hits.distance_m[near])
         _meet(found, self.group, first_face, local)
         nearer = found.thing != BACKGROUND
@@ -90,14 +100,11 @@ class _Mover:
         for name in ("distance_m", "thing", "surface", "face"):
             getattr(hits, name)[index] = getattr(found, name)[nearer]
 
-    def _within_reach(self, rays: np.ndarray, time_s: np.ndarray) -> np.ndarray:
-        """Return the indices of rays (N, 6) float32 that come near where the thing is during their times (N,)."""
-        path = self.thing.motion.pose_at(np.linspace(time_s.min(), time_s.max(), 3))[:, :2]
+    def _within_reach(self, rays: _TimedRays) -> np.ndarray:
+        """Return the indices of the rays that come near where the thing is while they are cast."""
+        path = self.thing.motion.pose_at(rays.moments_s)[:, :2]
         reach = self.reach_m + float(np.linalg.norm(path - path[1], axis=1).max())
-        offset = np.array([*path[1], self.thing.mesh_z_m], np.float32) - rays[:, :3]
-        along = np.einsum("ij,ij->i", offset, rays[:, 3:])
-        apart = np.einsum("ij,ij->i", offset, offset) - along * along
-        return np.flatnonzero((apart < reach * reach) & (along > -reach))
+        return _passing(rays.narrow, *path[1], self.thing.mesh_z_m, reach)
 
 
 def _no_hits(count: int, groups: list[_Group], farthest_m: np.ndarray | None = None) -> Hits:
@@ -157,10 +164,10 @@ class World:
         """
         movers = self._movers
         hits = _no_hits(len(rays), [self._fixed, *(mover.group for mover in movers)])
-        first, narrow = len(self._fixed.colours), rays.astype(np.float32)
-        _meet(hits, self._fixed, 0, narrow)
+        first, timed = len(self._fixed.colours), _TimedRays(rays, time_s)
+        _meet(hits, self._fixed, 0, timed.narrow)
         for mover in movers:
-            mover.meet(hits, first, rays, narrow, time_s)
+            mover.meet(hits, first, timed)
             first += len(mover.group.colours)
         return hits
 
@@ -188,6 +195,19 @@ class World:
             things = group.thing[pairs % len(group.thing)]
             counts += np.bincount(things[things >= 0], minlength=len(counts))
         return counts
+
+
+@numba.njit(cache=True)
+def _passing(rays, x, y, z, reach) -> np.ndarray:
+    """Return the indices of rays (N, 6) that come within reach of a point."""
+    found, count = np.empty(len(rays), np.int64), 0
+    for i in range(len(rays)):
+        dx, dy, dz = x - rays[i, 0], y - rays[i, 1], z - rays[i, 2]
+        along = dx * rays[i, 3] + dy * rays[i, 4] + dz * rays[i, 5]
+        if along > -reach and dx * dx + dy * dy + dz * dz - along * along < reach * reach:
+            found[count] = i
+            count += 1
+    return found[:count]
 
 
 @numba.njit(cache=True)

@@ -80,9 +80,10 @@ class TruckRecorder(Recorder):
         """Annotate a keyframe with these scans, each point counted where the thing was at the point's own time."""
         world_xyz_m = np.concatenate([seen.world_xyz_m for seen in scans])
         time_s = np.concatenate([seen.offset_us for seen in scans]) / 1e6
+        moments_s = np.linspace(time_s.min(), time_s.max(), 3)
 
         def count(index: int, _: Box) -> int:
-            return points_on(self.plan.things[index], world_xyz_m, time_s)
+            return points_on(self.plan.things[index], world_xyz_m, time_s, moments_s)
 
         self.annotate(keyframe, count, visible_share)
 
@@ -103,9 +104,12 @@ def write_pcd(path: Path, seen: Scan, start_us: int) -> None:
     PointCloud.from_points(columns, names, (*(np.float32,) * 4, np.uint64)).save(path, Encoding.BINARY_COMPRESSED)
 
 
-def points_on(thing: Thing, world_xyz_m: np.ndarray, time_s: np.ndarray) -> int:
-    """Return how many points (N, 3) in world frame lie in the thing's box where it is at their own times (N,)."""
-    path = thing.motion.pose_at(np.linspace(time_s.min(), time_s.max(), 3))[:, :2]
+def points_on(thing: Thing, world_xyz_m: np.ndarray, time_s: np.ndarray, moments_s: np.ndarray) -> int:
+    """Return how many points (N, 3) in world frame lie in the thing's box where it is at their own times (N,).
+
+    Args: moments_s the first, middle and last of the times.
+    """
+    path = thing.motion.pose_at(moments_s)[:, :2]
     half = thing.size_lwh_m / 2
     reach = np.linalg.norm(half) + np.linalg.norm(path - path[1], axis=1).max()
     near = np.flatnonzero((abs(world_xyz_m[:, :2] - path[1]) < reach).all(axis=1))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from blendclip.errors import DataFault
 from blendclip.mining.crop import points_in_frame
-from blendclip.mining.motion import sensor_motion
+from blendclip.mining.motion import EgoMotion
 from blendclip.mining.scene import Scene
 from blendclip.mining.sweeps import read_sweep_of
 from blendclip.reporting.inspection.moment import Moment
@@ -60,10 +60,11 @@ def _fused(scene: Scene, root: Path) -> tuple[NDArray[np.float64], str]:
     order = sweeps[np.lexsort((scene.sweeps.timestamp_us[sweeps], scene.sweeps.channel[sweeps].astype(str)))]
     chosen = order[:: -(-len(order) // _MAX_SWEEPS) or 1]
     found, most = [np.empty((0, 3))], max(_MAX_POINTS // max(len(chosen), 1), 1)
+    ego = EgoMotion(scene)
     for sweep in chosen.tolist():
         try:
             file = read_sweep_of(scene, root, sweep, "per_point")
-            motion = sensor_motion(scene, sweep, file.timestamp_us)
+            motion = ego.of_sensor(sweep, file.timestamp_us)
         except DataFault as fault:
             log.warning("%s: %s", scene.sweeps.path[sweep], fault)
             continue

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from blendclip import geometry
 from blendclip.errors import DataFault, UserError
 from blendclip.mining.keyframes import SplitSweep, newest_sweeps, split_sweep
-from blendclip.mining.motion import TrackPoses
+from blendclip.mining.motion import EgoMotion, TrackPoses
 from blendclip.mining.projection import Candidates, project_boxes
 from blendclip.mining.scene import Scene
 
@@ -65,10 +65,10 @@ class Moment:
     @cached_property
     def sweeps(self) -> dict[str, SplitSweep]:
         """The keyframe's sweep of each LiDAR, by channel; a broken one is left out, and the log says so."""
-        found = {}
+        ego, found = EgoMotion(self.scene), {}
         for sweep in newest_sweeps(self.scene, self.keyframe):
             try:
-                split = split_sweep(self.scene, self.root, sweep, self.boxes, self.poses, "per_point")
+                split = split_sweep(self.scene, self.root, sweep, self.boxes, self.poses, ego, "per_point")
             except DataFault as fault:
                 log.warning("%s: %s", self.scene.sweeps.path[sweep], fault)
                 continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -23,7 +24,7 @@ class Mesh:
     reflectivity: np.ndarray
     """(F,) float32 in 0..1: how much of a LiDAR pulse the face sends back."""
 
-    @property
+    @cached_property
     def size_lwh_m(self) -> np.ndarray:
         """(3,) extent of the tight bounding box along x, y, z."""
         return np.ptp(self.vertices_m, axis=0)
