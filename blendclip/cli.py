@@ -41,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="STAGE")
     for add in (_add_city, _add_index, _add_validate, _add_clouds, _add_views, _add_caption, _add_vllm_env):
         add(commands)
-    for add in (_add_triplets, _add_summary, _add_show):
+    for add in (_add_triplets, _add_summary, _add_show, _add_inspect):
         add(commands)
     return parser
 
@@ -256,3 +256,21 @@ def _show(args: argparse.Namespace) -> None:
 
     for path in args.summary:
         sys.stdout.write(as_text(json.loads(path.read_text())) + "\n\n")
+
+
+def _add_inspect(commands: argparse._SubParsersAction) -> None:
+    parser = _command(
+        commands, "inspect", _inspect, "draw a scene: boxes and points in images, clouds, motion, colours"
+    )
+    _paths(parser, index="scene index of one split", root="the dataset's folder")
+    parser.add_argument("--scene", help="name or number; the first when not given")
+    parser.add_argument("--keyframe", type=int, help="its number; the middle one with boxes when not given")
+    parser.add_argument("--movers", type=int, default=8, help="moving objects on the sheet of motion")
+    parser.add_argument("--output", type=Path, default=Path("inspection"), help="folder for {scene}/*")
+
+
+def _inspect(args: argparse.Namespace) -> None:
+    from blendclip.reporting.inspection import inspect_scene
+
+    for path in inspect_scene(args.index, args.root, args.output, args.scene, args.keyframe, args.movers):
+        sys.stdout.write(f"{path}\n")

@@ -15,9 +15,10 @@ UNIT_TOLERANCE = 1e-3  # |q| may differ from 1 by rounding in a file, not by mor
 MAX_POSE_GAP_US = 200_000  # over 0.2 s a vehicle braking at 10 m/s2 is up to 5 cm off the straight line between poses
 
 _CORNER_SIGNS = np.array([(x, y, z) for x in (1, -1) for y in (1, -1) for z in (1, -1)], dtype=np.float64)
-_EDGES = np.array(
+BOX_EDGES = np.array(  # (12, 2) which of the corners each edge of a box joins
     [(a, b) for a in range(8) for b in range(a + 1, 8) if (_CORNER_SIGNS[a] != _CORNER_SIGNS[b]).sum() == 1]
 )
+FRONT_FACE = np.array([0, 1, 3, 2])  # its corners, in a ring
 
 
 def rotation_matrix(rotation_wxyz: ArrayLike) -> NDArray[np.float64]:
@@ -143,10 +144,28 @@ def outline_points(
     """
     in_front = corners_camera[..., 2] >= NEAR_M
     whole = in_front.all(axis=1)
-    points_px = np.zeros((len(corners_camera), 8 + len(_EDGES), 2))
+    points_px = np.zeros((len(corners_camera), 8 + len(BOX_EDGES), 2))
     points_px[whole, :8] = project(intrinsic[whole], corners_camera[whole])
     points_px[~whole] = project(intrinsic[~whole], _cut_near(corners_camera[~whole], in_front[~whole]))
     return points_px, np.where(whole, 8, points_px.shape[1])
+
+
+def segment_pixels(
+    intrinsic: NDArray[np.float64], start_camera: NDArray[np.float64], end_camera: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Pixels (..., 2, 2) of the ends of line segments between camera-frame points (..., 3), not cut by the image.
+
+    What lies nearer than `NEAR_M` is cut off; a segment of which nothing remains is NaN.
+    """
+    ends = np.stack([start_camera, end_camera], axis=-2)
+    depth_m = ends[..., 2]
+    behind = depth_m < NEAR_M
+    crossing = behind.any(axis=-1, keepdims=True) & ~behind.all(axis=-1, keepdims=True)
+    span_m = np.where(crossing, depth_m[..., ::-1] - depth_m, 1.0)
+    amount = np.where(behind & crossing, (NEAR_M - depth_m) / span_m, 0.0)
+    cut = ends + amount[..., None] * (ends[..., ::-1, :] - ends)
+    hidden = behind.all(axis=-1)[..., None, None]
+    return np.where(hidden, np.nan, project(intrinsic, np.where(hidden, [0.0, 0.0, 1.0], cut)))
 
 
 def _cut_near(corners_camera: NDArray[np.float64], in_front: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -155,8 +174,8 @@ def _cut_near(corners_camera: NDArray[np.float64], in_front: NDArray[np.bool_]) 
     Corners behind and edges not cut are replaced by a corner in front, which leaves the hull as it is.
     """
     some_corner = np.take_along_axis(corners_camera, in_front.argmax(axis=1)[:, None, None], axis=1)
-    a, b = corners_camera[:, _EDGES[:, 0]], corners_camera[:, _EDGES[:, 1]]
-    crossing = (in_front[:, _EDGES[:, 0]] != in_front[:, _EDGES[:, 1]])[..., None]
+    a, b = corners_camera[:, BOX_EDGES[:, 0]], corners_camera[:, BOX_EDGES[:, 1]]
+    crossing = (in_front[:, BOX_EDGES[:, 0]] != in_front[:, BOX_EDGES[:, 1]])[..., None]
     amount = (NEAR_M - a[..., 2:]) / np.where(crossing, b[..., 2:] - a[..., 2:], 1.0)
     cuts = np.where(crossing, a + (b - a) * amount, some_corner)
     return np.concatenate([np.where(in_front[..., None], corners_camera, some_corner), cuts], axis=1)

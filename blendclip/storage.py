@@ -29,6 +29,7 @@ STAGE_VERSIONS = {
     "captions": 1,
     "triplets": 2,
     "summary": 1,
+    "inspection": 1,
 }
 
 CONVENTIONS = {

@@ -106,3 +106,15 @@ def test_no_stream_and_no_times_give_no_poses():
     nothing = np.empty(0, np.int64)
     assert np.isnan(geometry.interpolate_poses(nothing, np.empty((0, 3, 4)), np.array([5]))).all()
     assert geometry.interpolate_poses(np.array([5]), np.zeros((1, 3, 4)), nothing).shape == (0, 3, 4)
+
+
+def test_a_segment_is_cut_where_it_passes_the_camera():
+    intrinsic = np.array([[100.0, 0, 50], [0, 100, 50], [0, 0, 1]])
+    ahead, behind, beside = np.array([0.0, 0, 2]), np.array([1.0, 0, -2]), np.array([1.0, 0, -1])
+    start, end = np.stack([ahead, behind, ahead, beside]), np.stack([ahead + [1, 1, 0], ahead, behind, behind])
+    pixels = geometry.segment_pixels(intrinsic, start, end)
+    assert pixels[0].tolist() == [[50, 50], [100, 100]]
+    at_near = (2 - geometry.NEAR_M) / 4  # x of the line where it is NEAR_M deep
+    np.testing.assert_allclose(pixels[1], [[50 + 100 * at_near / geometry.NEAR_M, 50], [50, 50]])
+    np.testing.assert_allclose(pixels[2], pixels[1][::-1])
+    assert np.isnan(pixels[3]).all()

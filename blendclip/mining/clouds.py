@@ -66,13 +66,19 @@ def gather_clouds(
     return rows
 
 
-def scene_clouds(scene: Scene, root: Path, options: CloudOptions, rejects: Rejects) -> pa.Table:
-    """The clouds of one scene, by track and time. Every sweep file is read once; what fails is noted in `rejects`."""
+def scene_clouds(
+    scene: Scene, root: Path, options: CloudOptions, rejects: Rejects, wanted: NDArray[np.int64] | None = None
+) -> pa.Table:
+    """The clouds of one scene, by track and time. Every sweep file is read once; what fails is noted in `rejects`.
+
+    `wanted` are the sound annotations to gather, in ascending order; all of them where it is None.
+    """
     annotations = scene.annotations
     rejects.attempt("annotation", len(annotations))
     for number, reason in annotations.faults.items():
         rejects.annotation(scene, number, "fault", "broken_annotation", reason)
-    boxes, sweeps = _windows(scene, options.sweeps)
+    wanted = annotations.sound if wanted is None else wanted
+    boxes, sweeps = _windows(scene, wanted, options.sweeps)
     poses, ego = TrackPoses(annotations, options.motion), EgoMotion(scene)
     gathered, num_sweeps = _Gathered(len(annotations)), np.zeros(len(annotations), np.int64)
     for sweep, pairs in _pairs_by_sweep(scene.sweeps, sweeps):
@@ -86,7 +92,7 @@ def scene_clouds(scene: Scene, root: Path, options: CloudOptions, rejects: Rejec
         num_sweeps[members] += 1
     windows = np.bincount(boxes, minlength=len(annotations))
     log.info("%s: %d annotations, %d points", scene.name, len(annotations), gathered.counts.sum())
-    kept = _kept(scene, gathered.counts, num_sweeps, windows, options, rejects)
+    kept = _kept(scene, wanted, gathered.counts, num_sweeps, windows, options, rejects)
     points = gathered.of(kept)
     colorist = Colorist(scene, root, options.motion, ego, rejects) if options.colors else None
     rgb = colorist.rgb(kept, points.offsets, points.xyz) if colorist else pa.nulls(len(kept))
@@ -110,24 +116,23 @@ def _points_of(
     return counts, xyz, file.points[rows, 3], (lag_us * 1e-6).astype(np.float32)
 
 
-def _windows(scene: Scene, length: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """All pairs (annotation, sweep): per channel the last `length` sweeps that serve the keyframe or an earlier one.
+def _windows(scene: Scene, wanted: NDArray[np.int64], length: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """All pairs (wanted annotation, sweep): per channel the last `length` that serve the keyframe or an earlier one.
 
     A channel that has fallen silent gives nothing: its last sweeps show another moment.
     """
     annotations, sweeps = scene.annotations, scene.sweeps
-    sound = annotations.sound
     pairs = [(np.empty(0, np.int64), np.empty(0, np.int64))]
     for channel in np.unique(sweeps.channel.astype(str)):
         of_channel = np.flatnonzero(sweeps.channel == channel)
         of_channel = of_channel[np.lexsort((sweeps.timestamp_us[of_channel], sweeps.keyframe[of_channel]))]
-        end = np.searchsorted(sweeps.keyframe[of_channel], annotations.keyframe[sound], side="right")
+        end = np.searchsorted(sweeps.keyframe[of_channel], annotations.keyframe[wanted], side="right")
         place = end[:, None] - 1 - np.arange(length)
         times_us = scene.sweeps.timestamp_us[of_channel]
-        lag_us = annotations.timestamp_us[sound][:, None] - times_us[np.maximum(place, 0)]
+        lag_us = annotations.timestamp_us[wanted][:, None] - times_us[np.maximum(place, 0)]
         usual_us = length * np.median(np.diff(times_us)) if len(times_us) > 1 else 0
         recent = (place >= 0) & (lag_us <= max(_MAX_STRETCH * usual_us, _MIN_WINDOW_US))
-        pairs.append((np.repeat(sound, recent.sum(axis=1)), of_channel[place[recent]]))
+        pairs.append((np.repeat(wanted, recent.sum(axis=1)), of_channel[place[recent]]))
     boxes, members = (np.concatenate(column) for column in zip(*pairs, strict=True))
     return boxes, members
 
@@ -188,15 +193,16 @@ class _Points:
 
 def _kept(
     scene: Scene,
+    wanted: NDArray[np.int64],
     counts: NDArray[np.int64],
     num_sweeps: NDArray[np.int64],
     windows: NDArray[np.int64],
     options: CloudOptions,
     rejects: Rejects,
 ) -> NDArray[np.int64]:
-    """The annotations that make a cloud; `num_sweeps` were read of the `windows` sweeps of each."""
+    """The wanted annotations that make a cloud; `num_sweeps` were read of the `windows` sweeps of each."""
     kept = []
-    for number in scene.annotations.sound.tolist():
+    for number in wanted.tolist():
         if num_sweeps[number] == 0:
             reason = "every sweep of its window is broken" if windows[number] else "its keyframe has no LiDAR sweep"
             rejects.annotation(scene, number, "fault", "no_sweep", reason, blames_file=bool(windows[number]))

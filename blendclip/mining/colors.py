@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from blendclip import geometry
 from blendclip.errors import DataFault
-from blendclip.mining.crop import points_in_boxes, points_in_frame
 from blendclip.mining.images import ImageReader
-from blendclip.mining.motion import EgoMotion, Motion, TrackPoses, passage_of
+from blendclip.mining.keyframes import newest_sweeps, split_sweep
+from blendclip.mining.motion import EgoMotion, Motion, TrackPoses
+from blendclip.mining.projection import boxes_in_cameras
 from blendclip.mining.rejects import Rejects
 from blendclip.mining.scene import Scene
-from blendclip.mining.sweeps import read_sweep_of
 
 _CELL_PX = 4  # of the depth map
 _REACH_RAD = (0.004, 0.012)  # a point hides what is so near to its ray: half of the usual gap between rays and rings,
@@ -70,8 +70,7 @@ class Colorist:
                 self._rejects.file(self._scene, "image", images.path[image], str(fault))
                 continue
             camera_SE3_global = geometry.inverse(images.global_SE3_sensor[image])
-            global_SE3_box = self._poses.at(boxes, np.full(len(boxes), images.timestamp_us[image]))
-            camera_SE3_box = geometry.compose(camera_SE3_global, global_SE3_box)[box_of_point]
+            camera_SE3_box = boxes_in_cameras(self._scene, self._poses, boxes, np.full(len(boxes), image))[box_of_point]
             points = np.einsum("nij,nj->ni", camera_SE3_box[..., :3], xyz_box) + camera_SE3_box[..., 3]
             backdrop = geometry.transform(camera_SE3_global, backdrop_global)
             uv_px, margin = _seen_from(points, backdrop, images.intrinsic[image], pixels.shape)
@@ -82,23 +81,13 @@ class Colorist:
 
     def _backdrop(self, keyframe: int, boxes: NDArray[np.int64]) -> NDArray[np.float64]:
         """Points (N, 3) of the keyframe outside its boxes, in the global frame."""
-        scene, found = self._scene, [np.empty((0, 3))]
-        for channel in np.unique(scene.sweeps.channel.astype(str)):
-            own = np.flatnonzero((scene.sweeps.channel == channel) & (scene.sweeps.keyframe == keyframe))
-            if not len(own):
-                continue
-            sweep = int(own[scene.sweeps.timestamp_us[own].argmax()])
+        found = [np.empty((0, 3))]
+        for sweep in newest_sweeps(self._scene, keyframe):
             try:
-                file = read_sweep_of(scene, self._root, sweep, self._motion)
-                motion = self._ego.of_sensor(sweep, file.timestamp_us)
+                split = split_sweep(self._scene, self._root, sweep, boxes, self._poses, self._ego, self._motion)
             except DataFault:
                 continue  # noted where the clouds were gathered
-            passage = passage_of(self._poses, boxes, *motion)
-            sizes = scene.annotations.size_lwh_m[boxes]
-            _, rows, _ = points_in_boxes(file.points, file.timestamp_us, passage, sizes)
-            outside = np.isfinite(file.points[:, :3]).all(axis=1)
-            outside[rows] = False
-            found.append(points_in_frame(file.points, file.timestamp_us, *motion)[outside])
+            found.append(split.rest_global)
         return np.concatenate(found)
 
 

@@ -42,6 +42,14 @@ class Candidates:
         return _covered_fractions(places, first, end, self.hull_px, self.hull_size, self.xyxy_px, self.distance_m)
 
 
+def boxes_in_cameras(
+    scene: Scene, poses: TrackPoses, annotation: NDArray[np.int64], image: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """`camera_SE3_box` (P, 3, 4) of sound annotations (P,) in images (P,), at each image's own time and pose."""
+    global_SE3_box = poses.at(annotation, scene.images.timestamp_us[image])
+    return geometry.compose(geometry.inverse(scene.images.global_SE3_sensor[image]), global_SE3_box)
+
+
 def project_boxes(scene: Scene, poses: TrackPoses) -> Candidates:
     """All sound boxes in all images of their keyframe, at the image's own time and pose."""
     images, annotations = scene.images, scene.annotations
@@ -50,8 +58,7 @@ def project_boxes(scene: Scene, poses: TrackPoses) -> Candidates:
     at_image, at_box = np.nonzero(images.keyframe[usable][:, None] == annotations.keyframe[sound][None, :])
     image, annotation = usable[at_image], sound[at_box]
 
-    global_SE3_box = poses.at(annotation, images.timestamp_us[image])
-    camera_SE3_box = geometry.compose(geometry.inverse(images.global_SE3_sensor[image]), global_SE3_box)
+    camera_SE3_box = boxes_in_cameras(scene, poses, annotation, image)
     corners_camera = geometry.transform(camera_SE3_box, geometry.box_corners(annotations.size_lwh_m[annotation]))
     shown = np.flatnonzero((corners_camera[..., 2] >= geometry.NEAR_M).any(axis=1))
     points_px, counts = geometry.outline_points(images.intrinsic[image[shown]], corners_camera[shown])

@@ -87,6 +87,8 @@ class Scene:
     split: str
     name: str
     sample_token: NDArray[Any]  # (K,) str, of the keyframes
+    keyframe_us: NDArray[np.int64]  # (K,)
+    global_SE3_ego: NDArray[np.float64]  # (K, 3, 4) at the keyframes  # noqa: N815
     ego_poses: EgoPoses
     sweeps: Readings
     images: Readings
@@ -106,6 +108,24 @@ def read_scenes(index: Path, part: int, parts: int) -> Iterator[Scene]:
         yield _scene(file.read_row_group(number))
 
 
+def read_scene(index: Path, name: str | None = None) -> Scene:
+    """One scene of the index: by its name, by its number, counted from 0, or the first.
+
+    Raises:
+        UserError: no index there, or no such scene in it.
+    """
+    names = storage.read_parquet(index, ["scene"])["scene"].to_pylist()
+    if not names:
+        raise UserError(f"{index} holds no scene: index a split that has some")
+    wanted = names[0] if name is None else name
+    if wanted not in names and wanted.isdecimal() and int(wanted) < len(names):
+        wanted = names[int(wanted)]
+    if wanted not in names:
+        some = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+        raise UserError(f"{index} has no scene {wanted}: give one of {some} or a number below {len(names)}")
+    return next(read_scenes(index, names.index(wanted), len(names)))
+
+
 def _scene(row: pa.Table) -> Scene:
     keyframes, ego_poses = _flatten(row["keyframes"]), _flatten(row["ego_poses"])
     return Scene(
@@ -113,6 +133,8 @@ def _scene(row: pa.Table) -> Scene:
         split=row["split"][0].as_py(),
         name=row["scene"][0].as_py(),
         sample_token=_array(keyframes, "sample_token"),
+        keyframe_us=_array(keyframes, "timestamp_us"),
+        global_SE3_ego=_array(keyframes, "global_SE3_ego", (3, 4)),
         ego_poses=EgoPoses(_array(ego_poses, "timestamp_us"), _array(ego_poses, "global_SE3_ego", (3, 4))),
         sweeps=_readings(_flatten(row["sweeps"]), "global_SE3_sensor"),
         images=_readings(_flatten(row["images"]), "global_SE3_camera"),

@@ -114,3 +114,10 @@ def test_what_moves_in_the_drive_leaves_no_trail(drive):
             # The end that faces the sensor, front or back, is at one place in all sweeps.
             end = np.sign(sweeps[0][:, 0].mean())
             assert np.ptp([(end * points[:, 0]).max() for points in sweeps]) < 0.15
+
+
+def test_a_window_longer_than_the_recording_takes_what_there_is(drive):
+    root, _, index = drive
+    longer, whole = (clouds(root, index, sweeps=sweeps) for sweeps in (10, 3))
+    assert longer["num_points"].tolist() == whole["num_points"].tolist()
+    assert longer["num_sweeps"].max() == 3

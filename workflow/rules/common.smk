@@ -67,6 +67,11 @@ def mined_summaries():
     ]
 
 
+def inspected_datasets():
+    """Pictures of a scene of each mined dataset, of its first split."""
+    return [f"{RESULTS}/inspection/{name}/{dataset['splits'][0]}" for name, dataset in mined_datasets().items()]
+
+
 def city_scenes(wildcards):
     """Options of `blendclip city` for the number of scenes."""
     scenes = config["datasets"][wildcards.dataset].get("scenes", {})

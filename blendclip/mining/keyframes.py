@@ -1,0 +1,61 @@
+"""The LiDAR points of a keyframe, told apart: those in boxes, which move with them, and the rest, which stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blendclip.mining.crop import points_in_boxes, points_in_frame
+from blendclip.mining.motion import EgoMotion, Motion, TrackPoses, passage_of
+from blendclip.mining.scene import Scene
+from blendclip.mining.sweeps import read_sweep_of
+
+
+@dataclass(frozen=True)
+class SplitSweep:
+    """The points of a sweep that are numbers."""
+
+    rest_global: NDArray[np.float64]  # (N, 3) in no box, global frame, metres
+    box: NDArray[np.int64]  # (M,) place of the box of each other point among the boxes asked for
+    xyz_box: NDArray[np.float32]  # (M, 3) in its frame, metres
+
+
+def newest_sweeps(scene: Scene, keyframe: int) -> list[int]:
+    """The sweep of each LiDAR that serves the keyframe and is the last to do so, by channel."""
+    sweeps = scene.sweeps
+    own = np.flatnonzero(sweeps.keyframe == keyframe)
+    of_channel = [own[sweeps.channel[own] == channel] for channel in np.unique(sweeps.channel[own].astype(str))]
+    return [int(members[sweeps.timestamp_us[members].argmax()]) for members in of_channel]
+
+
+def split_sweep(
+    scene: Scene,
+    root: Path,
+    sweep: int,
+    boxes: NDArray[np.int64],
+    poses: TrackPoses,
+    ego: EgoMotion,
+    motion: Motion,
+) -> SplitSweep:
+    """The points of a sweep in each of the boxes (B,), which are sound annotations, and outside of all of them.
+
+    `motion` says whether points are taken at their own times, as in `read_sweep_of`.
+
+    Raises:
+        DataFault: the file is broken, or where its sensor was is not known.
+    """
+    file = read_sweep_of(scene, root, sweep, motion)
+    moments_us, global_SE3_sensor = ego.of_sensor(sweep, file.timestamp_us)
+    rest = np.isfinite(file.points[:, :3]).all(axis=1)
+    box, xyz_box = np.empty(0, np.int64), np.empty((0, 3), np.float32)
+    if len(boxes):
+        passage = passage_of(poses, boxes, moments_us, global_SE3_sensor)
+        sizes = scene.annotations.size_lwh_m[boxes]
+        offsets, rows, xyz_box = points_in_boxes(file.points, file.timestamp_us, passage, sizes)
+        rest[rows] = False
+        box = np.repeat(np.arange(len(boxes)), np.diff(offsets))
+    points_global = points_in_frame(file.points, file.timestamp_us, moments_us, global_SE3_sensor)
+    return SplitSweep(points_global[rest], box, xyz_box)

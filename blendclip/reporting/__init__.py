@@ -1,0 +1,1 @@
+"""Pictures and tables of what was made; may look into mining, which never looks here."""

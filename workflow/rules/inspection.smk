@@ -1,0 +1,23 @@
+rule inspect_dataset:
+    input:
+        index="<results>/index/{dataset}/{split}.parquet",
+    output:
+        report(
+            directory("<results>/inspection/{dataset}/{split}"),
+            patterns=["{scene}/{picture}.jpg", "{scene}/{picture}.png"],
+            caption="../report/inspection.rst",
+            category="Projection check",
+            subcategory="{dataset}",
+            labels={"split": "{split}", "scene": "{scene}", "picture": "{picture}"},
+        ),
+    log:
+        "<logs>/inspection/{dataset}/{split}.log",
+    benchmark:
+        "<benchmarks>/inspection/{dataset}/{split}.tsv"
+    resources:
+        mem_mb=2000,
+    params:
+        root=dataset_root,
+        stage_version=STAGE_VERSIONS["inspection"],
+    shell:
+        "blendclip inspect --index {input.index:q} --root {params.root:q} --output {output:q} > {log:q} 2>&1"
