@@ -25,7 +25,8 @@ from blendclip.mining.scene import Scene
 _CELL_PX = 4  # of the depth map
 _REACH_RAD = (0.004, 0.012)  # a point hides what is so near to its ray: half of the usual gap between rays and rings,
 _REACH_M = 0.1  # and no less than this around it, since a camera may be nearer to it than the LiDAR
-_SURFACE_M = 0.2  # what lies deeper behind a nearer point is another surface
+_SURFACE_M = 0.2  # what lies deeper behind a nearer point is another surface,
+_SLANT = 3.0  # but for this times the way to the side, on which the same surface may fall away
 
 
 class Colorist:
@@ -103,7 +104,7 @@ def _seen_from(
     nearest_m = np.full((-(-height // _CELL_PX), -(-width // _CELL_PX)), np.inf)
     focal = intrinsic[[0, 1], [0, 1]] / _CELL_PX
     for uv, depth in ((uv_px, depth_m), _projected(backdrop_camera, intrinsic)):
-        _splat(nearest_m, uv / _CELL_PX, depth, np.array(_REACH_RAD) * focal, _REACH_M * focal)
+        _splat(nearest_m, uv / _CELL_PX, depth, focal)
     margin_px = np.minimum(uv_px, [width, height] - uv_px).min(axis=1, initial=np.inf)
     inside = np.flatnonzero((margin_px > 0) & np.isfinite(depth_m))
     column, row = (uv_px[inside] // _CELL_PX).astype(np.int64).T
@@ -123,17 +124,15 @@ def _projected(
 
 
 @numba.njit(cache=True)
-def _splat(nearest, uv, depth, least, at_one_metre):
-    """Lower the cells (H, W) around each point (M, 2), in cells, to its depth.
-
-    How far around, in columns and rows, is `at_one_metre` (2,) over the depth and at least `least` (2,), in cells.
-    """
+def _splat(nearest, uv, depth, focal):
+    """Lower the cells (H, W) around each point (M, 2) to a cone with its tip at the point; pixels count in cells."""
     for i in range(len(uv)):
         if not (0 <= uv[i, 0] < nearest.shape[1] and 0 <= uv[i, 1] < nearest.shape[0]):
             continue
-        column, row = int(uv[i, 0]), int(uv[i, 1])
-        columns = int(np.ceil(max(least[0], at_one_metre[0] / depth[i])))
-        rows = int(np.ceil(max(least[1], at_one_metre[1] / depth[i])))
+        column, row, fall = int(uv[i, 0]), int(uv[i, 1]), _SLANT * depth[i]
+        columns = int(np.ceil(focal[0] * max(_REACH_RAD[0], _REACH_M / depth[i])))
+        rows = int(np.ceil(focal[1] * max(_REACH_RAD[1], _REACH_M / depth[i])))
         for r in range(max(row - rows, 0), min(row + rows + 1, nearest.shape[0])):
             for c in range(max(column - columns, 0), min(column + columns + 1, nearest.shape[1])):
-                nearest[r, c] = min(nearest[r, c], depth[i])
+                aside = np.hypot((c - column) / focal[0], (r - row) / focal[1])
+                nearest[r, c] = min(nearest[r, c], depth[i] + fall * aside)
