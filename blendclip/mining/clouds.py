@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from blendclip import storage
 from blendclip.errors import DataFault
 from blendclip.mining.colors import Colorist
-from blendclip.mining.crop import place, points_in_boxes
-from blendclip.mining.motion import EgoMotion, Motion, TrackPoses, passage_of
+from blendclip.mining.crop import Passage, place, points_in_boxes
+from blendclip.mining.motion import Motion, Passages, TrackPoses
 from blendclip.mining.rejects import Rejects
 from blendclip.mining.scene import Readings, Scene, read_scenes
-from blendclip.mining.sweeps import read_sweep_of
+from blendclip.mining.sweeps import Sweep, read_sweep_of
 
 log = logging.getLogger(__name__)
 
@@ -79,36 +79,30 @@ def scene_clouds(
         rejects.annotation(scene, number, "fault", "broken_annotation", reason)
     wanted = annotations.sound if wanted is None else wanted
     boxes, sweeps = _windows(scene, wanted, options.sweeps)
-    poses, ego = TrackPoses(annotations, options.motion), EgoMotion(scene)
+    passages = Passages(scene, TrackPoses(annotations, options.motion), boxes, sweeps)
     gathered, num_sweeps = _Gathered(len(annotations)), np.zeros(len(annotations), np.int64)
     for sweep, pairs in _pairs_by_sweep(scene.sweeps, sweeps):
         rejects.attempt("sweep")
         members = boxes[pairs]
         try:
-            gathered.add(members, *_points_of(scene, root, sweep, members, poses, ego))
+            file = read_sweep_of(scene, root, sweep, options.motion)
+            passage = passages.of(sweep, pairs, file.timestamp_us)
         except DataFault as fault:
             rejects.file(scene, "sweep", scene.sweeps.path[sweep], str(fault))
             continue
         num_sweeps[members] += 1
+        gathered.add(members, *_points_of(scene, sweep, members, file, passage))
     windows = np.bincount(boxes, minlength=len(annotations))
     log.info("%s: %d annotations, %d points", scene.name, len(annotations), gathered.counts.sum())
     kept = _kept(scene, wanted, gathered.counts, num_sweeps, windows, options, rejects)
     points = gathered.of(kept)
-    colorist = Colorist(scene, root, options.motion, ego, rejects) if options.colors else None
+    colorist = Colorist(scene, root, options.motion, rejects) if options.colors else None
     rgb = colorist.rgb(kept, points.offsets, points.xyz) if colorist else pa.nulls(len(kept))
     return _table(scene, kept, num_sweeps[kept], points.columns() | {"rgb": rgb})
 
 
-def _points_of(
-    scene: Scene, root: Path, sweep: int, boxes: NDArray[np.int64], poses: TrackPoses, ego: EgoMotion
-) -> Points:
-    """What a sweep holds of each of B boxes.
-
-    Raises:
-        DataFault: the file is broken, or where its sensor was is not known.
-    """
-    file = read_sweep_of(scene, root, sweep, poses.motion)
-    passage = passage_of(poses, boxes, *ego.of_sensor(sweep, file.timestamp_us))
+def _points_of(scene: Scene, sweep: int, boxes: NDArray[np.int64], file: Sweep, passage: Passage) -> Points:
+    """What a sweep holds of each of B boxes: counts, and the points' coordinates, intensities and time lags."""
     offsets, rows, xyz = points_in_boxes(file.points, file.timestamp_us, passage, scene.annotations.size_lwh_m[boxes])
     counts = np.diff(offsets)
     measured_us = scene.sweeps.timestamp_us[sweep] if file.timestamp_us is None else file.timestamp_us[rows]

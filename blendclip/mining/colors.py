@@ -32,9 +32,9 @@ _SLANT = 3.0  # but for this times the way to the side, on which the same surfac
 class Colorist:
     """Colours the clouds of a scene."""
 
-    def __init__(self, scene: Scene, root: Path, motion: Motion, ego: EgoMotion, rejects: Rejects) -> None:
+    def __init__(self, scene: Scene, root: Path, motion: Motion, rejects: Rejects) -> None:
         self._scene, self._root, self._rejects = scene, root, rejects
-        self._motion, self._ego = motion, ego
+        self._motion, self._ego = motion, EgoMotion(scene)
         self._poses = TrackPoses(scene.annotations, "interpolate")  # an image shows an object where it is
         self._reader = ImageReader(root, scene.images)
 

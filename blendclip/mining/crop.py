@@ -142,12 +142,10 @@ def _gather(points, times, moments, boxes, origin, cell, starts, members):
         for n in range(starts[c], starts[c + 1]):
             b = members[n]
             inside = True
+            t = trajectory[b]
             for axis in range(3):
-                m = matrices[trajectory[b], k, axis]
-                p[axis] = m[0] * x + m[1] * y + m[2] * z + m[3]
-                if not still:
-                    m = matrices[trajectory[b], k + 1, axis]
-                    p[axis] += share * (m[0] * x + m[1] * y + m[2] * z + m[3] - p[axis])
+                a = _axis_of(matrices, t, k, axis, x, y, z)
+                p[axis] = a if still else a + share * (_axis_of(matrices, t, k + 1, axis, x, y, z) - a)
                 if not abs(p[axis]) <= half[b, axis]:
                     inside = False
                     break
@@ -161,6 +159,13 @@ def _gather(points, times, moments, boxes, origin, cell, starts, members):
             counts[b + 1] += 1
             found += 1
     return _by_box(box_of[:found], row_of[:found], xyz_of[:found], np.cumsum(counts))
+
+
+@numba.njit(cache=True, inline="always")
+def _axis_of(matrices, t, k, axis, x, y, z):
+    """One coordinate of a point moved by matrices[t, k]."""
+    m = matrices[t, k, axis]
+    return m[0] * x + m[1] * y + m[2] * z + m[3]
 
 
 @numba.njit(cache=True)
