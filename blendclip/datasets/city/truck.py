@@ -19,7 +19,7 @@ from blendclip.datasets.city.cast import plan_scene
 from blendclip.datasets.city.plan import Thing
 from blendclip.datasets.city.recording import Recorder
 from blendclip.datasets.city.rig import Rig, SceneJob, SceneRecord
-from blendclip.datasets.city.seeds import stable_rng
+from blendclip.datasets.seeds import stable_rng
 from blendclip.datasets.city.sensors import KEYFRAME_US
 from blendclip.datasets.city.truck_cast import KINDS, TRUCK_BODY, fill_truck_stage
 from blendclip.datasets.city.truck_sensors import CAMERAS, LIDARS, TURN_US, RollingLidar, Scan, scan
