@@ -121,4 +121,4 @@ def _light(normal: NDArray[np.float32], camera: _Camera) -> NDArray[np.float32]:
     right, down, ahead = camera.box_R_camera.T.astype(np.float32)
     lamp = -0.5 * right - 0.75 * down - 0.6 * ahead
     lamp /= np.linalg.norm(lamp)
-    return 0.42 + 0.16 * (normal @ -ahead).clip(0) + 0.46 * (normal @ lamp).clip(0) + 0.06 * normal[:, 2]
+    return 0.5 + 0.16 * (normal @ -ahead).clip(0) + 0.42 * (normal @ lamp).clip(0) + 0.06 * normal[:, 2]
