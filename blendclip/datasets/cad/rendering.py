@@ -14,7 +14,7 @@ from blendclip.datasets.open3d import o3d
 
 _FIELD_OF_VIEW = 0.55  # width over distance, at the distance at which the bounding sphere just fits
 _FILL = 0.9  # share of the picture that the object fills along its longer side
-_EDGE = 10.0  # between pixels that differ by more there is an edge
+_EDGE = 7.0  # between pixels whose grey differs by more there is an edge
 _BACKGROUND = 242.0
 _ELEVATIONS_RAD = np.radians([22.0, 8.0, 38.0])  # in turn
 _FIRST_AZIMUTH_RAD = np.radians(38.0)
@@ -80,10 +80,10 @@ def _picture(
     """
     row, column = np.divmod(np.arange(size_px * size_px), size_px)
     image = _seen(surface, scene, camera, (column + 0.5) / size_px, (row + 0.5) / size_px)
-    square = image.reshape(size_px, size_px, 3)
+    grey = (image @ np.full(3, 1 / 3, np.float32)).reshape(size_px, size_px)
     edges = np.zeros((size_px, size_px), bool)
     for axis in (0, 1):
-        step = np.abs(np.diff(square, axis=axis)).max(axis=2) > _EDGE
+        step = np.abs(np.diff(grey, axis=axis)) > _EDGE
         edges |= np.pad(step, [(0, axis == 0), (0, axis == 1)]) | np.pad(step, [(axis == 0, 0), (axis == 1, 0)])
     chosen = np.flatnonzero(edges)
     places = np.stack(np.meshgrid([0.25, 0.75], [0.25, 0.75]), -1).reshape(4, 1, 2)
@@ -100,17 +100,21 @@ def _seen(
     along: NDArray[np.float64],
 ) -> NDArray[np.float32]:
     """Colours (N, 3) 0-255 at places (N,) of the picture, 0-1 from its left and from its top."""
-    plane = [camera.centre[i] + (2 * at - 1) * camera.half for i, at in enumerate((across, along))]
+    right, down, ahead = camera.box_R_camera.T.astype(np.float32)
+    x, y = (
+        (camera.centre[i] + (2 * at - 1) * camera.half).astype(np.float32)[:, None] for i, at in enumerate((across, along))
+    )
     rays = np.empty((len(across), 6), np.float32)
     rays[:, :3] = camera.place_m
-    rays[:, 3:] = np.column_stack([*plane, np.ones(len(across))]) @ camera.box_R_camera.T
+    rays[:, 3:] = x * right + y * down + ahead
     hits = scene.cast_rays(o3d.core.Tensor(rays), nthreads=1)
     met = np.flatnonzero(np.isfinite(hits["t_hit"].numpy()))
     uv = hits["primitive_uvs"].numpy()[met]
     face = hits["primitive_ids"].numpy()[met].astype(np.int64)
-    rgb = surface.colours_at(face, np.column_stack([1 - uv.sum(axis=1), uv]))
-    normal = hits["primitive_normals"].numpy()[met]
-    normal = normal * -np.sign(np.einsum("nc,nc->n", normal, rays[met, 3:]))[:, None]  # of the side that is seen
+    rgb = surface.colours_at(face, np.column_stack([1 - uv[:, 0] - uv[:, 1], uv]))
+    normal, towards = hits["primitive_normals"].numpy()[met], -rays[met, 3:]
+    behind = normal[:, 0] * towards[:, 0] + normal[:, 1] * towards[:, 1] + normal[:, 2] * towards[:, 2] < 0
+    normal[behind] *= -1  # of the side that is seen
     image = np.full((len(rays), 3), _BACKGROUND, np.float32)
     image[met] = rgb * _light(normal, camera)[:, None]
     return image

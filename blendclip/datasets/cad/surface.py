@@ -22,7 +22,7 @@ class _Paint:
 
     faces: slice
     corner_rgb: NDArray[np.float64] | None
-    """(F, 3, 3) red, green, blue 0-255 of the three corners."""
+    """(F, 3, 3) red, green, blue 0-255 of the three corners, or (F, 1, 3) of the whole face."""
     corner_uv: NDArray[np.float64] | None = None
     """(F, 3, 2) places in the texture, v upwards."""
     texture: NDArray[np.uint8] | None = None
@@ -60,6 +60,8 @@ class Surface:
 
     def colours_at(self, face: NDArray[np.integer], weights: NDArray[np.floating]) -> NDArray[np.uint8]:
         """Colours (N, 3) of places on faces (N,), given by their weights on the three corners (N, 3)."""
+        if len(self.paints) == 1:
+            return _colours(self.paints[0], face, weights)
         rgb = np.empty((len(face), 3), np.uint8)
         for paint in self.paints:
             chosen = np.flatnonzero((face >= paint.faces.start) & (face < paint.faces.stop))
@@ -103,14 +105,15 @@ def _paint_of(mesh: trimesh.Trimesh) -> _Paint:
         if visual.kind == "vertex":
             return _Paint(faces, visual.vertex_colors[mesh.faces][..., :3].astype(float))
         rgb = visual.face_colors[:, :3] if visual.kind == "face" else np.tile(PLAIN_RGB, (len(mesh.faces), 1))
-        return _Paint(faces, np.repeat(rgb[:, None].astype(float), 3, axis=1))
+        return _Paint(faces, rgb[:, None].astype(float))
     image, factor = _texture_of(visual.material)
     if image is not None and visual.uv is not None:
         texture = np.asarray(image.convert("RGB"))
         return _Paint(faces, None, np.asarray(visual.uv)[mesh.faces], texture, factor)
     corners = visual.vertex_attributes.get("color")
-    linear = factor if corners is None else factor * _unit(np.asarray(corners)[:, :3])[mesh.faces]
-    return _Paint(faces, np.broadcast_to(_srgb(linear), (len(mesh.faces), 3, 3)))
+    if corners is None:
+        return _Paint(faces, np.tile(_srgb(factor), (len(mesh.faces), 1, 1)))
+    return _Paint(faces, _srgb(factor * _unit(np.asarray(corners)[:, :3])[mesh.faces]))
 
 
 def _texture_of(material: Any) -> tuple[Any, NDArray[np.float64]]:
@@ -143,6 +146,8 @@ def _srgb(linear: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _colours(paint: _Paint, face: NDArray[np.integer], weights: NDArray[np.floating]) -> NDArray[np.uint8]:
     """Colours (N, 3) at places on the faces (N,) of one paint."""
+    if paint.texture is None and paint.corner_rgb.shape[1] == 1:
+        return paint.corner_rgb[face, 0].round().astype(np.uint8)
     if paint.texture is None:
         return np.einsum("nk,nkc->nc", weights, paint.corner_rgb[face]).round().clip(0, 255).astype(np.uint8)
     height, width, _ = paint.texture.shape
