@@ -226,7 +226,7 @@ def metadata(stage: str, options: dict[str, Any]) -> dict[str, str]:
 
 @contextmanager
 def parquet_writer(path: Path, schema: pa.Schema, about: dict[str, str]) -> Iterator[Callable[[pa.Table], None]]:
-    """What writes a table as a row group of one file, which appears when all went well. `about` as for `write_parquet`."""
+    """What writes a table as a row group of one file, which appears when all went well. `about` is of `metadata`."""
     if "image" in schema.names:
         about = about | {"huggingface": json.dumps({"info": {"features": hf_features(schema)}}, sort_keys=True)}
     schema = schema.with_metadata(about)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -37,6 +37,9 @@ class Reader(Protocol):
     def entries(self, split: str) -> Sequence[Entry]:
         """The objects of a split, in an order that stays; UserError where there are none."""
 
+    def prepare(self, entries: Sequence[Entry]) -> None:
+        """Do what is best done once for the entries that a job is going to read."""
+
     def read(self, entry: Entry) -> CadObject:
         """An object; BrokenObjectError where it cannot be used."""
 
@@ -66,28 +69,45 @@ class CadPart:
     parts: int = 1
 
 
+def cad_options(format: str, given: Mapping[str, Any]) -> Any:
+    """The options of a format, those of `given` that it knows and that are not None.
+
+    Raises:
+        UserError: there is no such format.
+    """
+    known = _format(format)[1]
+    return known(**{one.name: given[one.name] for one in fields(known) if given.get(one.name) is not None})
+
+
 def open_reader(format: str, root: Path, options: Any) -> Reader:
-    """The reader of a format; options are its `MeshOptions`, `OpenShapeOptions` or `Ulip2Options`.
+    """The reader of a format, for a folder; `options` are of `cad_options`.
 
     Raises:
         UserError: there is no such format or folder, or options do not fit.
     """
     if not root.is_dir():
         raise UserError(f"there is no folder {root}: set `root` of the dataset to where it lies")
-    if format == "meshes":
-        from blendclip.datasets.cad.meshes import Meshes as Format
-    elif format == "openshape":
-        from blendclip.datasets.cad.openshape import OpenShape as Format
-    elif format == "ulip2":
-        from blendclip.datasets.cad.ulip2 import Ulip2 as Format
-    else:
-        raise UserError(f"there is no CAD format {format!r}: set `format` to one of {', '.join(FORMATS)}")
-    return Format(root, options)
+    return _format(format)[0](root, options)
 
 
-def write_cad(
-    reader: Reader, which: CadPart, files: CadFiles, options: Any, max_fault_fraction: float = 0.01
-) -> int:
+def _format(name: str) -> tuple[Callable[[Path, Any], Reader], type]:
+    """A format's reader and the class of its options; each loads libraries that the others do not need."""
+    if name == "meshes":
+        from blendclip.datasets.cad.meshes import Meshes, MeshOptions
+
+        return Meshes, MeshOptions
+    if name == "openshape":
+        from blendclip.datasets.cad.openshape import OpenShape, OpenShapeOptions
+
+        return OpenShape, OpenShapeOptions
+    if name == "ulip2":
+        from blendclip.datasets.cad.ulip2 import Ulip2, Ulip2Options
+
+        return Ulip2, Ulip2Options
+    raise UserError(f"there is no CAD format {name!r}: set `format` to one of {', '.join(FORMATS)}")
+
+
+def write_cad(reader: Reader, which: CadPart, files: CadFiles, options: Any, max_fault_fraction: float = 0.01) -> int:
     """Write the tables of one part and its rejects; return the number of objects in them.
 
     Every object of the part ends in the tables or as a reject.
@@ -97,8 +117,7 @@ def write_cad(
     """
     rejects = Rejects("cad")
     entries = reader.entries(which.split)[which.part :: which.parts]
-    if hasattr(reader, "prepare"):
-        reader.prepare(entries)
+    reader.prepare(entries)
     rejects.attempt("object", len(entries))
     about = storage.metadata("cad", asdict(options))
     outputs = _outputs(files)

@@ -21,7 +21,6 @@ from blendclip.errors import UserError
 TABLES = ("objects.jsonl", "objects.parquet", "objects.csv")
 COLUMNS = ("path", "id", "name", "names", "caption", "captions", "category", "split", "up", "front")
 SEPARATOR = "|"  # between names, and between captions, in a CSV file
-MODELS = {"table": "table", "names": "names"}
 _Y_UP = (".glb", ".gltf")  # by their specification
 
 
@@ -103,6 +102,9 @@ class Meshes:
             front=row.get("front") or None,
         )
 
+    def prepare(self, entries: Sequence[MeshEntry]) -> None:
+        """Nothing to prepare."""
+
     def read(self, entry: MeshEntry) -> CadObject:
         """The object of an entry.
 
@@ -117,7 +119,9 @@ class Meshes:
         box_R_mesh = box_R_source(self._up(entry), entry.front or options.front)
         surface = read_surface(self._root / entry.path).moved(box_R_mesh, options.unit_m)
         points_m, rgb, _ = surface.sample(options.points, stable_rng(entry.id, "points"))
-        views = render_views(surface, options.views, options.image_px, options.jpeg_quality, stable_rng(entry.id, "views"))
+        views = render_views(
+            surface, options.views, options.image_px, options.jpeg_quality, stable_rng(entry.id, "views")
+        )
         described = (replace(view, caption=texts[number % len(texts)]) for number, view in enumerate(views))
         return CadObject(
             points_m=points_m,

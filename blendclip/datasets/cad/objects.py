@@ -97,10 +97,14 @@ def checked_points(points: NDArray[np.floating]) -> NDArray[np.float64]:
     """
     points = np.asarray(points)
     if points.ndim != 2 or points.shape[1] != 3 or not np.issubdtype(points.dtype, np.number):
-        raise BrokenObjectError("bad_cloud", f"its points have shape {points.shape} and type {points.dtype}, not (N, 3)")
+        raise BrokenObjectError(
+            "bad_cloud", f"its points have shape {points.shape} and type {points.dtype}, not (N, 3)"
+        )
     points = points.astype(np.float64)
     if not np.isfinite(points).all():
-        raise BrokenObjectError("not_finite", f"{(~np.isfinite(points)).any(axis=1).sum()} of its points are NaN or inf")
+        raise BrokenObjectError(
+            "not_finite", f"{(~np.isfinite(points)).any(axis=1).sum()} of its points are NaN or inf"
+        )
     if len(points) < MIN_POINTS:
         raise BrokenObjectError("too_few_points", f"it has {len(points)} points; {MIN_POINTS} are the least")
     if np.ptp(points, axis=0).max() <= 0:

@@ -30,7 +30,10 @@ _HARMLESS = {
     *(("numpy", name) for name in ("ndarray", "dtype", "float16", "float32", "float64", "int32", "int64", "uint8")),
     *((f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in ("_reconstruct", "scalar")),
     *((f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")),
-    *(("builtins", name) for name in ("dict", "list", "tuple", "set", "str", "bytes", "int", "float", "bool", "complex")),
+    *(
+        ("builtins", name)
+        for name in ("dict", "list", "tuple", "set", "str", "bytes", "int", "float", "bool", "complex")
+    ),
     ("_codecs", "encode"),  # how older protocols write bytes
 }
 
@@ -84,6 +87,9 @@ class OpenShape:
     def _entry(self, shape: Mapping[str, Any]) -> OpenShapeEntry:
         source = shape["dataset"]
         return OpenShapeEntry(f"{source}/{shape['id']}", None, _below(shape["data_path"], source), source)
+
+    def prepare(self, entries: Sequence[OpenShapeEntry]) -> None:
+        """Nothing to prepare."""
 
     def read(self, entry: OpenShapeEntry) -> CadObject:
         """The object of an entry.
@@ -160,7 +166,9 @@ def _rgb(rgb: Any, count: int) -> NDArray[np.uint8] | None:
     if rgb.shape != (count, 3) or not np.isfinite(rgb).all():
         raise BrokenObjectError("bad_colours", f"its colours have shape {rgb.shape} or are NaN, for {count} points")
     if rgb.min() < 0 or rgb.max() > 1:
-        raise BrokenObjectError("bad_colours", f"its colours reach from {rgb.min():g} to {rgb.max():g}, not from 0 to 1")
+        raise BrokenObjectError(
+            "bad_colours", f"its colours reach from {rgb.min():g} to {rgb.max():g}, not from 0 to 1"
+        )
     return (255 * rgb).round().astype(np.uint8)
 
 
@@ -175,7 +183,9 @@ def _features(shape: Mapping[str, Any]) -> list[Feature]:
     for source in _CAPTIONS:
         texts, vectors = _listed(shape.get(source)), _listed(shape.get(f"{source}_feat"))
         for text, vector in zip(texts, vectors, strict=False):
-            features.append(Feature("text", source, _vector(vector.get("prompt_avg", vector.get("original"))), text=text))
+            features.append(
+                Feature("text", source, _vector(vector.get("prompt_avg", vector.get("original"))), text=text)
+            )
     return features
 
 

@@ -102,7 +102,8 @@ def _seen(
     """Colours (N, 3) 0-255 at places (N,) of the picture, 0-1 from its left and from its top."""
     right, down, ahead = camera.box_R_camera.T.astype(np.float32)
     x, y = (
-        (camera.centre[i] + (2 * at - 1) * camera.half).astype(np.float32)[:, None] for i, at in enumerate((across, along))
+        (camera.centre[i] + (2 * at - 1) * camera.half).astype(np.float32)[:, None]
+        for i, at in enumerate((across, along))
     )
     rays = np.empty((len(across), 6), np.float32)
     rays[:, :3] = camera.place_m

@@ -26,7 +26,7 @@ _FONT_PX = 13
 _LINE_CHARACTERS = 84
 _AXIS_PX = 34
 _SIDES = (("x", 0, 1, 1.0), ("y", 1, 0, -1.0))  # what points right, its coordinate, that of the depth, which is nearer
-_PLAIN = (90, 110, 140)
+_PLAIN, _BEHIND = (90, 110, 140), (206, 212, 220)
 _READ = ["category", "caption", "image", "points", "rgb", "triplet_id"]
 
 
@@ -92,7 +92,9 @@ def _rows(places: Sequence[tuple[Path, int]]) -> Iterator[dict[str, Any]]:
 def _picture(row: dict[str, Any]) -> Image.Image:
     tile = Image.new("RGB", (_TILE_PX, _TILE_PX), (230, 230, 230))
     if row["image"] is None or row["image"]["bytes"] is None:
-        ImageDraw.Draw(tile).text((12, 12), "no picture,\nonly its features", (110, 110, 110), ImageFont.load_default(_FONT_PX))
+        ImageDraw.Draw(tile).text(
+            (12, 12), "no picture,\nonly its features", (110, 110, 110), ImageFont.load_default(_FONT_PX)
+        )
         return tile
     with Image.open(io.BytesIO(row["image"]["bytes"])) as image:
         image.thumbnail((_TILE_PX, _TILE_PX))
@@ -120,8 +122,8 @@ def _cloud(row: dict[str, Any], name: str, across: int, depth: int, nearer: floa
 
 
 def _dots(column: NDArray[np.float64], line: NDArray[np.float64], rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A white tile with a dot of two by two pixels at each place (N,), later ones over earlier ones."""
-    tile = np.full((_TILE_PX, _TILE_PX, 3), 255, np.uint8)
+    """A tile with a dot of two by two pixels at each place (N,), later ones over earlier ones."""
+    tile = np.full((_TILE_PX, _TILE_PX, 3), _BEHIND, np.uint8)
     for down in (0, 1):
         for right in (0, 1):
             at = np.clip(line.astype(int) + down, 0, _TILE_PX - 1), np.clip(column.astype(int) + right, 0, _TILE_PX - 1)

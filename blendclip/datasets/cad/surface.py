@@ -82,7 +82,9 @@ def read_surface(path: Path) -> Surface:
         scene = trimesh.load_scene(path, process=False)
         parts = [_part(scene, name) for name in scene.graph.nodes_geometry]
     except Exception as error:  # its readers raise whatever they stumble over
-        raise BrokenObjectError("unreadable_mesh", f"trimesh cannot read it ({type(error).__name__}: {error})") from None
+        raise BrokenObjectError(
+            "unreadable_mesh", f"trimesh cannot read it ({type(error).__name__}: {error})"
+        ) from None
     parts = [part for part in parts if part is not None]
     if not parts:
         raise BrokenObjectError("empty_mesh", "it has no triangle")
@@ -91,11 +93,11 @@ def read_surface(path: Path) -> Surface:
 
 def _part(scene: trimesh.Scene, node: str) -> tuple[NDArray[np.float64], _Paint] | None:
     """Corners (F, 3, 3) in the scene's frame and paint of a node; None where it has no face."""
-    scene_T_part, name = scene.graph[node]
+    scene_from_part, name = scene.graph[node]
     mesh = scene.geometry[name]
     if not isinstance(mesh, trimesh.Trimesh) or not len(mesh.faces):
         return None
-    vertices = mesh.vertices @ scene_T_part[:3, :3].T + scene_T_part[:3, 3]
+    vertices = mesh.vertices @ scene_from_part[:3, :3].T + scene_T_part[:3, 3]
     return vertices[mesh.faces], _paint_of(mesh)
 
 

@@ -119,7 +119,9 @@ def _who(dataset: str, split: str, named: Named) -> dict[str, Any]:
 
 def _view(object_id: str, view: CadView) -> dict[str, Any]:
     crop = [0.0, 0.0, *map(float, view.size_px or (0, 0))]
-    image = None if view.jpeg is None else {"bytes": view.jpeg, "path": f"{object_id.replace('/', '_')}_{view.name}.jpg"}
+    image = (
+        None if view.jpeg is None else {"bytes": view.jpeg, "path": f"{object_id.replace('/', '_')}_{view.name}.jpg"}
+    )
     return dict(zip(VIEW_COLUMNS, (view.name, image, crop, 0.0), strict=True))
 
 
@@ -150,7 +152,10 @@ def _lists(vectors: Sequence[np.ndarray], kind: pa.DataType) -> pa.Array:
 
 def _table(schema: pa.Schema, rows: Sequence[Mapping[str, Any]], ready: dict[str, pa.Array] | None = None) -> pa.Table:
     """A table with `schema`; what neither `ready` columns nor rows hold has no meaning for CAD and is null."""
-    columns = {field.name: pa.array([row.get(field.name) for row in rows], field.type)
-               for field in schema if field.name not in (ready or {})}  # fmt: skip
+    columns = {
+        field.name: pa.array([row.get(field.name) for row in rows], field.type)
+        for field in schema
+        if field.name not in (ready or {})
+    }
     columns |= {name: array.cast(schema.field(name).type) for name, array in (ready or {}).items()}
     return pa.table({name: columns[name] for name in schema.names}, schema)

@@ -65,7 +65,9 @@ class Ulip2:
         Raises:
             UserError: there is no such split, or no cloud.
         """
-        found = {path.name.split("_")[0].removesuffix(".npz"): path for path in sorted((self._root / CLOUDS).rglob("*.npz"))}
+        found = {
+            path.name.split("_")[0].removesuffix(".npz"): path for path in sorted((self._root / CLOUDS).rglob("*.npz"))
+        }
         listed = self._root / "splits" / f"{split}.txt"
         if listed.is_file():
             ids = listed.read_text().split()
@@ -178,7 +180,9 @@ def rgb_image(array: NDArray) -> NDArray[np.uint8]:
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or array.dtype != np.uint8 or array.shape[2] not in (1, 3, 4) or not array.size:
-        raise BrokenObjectError("broken_render", f"a render has shape {array.shape} and type {array.dtype}, not an image's")
+        raise BrokenObjectError(
+            "broken_render", f"a render has shape {array.shape} and type {array.dtype}, not an image's"
+        )
     if array.shape[2] == 4:
         alpha = array[..., 3:] / 255.0
         array = (array[..., :3] * alpha + 255 * (1 - alpha)).round().astype(np.uint8)

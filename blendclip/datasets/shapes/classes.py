@@ -64,8 +64,12 @@ CLASSES: dict[str, ShapeClass] = dict(
         _class((craft.helicopter,), "helicopter, chopper", "a rotor on top, skids and a tail boom"),
         _class((craft.rocket,), "rocket, space rocket", "fins at its foot, two portholes"),
         _class((craft.sailboat,), "sailboat, sailing boat, yacht", "a main sail and a jib, one mast"),
-        _class((craft.cargo_ship,), "cargo ship, container ship, freighter", "containers on deck, a bridge at the stern"),
-        _class((craft.hot_air_balloon,), "hot air balloon, balloon with a basket", "a basket below, a striped envelope"),
+        _class(
+            (craft.cargo_ship,), "cargo ship, container ship, freighter", "containers on deck, a bridge at the stern"
+        ),
+        _class(
+            (craft.hot_air_balloon,), "hot air balloon, balloon with a basket", "a basket below, a striped envelope"
+        ),
         _class((leisure.guitar,), "guitar, acoustic guitar", "six strings, a round sound hole"),
         _class((leisure.piano,), "piano, upright piano", "a row of keys, three pedals"),
         _class((leisure.drum,), "drum, snare drum", "two drumsticks on it, a tight white skin"),
@@ -76,15 +80,27 @@ CLASSES: dict[str, ShapeClass] = dict(
         _class((outdoors.lighthouse,), "lighthouse, beacon tower", "painted bands, a lantern on top"),
         _class((outdoors.cactus,), "cactus, desert cactus", "arms that bend upwards, ribs along its trunk"),
         _class((outdoors.tent,), "tent, camping tent", "its door open, ropes at both ends"),
-        _class(_street("sedan", "hatchback", "suv", "convertible"), "car, passenger car, automobile", "four wheels, doors and a windscreen"),
-        _class(_street("box_truck", "flatbed_truck", "dump_truck", "tanker_truck"), "truck, lorry", "a cab at the front, large wheels"),
+        _class(
+            _street("sedan", "hatchback", "suv", "convertible"),
+            "car, passenger car, automobile",
+            "four wheels, doors and a windscreen",
+        ),
+        _class(
+            _street("box_truck", "flatbed_truck", "dump_truck", "tanker_truck"),
+            "truck, lorry",
+            "a cab at the front, large wheels",
+        ),
         _class(_street("rigid_bus"), "bus, city bus, coach", "rows of windows, large windows"),
         _class(_street("excavator"), "excavator, digger", "a bucket on its arm, tracks and a cab"),
         _class(_street("bicycle"), "bicycle, bike, push bike", "two thin wheels, handlebars and a saddle"),
         _class(_street("motorcycle", "motor_scooter"), "motorcycle, motorbike", "two wheels, a seat and handlebars"),
-        _class(_street("walking_adult", "standing_adult", "child"), "person, human figure", "two arms and two legs, clothes on"),
+        _class(
+            _street("walking_adult", "standing_adult", "child"),
+            "person, human figure",
+            "two arms and two legs, clothes on",
+        ),
         _class(_street("dog"), "dog, pet dog", "four legs and a tail, its ears up"),
         _class(_street("tree", "conifer"), "tree, leafy tree", "a trunk, green leaves"),
         _class(_street("traffic_cone"), "traffic cone, road cone", "white stripes, a square foot"),
     ]
-)  # fmt: skip
+)

@@ -14,7 +14,9 @@ def _body(builder: MeshBuilder, stations: list[tuple[float, float, float]], colo
     builder.tube([(x, 0, z) for x, z, _ in stations], [radius for *_, radius in stations], colour, sides)
 
 
-def _plate(builder: MeshBuilder, corners_m: list[tuple[float, float, float]], thick_m: float, colour: Colour, along: int = 2) -> None:
+def _plate(
+    builder: MeshBuilder, corners_m: list[tuple[float, float, float]], thick_m: float, colour: Colour, along: int = 2
+) -> None:
     """Add a flat plate of (K, 3) corners, thickened along an axis."""
     shift = np.eye(3)[along] * thick_m / 2
     corners = np.array(corners_m)
@@ -26,21 +28,61 @@ def airplane(rng: np.random.Generator) -> Mesh:
     builder = MeshBuilder()
     length, r = rng.uniform(28, 42), rng.uniform(1.8, 2.3)
     paint, accent, half = pick(rng, [WHITE, WHITE, (206, 210, 214)]), pick(rng, BRIGHTS), length / 2
-    _body(builder, [(half, -0.35 * r, 0.08 * r), (half - 0.5 * r, -0.2 * r, 0.5 * r), (half - 1.6 * r, -0.04 * r, 0.9 * r),
-                    (half - 2.8 * r, 0, r), (-half * 0.5, 0, r), (-half * 0.8, 0.25 * r, 0.66 * r), (-half, 0.55 * r, 0.12 * r)], paint)  # fmt: skip
+    _body(
+        builder,
+        [
+            (half, -0.35 * r, 0.08 * r),
+            (half - 0.5 * r, -0.2 * r, 0.5 * r),
+            (half - 1.6 * r, -0.04 * r, 0.9 * r),
+            (half - 2.8 * r, 0, r),
+            (-half * 0.5, 0, r),
+            (-half * 0.8, 0.25 * r, 0.66 * r),
+            (-half, 0.55 * r, 0.12 * r),
+        ],
+        paint,
+    )
     span, root, sweep = length * rng.uniform(0.42, 0.5), length * 0.17, length * rng.uniform(0.14, 0.22)
     for side in (-1, 1):
         lift = 0.09 * span
-        _plate(builder, [(0.1 * length, 0, -0.4 * r), (0.1 * length - sweep, side * span, lift - 0.4 * r),
-                         (0.1 * length - sweep - 0.3 * root, side * span, lift - 0.4 * r), (0.1 * length - root, 0, -0.4 * r)], 0.34, paint)  # fmt: skip
-        _plate(builder, [(-0.4 * length, 0, 0.5 * r), (-0.47 * length, side * 0.36 * span, 0.7 * r),
-                         (-0.5 * length, side * 0.36 * span, 0.7 * r), (-0.48 * length, 0, 0.5 * r)], 0.22, paint)  # fmt: skip
+        _plate(
+            builder,
+            [
+                (0.1 * length, 0, -0.4 * r),
+                (0.1 * length - sweep, side * span, lift - 0.4 * r),
+                (0.1 * length - sweep - 0.3 * root, side * span, lift - 0.4 * r),
+                (0.1 * length - root, 0, -0.4 * r),
+            ],
+            0.34,
+            paint,
+        )
+        _plate(
+            builder,
+            [
+                (-0.4 * length, 0, 0.5 * r),
+                (-0.47 * length, side * 0.36 * span, 0.7 * r),
+                (-0.5 * length, side * 0.36 * span, 0.7 * r),
+                (-0.48 * length, 0, 0.5 * r),
+            ],
+            0.22,
+            paint,
+        )
         for share in [0.33] if length < 36 else [0.3, 0.58]:
             x, y, z = 0.1 * length - share * sweep, side * share * span, share * lift - 1.05 * r
             builder.tube([(x + 1.6, y, z), (x + 1.2, y, z), (x - 1.2, y, z)], [0.7, 0.85, 0.55], accent, 14)
             builder.tube([(x + 1.62, y, z), (x + 1.64, y, z)], 0.6, DARK, 14)
     tail = rng.uniform(4.2, 5.6)
-    _plate(builder, [(-0.36 * length, 0, 0.7 * r), (-0.46 * length, 0, 0.7 * r + tail), (-0.51 * length, 0, 0.7 * r + tail), (-0.49 * length, 0, 0.6 * r)], 0.3, accent, 1)
+    _plate(
+        builder,
+        [
+            (-0.36 * length, 0, 0.7 * r),
+            (-0.46 * length, 0, 0.7 * r + tail),
+            (-0.51 * length, 0, 0.7 * r + tail),
+            (-0.49 * length, 0, 0.6 * r),
+        ],
+        0.3,
+        accent,
+        1,
+    )
     for x in np.arange(-0.36 * length, 0.36 * length, 1.1):
         for side in (-1, 1):
             builder.box((x, side * 0.985 * r, 0.2 * r), (0.45, 0.08, 0.5), GLASS)
@@ -55,7 +97,13 @@ def helicopter(rng: np.random.Generator) -> Mesh:
     builder.ellipsoid((0, 0, 1.5), (1.9, 0.85, 0.95), paint, 24)
     builder.ellipsoid((0.75, 0, 1.6), (1.3, 0.76, 0.8), GLASS, 24)
     builder.tube([(-1.2, 0, 1.75), (-boom, 0, 1.95)], [0.5, 0.14], paint, 12)
-    _plate(builder, [(-boom + 0.5, 0, 1.95), (-boom - 0.3, 0, 2.9), (-boom - 0.6, 0, 2.9), (-boom - 0.1, 0, 1.8)], 0.1, paint, 1)
+    _plate(
+        builder,
+        [(-boom + 0.5, 0, 1.95), (-boom - 0.3, 0, 2.9), (-boom - 0.6, 0, 2.9), (-boom - 0.1, 0, 1.8)],
+        0.1,
+        paint,
+        1,
+    )
     builder.box((-boom + 0.5, 0, 1.95), (0.5, 1.5, 0.06), paint)
     builder.tube([(0, 0, 2.3), (0, 0, 2.95)], 0.1, DARK)
     builder.lathe([(0, 0.7, 0.4), (0.3, 0.4, 0.25)], (-0.3, 0, 2.3), paint, 16)
@@ -63,8 +111,17 @@ def helicopter(rng: np.random.Generator) -> Mesh:
     for blade in range(blades):
         a = turn + 2 * np.pi * blade / blades
         cos, sin = np.cos(a), np.sin(a)
-        _plate(builder, [(-0.14 * sin, 0.14 * cos, 2.95), (reach * cos - 0.14 * sin, reach * sin + 0.14 * cos, 2.85),
-                         (reach * cos + 0.14 * sin, reach * sin - 0.14 * cos, 2.85), (0.14 * sin, -0.14 * cos, 2.95)], 0.05, DARK)  # fmt: skip
+        _plate(
+            builder,
+            [
+                (-0.14 * sin, 0.14 * cos, 2.95),
+                (reach * cos - 0.14 * sin, reach * sin + 0.14 * cos, 2.85),
+                (reach * cos + 0.14 * sin, reach * sin - 0.14 * cos, 2.85),
+                (0.14 * sin, -0.14 * cos, 2.95),
+            ],
+            0.05,
+            DARK,
+        )
         b = 0.6 + 2 * np.pi * blade / blades
         builder.tube([(-boom, 0.18, 2.0), (-boom + 0.75 * np.cos(b), 0.18, 2.0 + 0.75 * np.sin(b))], 0.05, DARK, 6)
     for side in (-1, 1):
@@ -83,7 +140,12 @@ def rocket(rng: np.random.Generator) -> Mesh:
     slender = rng.random() < 0.5
     body = [(0.8, 0.8 * r), (0.25 * height, r), (0.55 * height, r), (0.75 * height, 0.9 * r if slender else 0.85 * r)]
     builder.lathe([(z, q, q) for z, q in body], (0, 0, 0), paint, 28)
-    builder.lathe([(z * height, q * r, q * r) for z, q in ((0.75, 0.87), (0.86, 0.6), (0.95, 0.26), (1.0, 0.02))], (0, 0, 0), accent, 28)
+    builder.lathe(
+        [(z * height, q * r, q * r) for z, q in ((0.75, 0.87), (0.86, 0.6), (0.95, 0.26), (1.0, 0.02))],
+        (0, 0, 0),
+        accent,
+        28,
+    )
     builder.lathe([(0.3, 0.62 * r, 0.62 * r), (0.8, 0.4 * r, 0.4 * r)], (0, 0, 0), DARK, 20)
     builder.lathe([(0.3 * height, 1.01 * r, 1.01 * r), (0.34 * height, 1.01 * r, 1.01 * r)], (0, 0, 0), accent, 28)
     fins = int(rng.integers(3, 5))
@@ -99,16 +161,26 @@ def rocket(rng: np.random.Generator) -> Mesh:
     return builder.build()
 
 
-def _hull(builder: MeshBuilder, length: float, half: float, height: float, colour: Colour, deck: Colour, stern: float = 0.8) -> None:
+def _hull(
+    builder: MeshBuilder, length: float, half: float, height: float, colour: Colour, deck: Colour, stern: float = 0.8
+) -> None:
     """Add a boat's hull, keel at z = 0, bow at x = length / 2, with a deck."""
     rings = []
-    for x, width, keel in ((-0.5, stern, 0.16), (-0.25, 1.0, 0.02), (0.15, 0.96, 0.0), (0.36, 0.6, 0.1), (0.5, 0.03, 0.55)):
+    for x, width, keel in (
+        (-0.5, stern, 0.16),
+        (-0.25, 1.0, 0.02),
+        (0.15, 0.96, 0.0),
+        (0.36, 0.6, 0.1),
+        (0.5, 0.03, 0.55),
+    ):
         top = height * (1 + 0.25 * max(x, 0) * 2)
         row = [(0, keel * height), (0.62, (keel + 0.22) * height), (1, top), (-1, top), (-0.62, (keel + 0.22) * height)]
         rings.append([(x * length, width * half * y, z) for y, z in row])
     builder.rings(np.array(rings), colour)
-    rows = [[(x * length, y * width * half * 0.94, height * (1 + 0.5 * max(x, 0)) + 0.01 * height) for y in (-1, 1)]
-            for x, width in ((-0.49, stern), (-0.25, 1.0), (0.15, 0.96), (0.36, 0.6), (0.48, 0.06))]  # fmt: skip
+    rows = [
+        [(x * length, y * width * half * 0.94, height * (1 + 0.5 * max(x, 0)) + 0.01 * height) for y in (-1, 1)]
+        for x, width in ((-0.49, stern), (-0.25, 1.0), (0.15, 0.96), (0.36, 0.6), (0.48, 0.06))
+    ]
     grid = np.array(rows)
     faces = [[2 * k, 2 * k + 1, 2 * k + 3] for k in range(4)] + [[2 * k, 2 * k + 3, 2 * k + 2] for k in range(4)]
     builder.add(grid.reshape(-1, 3), np.array(faces), deck, None)
@@ -123,9 +195,27 @@ def sailboat(rng: np.random.Generator) -> Mesh:
     builder.tube([(foot, 0, 0.9), (foot, 0, mast)], [0.09, 0.05], pick(rng, [STEEL, *WOODS]))
     builder.tube([(foot, 0, 1.9), (-0.42 * length, 0.15, 1.9)], 0.05, pick(rng, WOODS))
     sail, jib = pick(rng, [WHITE, WHITE, *BRIGHTS]), pick(rng, [WHITE, *BRIGHTS])
-    _plate(builder, [(foot - 0.1, 0, 2.0), (-0.4 * length, 0.15, 2.05), (-0.24 * length, 0.4, 0.45 * mast + 1), (foot - 0.1, 0, mast - 0.2)], 0.04, sail, 1)
+    _plate(
+        builder,
+        [
+            (foot - 0.1, 0, 2.0),
+            (-0.4 * length, 0.15, 2.05),
+            (-0.24 * length, 0.4, 0.45 * mast + 1),
+            (foot - 0.1, 0, mast - 0.2),
+        ],
+        0.04,
+        sail,
+        1,
+    )
     _plate(builder, [(foot + 0.15, 0.1, 1.6), (0.47 * length, 0, 1.45), (foot + 0.1, 0, 0.86 * mast)], 0.04, jib, 1)
-    builder.loft([(-0.3 * length, 0.45 * half, 1.0, 1.3, 0.1), (-0.02 * length, 0.5 * half, 1.0, 1.4, 0.15), (0.04 * length, 0.3 * half, 1.0, 1.15, 0.05)], WHITE)
+    builder.loft(
+        [
+            (-0.3 * length, 0.45 * half, 1.0, 1.3, 0.1),
+            (-0.02 * length, 0.5 * half, 1.0, 1.4, 0.15),
+            (0.04 * length, 0.3 * half, 1.0, 1.15, 0.05),
+        ],
+        WHITE,
+    )
     return builder.build()
 
 
@@ -160,10 +250,18 @@ def hot_air_balloon(rng: np.random.Generator) -> Mesh:
     polar = np.linspace(-0.36 * np.pi, 0.5 * np.pi, 12)
     for gore in range(gores):
         a, b = 2 * np.pi * gore / gores, 2 * np.pi * (gore + 1) / gores
-        rows = [[(r * np.cos(p) * np.cos(t), r * np.cos(p) * np.sin(t), 12 + r * np.sin(p) * (1.25 if p < 0 else 1.0)) for t in (a, b)] for p in polar]
+        rows = [
+            [
+                (r * np.cos(p) * np.cos(t), r * np.cos(p) * np.sin(t), 12 + r * np.sin(p) * (1.25 if p < 0 else 1.0))
+                for t in (a, b)
+            ]
+            for p in polar
+        ]
         tip = [(0.9 * np.cos(t), 0.9 * np.sin(t), 3.4) for t in (a, b)]
         grid = np.array([tip, *rows])
-        faces = [f for k in range(len(grid) - 1) for f in ([2 * k, 2 * k + 1, 2 * k + 3], [2 * k, 2 * k + 3, 2 * k + 2])]
+        faces = [
+            f for k in range(len(grid) - 1) for f in ([2 * k, 2 * k + 1, 2 * k + 3], [2 * k, 2 * k + 3, 2 * k + 2])
+        ]
         builder.add(grid.reshape(-1, 3), np.array(faces), second if gore % 2 else first, None)
     builder.box((0, 0, 0.7), (1.6, 1.6, 1.3), (150, 104, 60))
     builder.box((0, 0, 1.4), (1.75, 1.75, 0.16), (90, 60, 36))

@@ -10,7 +10,13 @@ from blendclip.datasets.shapes.palette import BRIGHTS, FABRICS, METALS, PORCELAI
 
 
 def _legs(
-    builder: MeshBuilder, half_x: float, half_y: float, height_m: float, radius_m: float, colour: Colour, splay: float = 0.0
+    builder: MeshBuilder,
+    half_x: float,
+    half_y: float,
+    height_m: float,
+    radius_m: float,
+    colour: Colour,
+    splay: float = 0.0,
 ) -> None:
     """Add four legs whose upper ends are at (+-half_x, +-half_y, height_m); splayed ones reach further out below."""
     for x in (-half_x, half_x):
@@ -87,7 +93,12 @@ def sofa(rng: np.random.Generator) -> Mesh:
     builder.box((-depth / 2 + 0.1, 0, 0.5), (0.22, width, rng.uniform(0.6, 0.75)), fabric)
     for side in (-1, 1):
         builder.box((0, side * (width / 2 + 0.09), 0.36), (depth, 0.18, 0.5), fabric)
-        builder.tube([(-depth / 2, side * (width / 2 + 0.09), 0.61), (depth / 2, side * (width / 2 + 0.09), 0.61)], 0.1, fabric, 12)
+        builder.tube(
+            [(-depth / 2, side * (width / 2 + 0.09), 0.61), (depth / 2, side * (width / 2 + 0.09), 0.61)],
+            0.1,
+            fabric,
+            12,
+        )
     for seat in range(seats):
         y = (seat + 0.5 - seats / 2) * width / seats
         builder.box((0.09, y, 0.42), (depth - 0.26, width / seats - 0.02, 0.13), lighter)
@@ -112,7 +123,9 @@ def bookshelf(rng: np.random.Generator) -> Mesh:
         while y < end:
             thick, tall = rng.uniform(0.025, 0.055), step * rng.uniform(0.6, 0.86)
             z = 0.055 + board * step + tall / 2
-            builder.box((rng.uniform(-0.02, 0.03), y + thick / 2, z), (0.18, thick - 0.004, tall), pick(rng, BRIGHTS + FABRICS))
+            builder.box(
+                (rng.uniform(-0.02, 0.03), y + thick / 2, z), (0.18, thick - 0.004, tall), pick(rng, BRIGHTS + FABRICS)
+            )
             y += thick
     return builder.build()
 
@@ -143,8 +156,10 @@ def toilet(rng: np.random.Generator) -> Mesh:
     height = rng.uniform(0.38, 0.42)
     builder.lathe(
         [(0, 0.17, 0.12, -0.05), (0.1, 0.13, 0.1, -0.05), (0.2, 0.17, 0.13), (0.32, 0.25, 0.18), (height, 0.27, 0.19)],
-        (0, 0, 0), PORCELAIN, 24,
-    )  # fmt: skip
+        (0, 0, 0),
+        PORCELAIN,
+        24,
+    )
     angle = np.linspace(0, 2 * np.pi, 25)
     ring = [(0.21 * np.cos(a) + 0.01, 0.15 * np.sin(a), height + 0.02) for a in angle]
     builder.tube(ring, 0.045, seat, 8)
@@ -154,8 +169,15 @@ def toilet(rng: np.random.Generator) -> Mesh:
     builder.box((-0.33, 0, height + 0.4), (0.21, 0.44, 0.03), WHITE)
     builder.box((-0.22, 0.12, height + 0.32), (0.03, 0.06, 0.02), METALS[0])
     lean = rng.uniform(0.02, 0.07)
-    disc = np.array([[(-0.21 - lean * (0.5 + np.sin(a) / 2) + shift, 0.17 * np.cos(a), height + 0.24 + 0.21 * np.sin(a))
-                      for a in angle[:-1]] for shift in (0.0, 0.025)])  # fmt: skip
+    disc = np.array(
+        [
+            [
+                (-0.21 - lean * (0.5 + np.sin(a) / 2) + shift, 0.17 * np.cos(a), height + 0.24 + 0.21 * np.sin(a))
+                for a in angle[:-1]
+            ]
+            for shift in (0.0, 0.025)
+        ]
+    )
     builder.rings(disc, seat)
     return builder.build()
 
@@ -169,11 +191,17 @@ def bathtub(rng: np.random.Generator) -> Mesh:
     builder.lathe([(0.1, 0.72 * a, 0.62 * b), (0.18, 0.84 * a, 0.8 * b), (height, a, b)], (0, 0, 0), outside, 32)
     angle = np.linspace(0, 2 * np.pi, 33)
     builder.tube([(a * np.cos(t), b * np.sin(t), height) for t in angle], 0.03, PORCELAIN, 8)
-    builder.lathe([(height + 0.002, 0.93 * a, 0.92 * b), (height + 0.006, 0.93 * a, 0.92 * b)], (0, 0, 0), (150, 200, 220), 32)
+    builder.lathe(
+        [(height + 0.002, 0.93 * a, 0.92 * b), (height + 0.006, 0.93 * a, 0.92 * b)], (0, 0, 0), (150, 200, 220), 32
+    )
     for x in (-0.6 * a, 0.6 * a):
         for y in (-0.5 * b, 0.5 * b):
             builder.tube([(x * 1.05, y * 1.2, 0), (x, y, 0.16)], [0.03, 0.05], METALS[0])
-    builder.tube([(-a, 0, height), (-a, 0, height + 0.2), (-a + 0.12, 0, height + 0.22), (-a + 0.16, 0, height + 0.15)], 0.02, METALS[0])
+    builder.tube(
+        [(-a, 0, height), (-a, 0, height + 0.2), (-a + 0.12, 0, height + 0.22), (-a + 0.16, 0, height + 0.15)],
+        0.02,
+        METALS[0],
+    )
     for y in (-0.1, 0.1):
         builder.tube([(-a, y, height), (-a, y, height + 0.1)], 0.016, METALS[0])
         builder.tube([(-a, y - 0.035, height + 0.1), (-a, y + 0.035, height + 0.1)], 0.012, BLACK)

@@ -35,7 +35,7 @@ class _Job:
     seed: int
 
 
-def generate_shapes(root: Path, *, train: int = 16, test: int = 6, seed: int = 0, workers: int = 1) -> int:
+def generate_shapes(root: Path, *, train: int = 20, test: int = 6, seed: int = 0, workers: int = 1) -> int:
     """Write `train` and `test` variants of each class under root; return the number of objects.
 
     The same arguments give the same bytes whatever workers is. No variant is in both splits.

@@ -11,7 +11,9 @@ from blendclip.datasets.shapes.palette import BRIGHTS, FABRICS, GLAZES, LEAVES, 
 
 def _arc(centre: tuple[float, float], radius: float, start: float, stop: float, count: int = 9) -> list[tuple]:
     """Points (x, 0, z) on an arc about `centre` in the plane of x and z, angles from x towards z."""
-    return [(centre[0] + radius * np.cos(a), 0.0, centre[1] + radius * np.sin(a)) for a in np.linspace(start, stop, count)]
+    return [
+        (centre[0] + radius * np.cos(a), 0.0, centre[1] + radius * np.sin(a)) for a in np.linspace(start, stop, count)
+    ]
 
 
 def mug(rng: np.random.Generator) -> Mesh:
@@ -58,9 +60,16 @@ def teapot(rng: np.random.Generator) -> Mesh:
     top = 2 * squash * radius
     builder.lathe([(0, 0.5 * radius, 0.5 * radius), (0.02, 0.55 * radius, 0.55 * radius)], (0, 0, -0.006), glaze, 20)
     lid = pick(rng, GLAZES) if rng.random() < 0.4 else glaze
-    builder.lathe([(top - 0.012, 0.5 * radius, 0.5 * radius), (top + 0.006, 0.34 * radius, 0.34 * radius)], (0, 0, 0), lid, 20)
+    builder.lathe(
+        [(top - 0.012, 0.5 * radius, 0.5 * radius), (top + 0.006, 0.34 * radius, 0.34 * radius)], (0, 0, 0), lid, 20
+    )
     builder.ellipsoid((0, 0, top + 0.018), 0.014, lid, 12)
-    spout = [(0.8 * radius, 0, 0.5 * top), (1.2 * radius, 0, 0.62 * top), (1.42 * radius, 0, 0.85 * top), (1.66 * radius, 0, top)]
+    spout = [
+        (0.8 * radius, 0, 0.5 * top),
+        (1.2 * radius, 0, 0.62 * top),
+        (1.42 * radius, 0, 0.85 * top),
+        (1.66 * radius, 0, top),
+    ]
     builder.tube(spout, [0.026, 0.019, 0.014, 0.011], glaze, 12)
     builder.tube(_arc((-0.86 * radius, 0.55 * top), 0.62 * radius, 0.45 * np.pi, 1.55 * np.pi, 13), 0.009, glaze, 8)
     return builder.build()
@@ -69,13 +78,28 @@ def teapot(rng: np.random.Generator) -> Mesh:
 def frying_pan(rng: np.random.Generator) -> Mesh:
     """A frying pan with a long handle behind, in some of them a fried egg, in box frame."""
     builder = MeshBuilder()
-    metal, radius, height = pick(rng, [BLACK, DARK, *METALS, (150, 50, 40)]), rng.uniform(0.11, 0.15), rng.uniform(0.035, 0.05)
+    metal, radius, height = (
+        pick(rng, [BLACK, DARK, *METALS, (150, 50, 40)]),
+        rng.uniform(0.11, 0.15),
+        rng.uniform(0.035, 0.05),
+    )
     builder.lathe([(0, 0.8 * radius, 0.8 * radius), (height, radius, radius)], (0, 0, 0), metal, 32)
-    builder.lathe([(height, 0.94 * radius, 0.94 * radius), (height + 0.001, 0.94 * radius, 0.94 * radius)], (0, 0, 0), (58, 58, 62), 32)
-    builder.tube([(radius * np.cos(a), radius * np.sin(a), height) for a in np.linspace(0, 2 * np.pi, 33)], 0.003, metal, 6)
+    builder.lathe(
+        [(height, 0.94 * radius, 0.94 * radius), (height + 0.001, 0.94 * radius, 0.94 * radius)],
+        (0, 0, 0),
+        (58, 58, 62),
+        32,
+    )
+    builder.tube(
+        [(radius * np.cos(a), radius * np.sin(a), height) for a in np.linspace(0, 2 * np.pi, 33)], 0.003, metal, 6
+    )
     reach = radius + rng.uniform(0.16, 0.22)
-    builder.tube([(-0.95 * radius, 0, height - 0.01), (-1.3 * radius, 0, height + 0.012), (-reach, 0, height + 0.03)],
-                 [0.009, 0.011, 0.013], pick(rng, [BLACK, *WOODS[:2]]), 8)  # fmt: skip
+    builder.tube(
+        [(-0.95 * radius, 0, height - 0.01), (-1.3 * radius, 0, height + 0.012), (-reach, 0, height + 0.03)],
+        [0.009, 0.011, 0.013],
+        pick(rng, [BLACK, *WOODS[:2]]),
+        8,
+    )
     if rng.random() < 0.5:
         builder.lathe([(height + 0.002, 0.055, 0.048), (height + 0.006, 0.05, 0.042)], (0.01, 0.01, 0), WHITE, 16)
         builder.ellipsoid((0.015, 0.005, height + 0.008), (0.02, 0.02, 0.011), (250, 180, 30), 12)
@@ -97,15 +121,25 @@ def umbrella(rng: np.random.Generator) -> Mesh:
             r = radius * share
             middle = (a + b) / 2
             sag = 1 - 0.1 * share
-            rows.append([(r * np.cos(a), r * np.sin(a), z), (sag * r * np.cos(middle), sag * r * np.sin(middle), z + 0.012),
-                         (r * np.cos(b), r * np.sin(b), z)])  # fmt: skip
+            rows.append(
+                [
+                    (r * np.cos(a), r * np.sin(a), z),
+                    (sag * r * np.cos(middle), sag * r * np.sin(middle), z + 0.012),
+                    (r * np.cos(b), r * np.sin(b), z),
+                ]
+            )
         grid = np.array(rows)
         index = np.arange(18).reshape(6, 3)
         low, right, up, far = index[:-1, :-1], index[:-1, 1:], index[1:, :-1], index[1:, 1:]
-        faces = np.concatenate([np.stack([low, right, far], -1).reshape(-1, 3), np.stack([low, far, up], -1).reshape(-1, 3)])
+        faces = np.concatenate(
+            [np.stack([low, right, far], -1).reshape(-1, 3), np.stack([low, far, up], -1).reshape(-1, 3)]
+        )
         builder.add(grid.reshape(-1, 3), faces, second if panel % 2 else first, None)
     builder.tube([(0, 0, 0.06), (0, 0, top + 0.06)], 0.009, STEEL, 8)
-    hook = [(0, 0, 0.06), *[(0.05 + 0.05 * np.cos(a), 0, 0.06 + 0.05 * np.sin(a)) for a in np.linspace(np.pi, 2 * np.pi, 8)]]
+    hook = [
+        (0, 0, 0.06),
+        *[(0.05 + 0.05 * np.cos(a), 0, 0.06 + 0.05 * np.sin(a)) for a in np.linspace(np.pi, 2 * np.pi, 8)],
+    ]
     builder.tube(hook, 0.014, pick(rng, WOODS), 8)
     return builder.build()
 
@@ -119,15 +153,29 @@ def laptop(rng: np.random.Generator) -> Mesh:
     for row in range(5):
         for key in range(12):
             y = (key + 0.5 - 6) * width * 0.9 / 12
-            builder.box((-0.06 * depth - (row - 1.5) * 0.11 * depth, y, 0.018), (0.085 * depth, width * 0.06, 0.004), (38, 38, 42))
+            builder.box(
+                (-0.06 * depth - (row - 1.5) * 0.11 * depth, y, 0.018),
+                (0.085 * depth, width * 0.06, 0.004),
+                (38, 38, 42),
+            )
     builder.box((0.36 * depth, 0, 0.0168), (0.2 * depth, 0.3 * width, 0.002), (120, 122, 126))
     lean = rng.uniform(0.05, 0.5)
     up = np.array([-np.sin(lean), 0, np.cos(lean)])
     ahead = np.array([np.cos(lean), 0, np.sin(lean)])
     hinge = np.array([-depth / 2, 0, 0.014])
-    for share, thick, colour, inset in ((0, 0.006, case, 0), (0.0065, 0.0015, pick(rng, [(60, 120, 200), (90, 60, 150), (30, 140, 130), (230, 150, 90)]), 0.014)):
-        corners = [hinge + ahead * share + up * h + np.array([0, y, 0]) for h, y in
-                   ((inset, -width / 2 + inset), (inset, width / 2 - inset), (depth - inset, width / 2 - inset), (depth - inset, -width / 2 + inset))]  # fmt: skip
+    for share, thick, colour, inset in (
+        (0, 0.006, case, 0),
+        (0.0065, 0.0015, pick(rng, [(60, 120, 200), (90, 60, 150), (30, 140, 130), (230, 150, 90)]), 0.014),
+    ):
+        corners = [
+            hinge + ahead * share + up * h + np.array([0, y, 0])
+            for h, y in (
+                (inset, -width / 2 + inset),
+                (inset, width / 2 - inset),
+                (depth - inset, width / 2 - inset),
+                (depth - inset, -width / 2 + inset),
+            )
+        ]
         builder.rings(np.array([corners, [corner + ahead * thick for corner in corners]]), colour)
     return builder.build()
 
@@ -163,13 +211,18 @@ def plant(rng: np.random.Generator) -> Mesh:
     height, radius = rng.uniform(0.16, 0.22), rng.uniform(0.1, 0.13)
     pot = pick(rng, [TERRACOTTA, TERRACOTTA, *GLAZES])
     builder.lathe([(0, 0.7 * radius, 0.7 * radius), (height, radius, radius)], (0, 0, 0), pot, 20)
-    builder.lathe([(height - 0.03, 1.12 * radius, 1.12 * radius), (height, 1.14 * radius, 1.14 * radius)], (0, 0, 0), pot, 20)
+    builder.lathe(
+        [(height - 0.03, 1.12 * radius, 1.12 * radius), (height, 1.14 * radius, 1.14 * radius)], (0, 0, 0), pot, 20
+    )
     builder.lathe([(height, radius, radius), (height + 0.004, radius, radius)], (0, 0, 0), (70, 50, 36), 20)
     leaf, bloom = pick(rng, LEAVES), pick(rng, BRIGHTS) if rng.random() < 0.5 else None
     for number in range(int(rng.integers(9, 15))):
         turn, reach, tall = number * 2.4 + rng.uniform(-0.2, 0.2), rng.uniform(0.1, 0.3), rng.uniform(0.2, 0.45)
         cos, sin = np.cos(turn), np.sin(turn)
-        spine = [(reach * s**1.5 * cos, reach * s**1.5 * sin, height + tall * (s - 0.35 * s**3)) for s in np.linspace(0, 1, 6)]
+        spine = [
+            (reach * s**1.5 * cos, reach * s**1.5 * sin, height + tall * (s - 0.35 * s**3))
+            for s in np.linspace(0, 1, 6)
+        ]
         builder.tube(spine, [0.006, 0.02, 0.03, 0.03, 0.02, 0.003], leaf, 5)
         if bloom and number % 2:
             builder.ellipsoid(spine[-1], 0.032, bloom, 8)
@@ -179,7 +232,12 @@ def plant(rng: np.random.Generator) -> Mesh:
 def suitcase(rng: np.random.Generator) -> Mesh:
     """An upright suitcase with ribs, wheels and a drawn-out handle, in box frame."""
     builder = MeshBuilder()
-    shell, width, height, depth = pick(rng, BRIGHTS + FABRICS), rng.uniform(0.36, 0.48), rng.uniform(0.52, 0.68), rng.uniform(0.2, 0.26)
+    shell, width, height, depth = (
+        pick(rng, BRIGHTS + FABRICS),
+        rng.uniform(0.36, 0.48),
+        rng.uniform(0.52, 0.68),
+        rng.uniform(0.2, 0.26),
+    )
     builder.box((0, 0, 0.05 + height / 2), (depth, width, height), shell)
     darker = tuple(int(part * 0.72) for part in shell)
     for share in np.linspace(-0.36, 0.36, 5):
@@ -188,7 +246,11 @@ def suitcase(rng: np.random.Generator) -> Mesh:
     reach = rng.uniform(0.12, 0.4)
     for y in (-0.1, 0.1):
         builder.tube([(-depth / 2 + 0.04, y, height), (-depth / 2 + 0.04, y, height + 0.05 + reach)], 0.009, STEEL)
-    builder.tube([(-depth / 2 + 0.04, -0.12, height + 0.06 + reach), (-depth / 2 + 0.04, 0.12, height + 0.06 + reach)], 0.018, BLACK)
+    builder.tube(
+        [(-depth / 2 + 0.04, -0.12, height + 0.06 + reach), (-depth / 2 + 0.04, 0.12, height + 0.06 + reach)],
+        0.018,
+        BLACK,
+    )
     for x in (-depth / 2 + 0.04, depth / 2 - 0.04):
         for y in (-width / 2 + 0.05, width / 2 - 0.05):
             builder.wheel((x, y, 0.025), 0.025, 0.03)
@@ -198,13 +260,19 @@ def suitcase(rng: np.random.Generator) -> Mesh:
 def ladder(rng: np.random.Generator) -> Mesh:
     """A step ladder that stands astride, in box frame."""
     builder = MeshBuilder()
-    colour, height, spread = pick(rng, [*METALS, *WOODS[:3], (240, 190, 30), (200, 60, 40)]), rng.uniform(1.3, 2.2), rng.uniform(0.35, 0.5)
+    colour, height, spread = (
+        pick(rng, [*METALS, *WOODS[:3], (240, 190, 30), (200, 60, 40)]),
+        rng.uniform(1.3, 2.2),
+        rng.uniform(0.35, 0.5),
+    )
     steps = int(height / 0.28)
     for side in (-1, 1):
         y = side * 0.22
         builder.tube([(spread, y * 1.25, 0), (0.05, y, height)], 0.028, colour, 4)
         builder.tube([(-spread, y * 1.25, 0), (-0.05, y, height)], 0.022, colour, 4)
-        builder.tube([(spread * 0.55, y * 1.1, height * 0.45), (-spread * 0.55, y * 1.1, height * 0.45)], 0.008, DARK, 6)
+        builder.tube(
+            [(spread * 0.55, y * 1.1, height * 0.45), (-spread * 0.55, y * 1.1, height * 0.45)], 0.008, DARK, 6
+        )
     for step in range(1, steps):
         share = step / steps
         builder.box((spread * (1 - share) + 0.05 * share, 0, share * height), (0.1, 0.5 - 0.06 * share, 0.025), colour)

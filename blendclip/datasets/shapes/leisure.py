@@ -52,7 +52,9 @@ def piano(rng: np.random.Generator) -> Mesh:
             builder.box((0.11, y + (width - 0.14) / keys / 2, 0.75), (0.1, 0.016, 0.025), BLACK)
     for side in (-1, 1):
         builder.box((0.16, side * (width / 2 - 0.03), 0.72), (0.28, 0.06, 0.08), wood)
-        builder.tube([(0.24, side * (width / 2 - 0.05), 0), (0.24, side * (width / 2 - 0.05), 0.62)], [0.05, 0.035], wood, 10)
+        builder.tube(
+            [(0.24, side * (width / 2 - 0.05), 0), (0.24, side * (width / 2 - 0.05), 0.62)], [0.05, 0.035], wood, 10
+        )
     builder.box((0.03, 0, 0.98), (0.04, 0.5, 0.22), (230, 226, 214))
     for y in (-0.08, 0, 0.08):
         builder.box((0.08, y, 0.06), (0.14, 0.03, 0.015), GOLD)
@@ -73,7 +75,15 @@ def drum(rng: np.random.Generator) -> Mesh:
         a, b = 2 * np.pi * k / turns, 2 * np.pi * (k + 0.5) / turns
         for start, end in ((a, b), (b, 2 * a - b + 4 * np.pi / turns)):
             low, high = (0.03, height - 0.03) if start == a else (height - 0.03, 0.03)
-            builder.tube([(1.02 * r * np.cos(start), 1.02 * r * np.sin(start), low), (1.02 * r * np.cos(end), 1.02 * r * np.sin(end), high)], 0.004, WHITE, 5)
+            builder.tube(
+                [
+                    (1.02 * r * np.cos(start), 1.02 * r * np.sin(start), low),
+                    (1.02 * r * np.cos(end), 1.02 * r * np.sin(end), high),
+                ],
+                0.004,
+                WHITE,
+                5,
+            )
     for side in (-1, 1):
         tip = (0.3 * r, side * 0.1 * r, height + 0.02)
         builder.tube([tip, (-0.9 * r, side * (0.45 * r + 0.05), height + 0.05)], 0.007, WOODS[2], 8)
@@ -90,7 +100,14 @@ def skateboard(rng: np.random.Generator) -> Mesh:
     for share in np.linspace(-1, 1, 17):
         width = half * (1 - max(abs(share) - 0.72, 0) ** 2 * 10)
         z = 0.105 + max(abs(share) - 0.62, 0) * 0.14
-        rows.append([(share * length / 2, -width, z), (share * length / 2, width, z), (share * length / 2, width, z + 0.014), (share * length / 2, -width, z + 0.014)])
+        rows.append(
+            [
+                (share * length / 2, -width, z),
+                (share * length / 2, width, z),
+                (share * length / 2, width, z + 0.014),
+                (share * length / 2, -width, z + 0.014),
+            ]
+        )
     rings = np.array(rows)
     builder.rings(rings, deck)
     builder.rings(rings + [0, 0, 0.013], (44, 44, 46))
@@ -106,7 +123,12 @@ def skateboard(rng: np.random.Generator) -> Mesh:
 def tennis_racket(rng: np.random.Generator) -> Mesh:
     """A tennis racket on end with strings and a taped grip, in box frame."""
     builder = MeshBuilder()
-    frame, grip, a, b = pick(rng, BRIGHTS), pick(rng, [BLACK, WHITE, (120, 80, 50)]), rng.uniform(0.125, 0.14), rng.uniform(0.16, 0.18)
+    frame, grip, a, b = (
+        pick(rng, BRIGHTS),
+        pick(rng, [BLACK, WHITE, (120, 80, 50)]),
+        rng.uniform(0.125, 0.14),
+        rng.uniform(0.16, 0.18),
+    )
     centre = 0.52
     builder.tube([(0, a * np.cos(t), centre + b * np.sin(t)) for t in np.linspace(0, 2 * np.pi, 41)], 0.011, frame, 8)
     builder.tube([(0, 0, 0), (0, 0, 0.2)], 0.017, grip, 8)
@@ -115,8 +137,12 @@ def tennis_racket(rng: np.random.Generator) -> Mesh:
         builder.tube([(0, 0, 0.25), (0, side * 0.62 * a, centre - 0.8 * b)], 0.011, frame, 8)
     for share in np.linspace(-0.88, 0.88, 15):
         reach = np.sqrt(1 - share**2)
-        builder.tube([(0, share * a, centre - reach * b), (0, share * a, centre + reach * b)], 0.0022, (240, 240, 220), 4)
-        builder.tube([(0, -reach * a, centre + share * b), (0, reach * a, centre + share * b)], 0.0022, (240, 240, 220), 4)
+        builder.tube(
+            [(0, share * a, centre - reach * b), (0, share * a, centre + reach * b)], 0.0022, (240, 240, 220), 4
+        )
+        builder.tube(
+            [(0, -reach * a, centre + share * b), (0, reach * a, centre + share * b)], 0.0022, (240, 240, 220), 4
+        )
     return builder.build()
 
 
@@ -142,6 +168,11 @@ def snowman(rng: np.random.Generator) -> Mesh:
     builder.lathe([(top, 0.72 * head, 0.72 * head), (top + 1.1 * head, 0.66 * head, 0.66 * head)], (0, 0, 0), brim, 22)
     scarf = pick(rng, BRIGHTS)
     neck = z2 - 0.82 * head
-    builder.tube([(0.78 * head * np.cos(a), 0.78 * head * np.sin(a), neck) for a in np.linspace(0, 2 * np.pi, 21)], 0.065, scarf, 8)
+    builder.tube(
+        [(0.78 * head * np.cos(a), 0.78 * head * np.sin(a), neck) for a in np.linspace(0, 2 * np.pi, 21)],
+        0.065,
+        scarf,
+        8,
+    )
     builder.box((0.8 * head + 0.1, 0.12, neck - 0.18), (0.05, 0.11, 0.34), scarf)
     return builder.build()
