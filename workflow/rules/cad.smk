@@ -12,6 +12,12 @@ def cad_options(dataset):
     return shlex.join(["--format", kind, *(f"{option}={value}" for option, value in given.items())])
 
 
+def shapes_variants(wildcards):
+    """Options of `blendclip shapes` for the number of objects of each class."""
+    variants = config["datasets"][wildcards.dataset].get("variants", {})
+    return " ".join(f"--{split} {count}" for split, count in variants.items())
+
+
 if SHAPES:
 
     rule generate_shapes:
@@ -27,13 +33,12 @@ if SHAPES:
         resources:
             mem_mb=2000,
         params:
-            train=lambda wildcards: config["datasets"][wildcards.dataset].get("variants", {}).get("train", 20),
-            test=lambda wildcards: config["datasets"][wildcards.dataset].get("variants", {}).get("test", 6),
+            variants=shapes_variants,
             seed=city_seed,
             stage_version=STAGE_VERSIONS["shapes"],
         shell:
-            'blendclip shapes --root "$(dirname {output:q})" --train {params.train} --test {params.test}'
-            " --seed {params.seed} --workers {threads} > {log:q} 2>&1"
+            'blendclip shapes --root "$(dirname {output:q})" {params.variants} --seed {params.seed}'
+            " --workers {threads} > {log:q} 2>&1"
 
 
 # Rules for each dataset, since only OpenShape's files hold features.

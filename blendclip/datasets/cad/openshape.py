@@ -113,12 +113,16 @@ class OpenShape:
         return CadObject(points_m, rgb, views, caption, f"openshape/{source}", size_lwh_m, features)
 
 
+class _UnsafeError(Exception):
+    """A pickle asks for something that could run code."""
+
+
 class _HarmlessUnpickler(pickle.Unpickler):
     """Unpickles arrays and plain containers; anything else in a file from the internet may run code."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _HARMLESS:
-            raise pickle.UnpicklingError(f"it wants {module}.{name}, which is neither an array nor a plain container")
+            raise _UnsafeError(f"it wants {module}.{name}, which is neither an array nor a plain container")
         return codecs.encode if module == "_codecs" else super().find_class(module, name)
 
 
@@ -133,7 +137,7 @@ def read_shape(path: Path) -> dict[str, Any]:
             shape = _unpickled(file)
     except FileNotFoundError:
         raise BrokenObjectError("missing_shape", "there is no such file") from None
-    except pickle.UnpicklingError as error:
+    except _UnsafeError as error:
         raise BrokenObjectError("unsafe_shape", f"it cannot be unpickled safely: {error}") from None
     except Exception as error:  # a broken pickle raises almost anything
         raise BrokenObjectError("unreadable_shape", f"it is no .npy file ({type(error).__name__}: {error})") from None

@@ -70,6 +70,22 @@ class Surface:
         return rgb
 
 
+class _Resolver(trimesh.resolvers.FilePathResolver):
+    """Finds the files that a mesh names, and remembers what it did not find: trimesh would go on in white."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(source)
+        self.missing: list[str] = []
+
+    def get(self, name: str) -> bytes:
+        try:
+            return super().get(name)
+        except Exception:
+            if not name.lower().endswith(".mtl"):  # without its materials a mesh is plain, as without any
+                self.missing.append(name)
+            raise
+
+
 def read_surface(path: Path) -> Surface:
     """The surface in a GLB, GLTF, OBJ, OFF, PLY or STL file, all parts of its scene in place.
 
@@ -78,14 +94,19 @@ def read_surface(path: Path) -> Surface:
     """
     if not path.is_file():
         raise BrokenObjectError("missing_mesh", "there is no such file")
+    resolver = _Resolver(str(path))
     try:
-        scene = trimesh.load_scene(path, process=False)
-        parts = [_part(scene, name) for name in scene.graph.nodes_geometry]
+        scene = trimesh.load_scene(path, process=False, resolver=resolver)
     except Exception as error:  # its readers raise whatever they stumble over
         raise BrokenObjectError(
             "unreadable_mesh", f"trimesh cannot read it ({type(error).__name__}: {error})"
         ) from None
-    parts = [part for part in parts if part is not None]
+    if resolver.missing:
+        raise BrokenObjectError("missing_texture", f"it wants {resolver.missing[0]}, which is not beside it")
+    try:
+        parts = [part for name in scene.graph.nodes_geometry if (part := _part(scene, name)) is not None]
+    except (IndexError, ValueError, OSError) as error:
+        raise BrokenObjectError("unreadable_mesh", f"its faces or colours do not fit together ({error})") from None
     if not parts:
         raise BrokenObjectError("empty_mesh", "it has no triangle")
     return _checked(_joined(parts))
@@ -97,7 +118,7 @@ def _part(scene: trimesh.Scene, node: str) -> tuple[NDArray[np.float64], _Paint]
     mesh = scene.geometry[name]
     if not isinstance(mesh, trimesh.Trimesh) or not len(mesh.faces):
         return None
-    vertices = mesh.vertices @ scene_from_part[:3, :3].T + scene_T_part[:3, 3]
+    vertices = mesh.vertices @ scene_from_part[:3, :3].T + scene_from_part[:3, 3]
     return vertices[mesh.faces], _paint_of(mesh)
 
 
