@@ -1,23 +1,3 @@
-SHAPES = [name for name, dataset in cad_datasets().items() if dataset["format"] == "shapes"]
-CAD_OPTIONS = ("up", "front", "unit_m", "points", "image_px")
-
-
-def cad_options(dataset):
-    """Options of `blendclip cad` for the keys of a dataset."""
-    kind = "meshes" if dataset["format"] == "shapes" else dataset["format"]
-    given = {f"--{key.replace('_', '-')}": dataset[key] for key in CAD_OPTIONS if key in dataset}
-    if "views" in dataset:
-        given["--views-per-object"] = dataset["views"]
-    # Joined by = since an axis may begin with a dash.
-    return shlex.join(["--format", kind, *(f"{option}={value}" for option, value in given.items())])
-
-
-def shapes_variants(wildcards):
-    """Options of `blendclip shapes` for the number of objects of each class."""
-    variants = config["datasets"][wildcards.dataset].get("variants", {})
-    return " ".join(f"--{split} {count}" for split, count in variants.items())
-
-
 if SHAPES:
 
     rule generate_shapes:
