@@ -106,7 +106,7 @@ def _cloud(row: dict[str, Any], name: str, across: int, depth: int, nearer: floa
     """The cloud without perspective: one horizontal axis to the right, z up."""
     points = np.asarray(row["points"], np.float64).reshape(-1, 3)
     rgb = [_PLAIN if colour is None else colour for colour in row["rgb"] or [None] * len(points)]
-    order = np.argsort(-nearer * points[:, depth], kind="stable")  # far ones first
+    order = np.argsort(nearer * points[:, depth], kind="stable")  # far ones first
     scale = 0.8 * _TILE_PX / max(np.ptp(points, axis=0).max(), 1e-9)
     middle = (points.min(axis=0) + points.max(axis=0)) / 2
     column = _TILE_PX / 2 + (points[order, across] - middle[across]) * scale
