@@ -25,7 +25,8 @@ _COLUMNS = 4
 _FONT_PX = 13
 _LINE_CHARACTERS = 84
 _AXIS_PX = 34
-_SIDES = (("x", 0, 1, 1.0), ("y", 1, 0, -1.0))  # what points right, its coordinate, that of the depth, which is nearer
+# What points right, its coordinate, that of the depth, and whether larger ones are nearer.
+_SIDES = (("x", 0, 1, -1.0), ("y", 1, 0, 1.0))
 _PLAIN, _BEHIND = (90, 110, 140), (206, 212, 220)
 _READ = ["category", "caption", "image", "points", "rgb", "triplet_id"]
 
