@@ -41,7 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="STAGE")
     for add in (_add_city, _add_index, _add_validate, _add_clouds, _add_views, _add_caption, _add_vllm_env):
         add(commands)
-    for add in (_add_triplets, _add_summary, _add_show, _add_inspect):
+    for add in (_add_triplets, _add_summary, _add_shapes, _add_cad, _add_cad_summary, _add_cad_sheet):
+        add(commands)
+    for add in (_add_show, _add_inspect):
         add(commands)
     return parser
 
@@ -246,16 +248,102 @@ def _summary(args: argparse.Namespace) -> None:
     sys.stdout.write(as_text(summary) + "\n")
 
 
+def _add_shapes(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "shapes", _shapes, "generate a folder of meshes of everyday things, with a table")
+    _paths(parser, root="folder to make")
+    parser.add_argument("--train", type=int, default=20, help="variants of each class in split train")
+    parser.add_argument("--test", type=int, default=6, help="variants of each class in split test")
+    parser.add_argument("--seed", type=int, default=0, help="another seed, other variants")
+    parser.add_argument("--workers", type=int, default=1, help="processes")
+
+
+def _shapes(args: argparse.Namespace) -> None:
+    from blendclip.datasets.shapes import generate_shapes
+
+    generate_shapes(args.root, train=args.train, test=args.test, seed=args.seed, workers=args.workers)
+
+
+def _add_cad(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "cad", _cad, "turn objects of a CAD dataset into triplets and views")
+    _paths(
+        parser, root="the dataset's folder", views="Parquet of views to write", rejects="Parquet of rejects to write"
+    )
+    add = parser.add_argument
+    add("--format", choices=["meshes", "openshape", "ulip2"], required=True)
+    add("--dataset", required=True, help="the dataset's name in config.yaml")
+    add("--split", required=True)
+    add("--part", type=int, default=0, help="take objects part, part + parts, part + 2 parts ...")
+    add("--parts", type=int, default=1)
+    add("--output", type=Path, help="Parquet of triplets to write, with the captions of the source")
+    add("--captions", type=Path, help="Parquet of the source's captions of views to write")
+    add(
+        "--clouds",
+        type=Path,
+        help="Parquet of clouds to write, instead of triplets: captions are made by a model later",
+    )
+    add("--embeddings", type=Path, help="openshape only: Parquet of the CLIP features in the files, to write")
+    add("--up", choices=["x", "y", "z"], help="axis that points up in the files")
+    add("--front", help="axis that points ahead in the files: x, y, z, -x, -y or -z")
+    add("--views-per-object", type=int, default=12, help="meshes: to render; ulip2: at most so many of the renders")
+    add("--unit-m", type=float, default=1.0, help="meshes only: metres in a unit of the files")
+    add("--points", type=int, default=10000, help="meshes only: points in a cloud")
+    add("--image-px", type=int, default=336, help="meshes only: width and height of a view")
+    add("--max-fault-fraction", type=float, default=0.01, help="fail when more of the objects are broken")
+
+
+def _cad(args: argparse.Namespace) -> None:
+    from blendclip.datasets.cad import CadFiles, CadPart, cad_options, open_reader, write_cad
+
+    if (args.output is None) == (args.clouds is None):
+        raise UserError("cad writes triplets (--output) or clouds (--clouds): give one of them")
+    rendering = {"unit_m": args.unit_m, "points": args.points, "image_px": args.image_px}
+    options = cad_options(args.format, {"up": args.up, "front": args.front, "views": args.views_per_object} | rendering)
+    files = CadFiles(args.views, args.rejects, args.output, args.captions, args.clouds, args.embeddings)
+    which = CadPart(args.dataset, args.split, args.part, args.parts)
+    write_cad(open_reader(args.format, args.root, options), which, files, options, args.max_fault_fraction)
+
+
+def _add_cad_summary(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "cad-summary", _cad_summary, "count the objects, views and rejects of a CAD dataset")
+    _paths(parser, results="results folder", output="JSON to write")
+    parser.add_argument("--dataset", required=True)
+    parser.add_argument("--split", required=True)
+    parser.add_argument("--parts", type=int, required=True)
+
+
+def _cad_summary(args: argparse.Namespace) -> None:
+    from blendclip.datasets.cad.summary import as_text, summarize_cad
+
+    summary = summarize_cad(args.results, args.dataset, args.split, args.parts, args.output)
+    sys.stdout.write(as_text(summary) + "\n")
+
+
+def _add_cad_sheet(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "cad-sheet", _cad_sheet, "draw triplets: picture, cloud from two sides, caption")
+    parser.add_argument("--triplets", type=Path, nargs="+", required=True, help="Parquet files of triplets")
+    parser.add_argument("--output", type=Path, required=True, help="PNG to draw")
+    parser.add_argument("--count", type=int, default=24, help="triplets to show, at most")
+    parser.add_argument("--per-category", type=int, help="show so many of each category; else spread over the files")
+
+
+def _cad_sheet(args: argparse.Namespace) -> None:
+    from blendclip.datasets.cad.sheet import draw_sheet
+
+    draw_sheet(args.triplets, args.count, args.output, per_category=args.per_category)
+
+
 def _add_show(commands: argparse._SubParsersAction) -> None:
     parser = _command(commands, "show", _show, "print summaries")
     parser.add_argument("summary", nargs="+", type=Path, help="summary.json")
 
 
 def _show(args: argparse.Namespace) -> None:
+    from blendclip.datasets.cad.summary import as_text as cad_as_text
     from blendclip.mining.summary import as_text
 
     for path in args.summary:
-        sys.stdout.write(as_text(json.loads(path.read_text())) + "\n\n")
+        summary = json.loads(path.read_text())
+        sys.stdout.write((cad_as_text if "cad" in summary else as_text)(summary) + "\n\n")
 
 
 def _add_inspect(commands: argparse._SubParsersAction) -> None:

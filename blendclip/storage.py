@@ -8,7 +8,7 @@ the metadata keys `blendclip` (code version, stage version, options, conventions
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ STAGE_VERSIONS = {
     "triplets": 2,
     "summary": 1,
     "inspection": 1,
+    "shapes": 1,
+    "cad": 1,
 }
 
 CONVENTIONS = {
@@ -171,6 +173,18 @@ CAPTIONS = pa.schema(
 TRIPLETS = pa.schema(
     [("triplet_id", pa.string()), *_who, *_cloud, *_box, *_crop, ("view_time_gap_us", pa.int64()), *_caption]
 )
+EMBEDDINGS = pa.schema(
+    [
+        ("dataset", pa.string()),
+        ("split", pa.string()),
+        ("triplet_id", pa.string()),
+        ("view_id", pa.string()),  # null where it is not of one view
+        ("kind", pa.string()),  # image | text
+        ("source", pa.string()),  # what it is of: view, thumbnail, caption ...
+        ("text", pa.string()),  # null for images
+        ("embedding", pa.list_(pa.field("element", pa.float16(), nullable=False))),  # as the model gives it
+    ]
+)
 REJECTS = pa.schema(
     [
         ("dataset", pa.string()),
@@ -211,18 +225,25 @@ def metadata(stage: str, options: dict[str, Any]) -> dict[str, str]:
     return {"blendclip": json.dumps(made_by | {"conventions": CONVENTIONS}, sort_keys=True)}
 
 
+@contextmanager
+def parquet_writer(path: Path, schema: pa.Schema, about: dict[str, str]) -> Iterator[Callable[[pa.Table], None]]:
+    """What writes a table as a row group of one file, which appears when all went well. `about` is of `metadata`."""
+    if "image" in schema.names:
+        about = about | {"huggingface": json.dumps({"info": {"features": hf_features(schema)}}, sort_keys=True)}
+    schema = schema.with_metadata(about)
+    with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, **_writer_options(schema)) as writer:
+        yield lambda table: writer.write_table(table.cast(schema), row_group_size=max(table.num_rows, 1))
+
+
 def write_parquet(path: Path, schema: pa.Schema, batches: Iterable[pa.Table], about: dict[str, str]) -> int:
     """Write each table as row groups of one file, atomically, and return the number of rows.
 
     A file without rows is a valid file with the same schema. `about` comes from `metadata`.
     """
-    if "image" in schema.names:
-        about = about | {"huggingface": json.dumps({"info": {"features": hf_features(schema)}}, sort_keys=True)}
     rows = 0
-    schema = schema.with_metadata(about)
-    with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, **_writer_options(schema)) as writer:
+    with parquet_writer(path, schema, about) as write:
         for batch in batches:
-            writer.write_table(batch.cast(schema), row_group_size=max(batch.num_rows, 1))
+            write(batch)
             rows += batch.num_rows
     return rows
 

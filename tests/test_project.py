@@ -54,7 +54,7 @@ def test_the_default_config_is_valid_and_complete():
 def test_a_mining_job_loads_no_torch_and_no_devkit(module):
     code = f"import sys, {module}; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"torch", "nuscenes", "open3d", "snakemake", "pandas", "matplotlib"} & set(loaded)
+    assert not {"torch", "nuscenes", "open3d", "snakemake", "pandas", "matplotlib", "trimesh", "h5py"} & set(loaded)
 
 
 def test_mining_knows_no_dataset_and_no_report():

@@ -21,7 +21,7 @@ from blendclip.datasets.city.cast import plan_scene
 from blendclip.datasets.city.generate import make_recipe, scene_jobs
 from blendclip.datasets.city.meshes import CATEGORY_SHAPES, SHAPES
 from blendclip.datasets.city.motion import Motion, Route
-from blendclip.datasets.city.seeds import stable_rng
+from blendclip.datasets.seeds import stable_rng
 
 DETECTION_CLASSES = {
     *("car", "truck", "bus", "trailer", "construction_vehicle", "pedestrian", "motorcycle", "bicycle"),

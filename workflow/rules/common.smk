@@ -31,6 +31,7 @@ GENERATED = {
     "city": {"rig": "car", "format": "nuscenes", "version": "v1.0-mini"},
     "citytruck": {"rig": "truck", "format": "truckscenes", "version": "v1.2-mini"},
 }
+CAD_FORMATS = ("shapes", "meshes", "openshape", "ulip2")
 RESULTS = config["results"]
 
 
@@ -44,27 +45,57 @@ PROMPTS = Path(workflow.basedir).parent / "prompts"
 CAPTION = config["caption"]
 
 
+def is_cad(name):
+    """Whether a dataset holds CAD objects."""
+    return config["datasets"][name]["format"] in CAD_FORMATS
+
+
+def listed_datasets(key, cad):
+    """The datasets that a key of the config lists, by name; all of them CAD or none."""
+    unknown = sorted(set(config[key]) - set(config["datasets"]))
+    if unknown:
+        raise WorkflowError(f"`{key}` names {', '.join(unknown)}, which `datasets` does not describe")
+    strange = [name for name in config[key] if is_cad(name) != cad]
+    if strange:
+        other = "cad" if key == "mine" else "mine"
+        raise WorkflowError(f"`{key}` names {', '.join(strange)}, whose format belongs under `{other}`")
+    return {name: config["datasets"][name] for name in config[key]}
+
+
 def mined_datasets():
     """The datasets to mine, by name."""
-    unknown = sorted(set(config["mine"]) - set(config["datasets"]))
-    if unknown:
-        raise WorkflowError(f"`mine` names {', '.join(unknown)}, which `datasets` does not describe")
-    return {name: config["datasets"][name] for name in config["mine"]}
+    return listed_datasets("mine", cad=False)
+
+
+def cad_datasets():
+    """The datasets of CAD objects to read, by name."""
+    return listed_datasets("cad", cad=True)
 
 
 def root_of(name):
     """The folder of a dataset."""
     dataset = config["datasets"][name]
-    return f"{RESULTS}/datasets/{name}" if dataset["format"] in GENERATED else dataset["root"]
+    generated = (*GENERATED, "shapes")
+    return f"{RESULTS}/datasets/{name}" if dataset["format"] in generated else dataset["root"]
+
+
+def summaries(datasets):
+    """A summary of each dataset and split, which needs all its parts."""
+    return [
+        f"{RESULTS}/triplets/{name}/{split}/summary.json"
+        for name, dataset in datasets.items()
+        for split in dataset["splits"]
+    ]
 
 
 def mined_summaries():
-    """What `mine_triplets` makes: a summary of each dataset and split, which needs all its parts."""
-    return [
-        f"{RESULTS}/triplets/{name}/{split}/summary.json"
-        for name, dataset in mined_datasets().items()
-        for split in dataset["splits"]
-    ]
+    """What `mine_triplets` makes."""
+    return summaries(mined_datasets())
+
+
+def cad_summaries():
+    """What `cad_triplets` makes."""
+    return summaries(cad_datasets())
 
 
 def inspected_datasets():
@@ -150,9 +181,27 @@ def caption_server_options():
 
 
 CAPTION_SERVER = caption_server_options()
+SHAPES = [name for name, dataset in cad_datasets().items() if dataset["format"] == "shapes"]
+CAD_OPTIONS = ("up", "front", "unit_m", "points", "image_px")
+
+
+def cad_options(dataset):
+    """Options of `blendclip cad` for the keys of a dataset."""
+    kind = "meshes" if dataset["format"] == "shapes" else dataset["format"]
+    given = {f"--{key.replace('_', '-')}": dataset[key] for key in CAD_OPTIONS if key in dataset}
+    if "views" in dataset:
+        given["--views-per-object"] = dataset["views"]
+    # Joined by = since an axis may begin with a dash.
+    return shlex.join(["--format", kind, *(f"{option}={value}" for option, value in given.items())])
+
+
+def shapes_variants(wildcards):
+    """Options of `blendclip shapes` for the number of objects of each class."""
+    variants = config["datasets"][wildcards.dataset].get("variants", {})
+    return " ".join(f"--{split} {count}" for split, count in variants.items())
 
 
 wildcard_constraints:
-    dataset="[A-Za-z0-9_-]+",
+    dataset="|".join(name for name in config["datasets"] if not is_cad(name)),  # those of CAD have rules of their own
     split="[A-Za-z0-9_]+",
     part="[0-9]{5}",

@@ -18,10 +18,10 @@ from blendclip.datasets.city.motion import planar_SE3
 from blendclip.datasets.city.plan import KINDS
 from blendclip.datasets.city.recording import Recorder
 from blendclip.datasets.city.rig import Rig, SceneJob, SceneRecord
-from blendclip.datasets.city.seeds import stable_rng, stable_token
 from blendclip.datasets.city.sensors import CAMERAS, KEYFRAME_US, LIDAR, SWEEP_US, ego_SE3_lidar
 from blendclip.datasets.city.street import CROSS_HALF_M, MAIN_HALF_M
 from blendclip.datasets.city.tables import Row, Tables, attribute_rows, category_row, sensor_rows
+from blendclip.datasets.seeds import stable_rng, stable_token
 
 TABLES = (
     *("category", "attribute", "visibility", "instance", "sensor", "calibrated_sensor", "ego_pose"),

@@ -10,7 +10,7 @@ from blendclip.datasets.city import street
 from blendclip.datasets.city.meshes import SHAPES
 from blendclip.datasets.city.motion import Motion, Route, standing
 from blendclip.datasets.city.plan import CAR_BODY, EgoBody, Member, ScenePlan, Stage, ego_motion
-from blendclip.datasets.city.seeds import stable_rng
+from blendclip.datasets.seeds import stable_rng
 
 CARS = ("sedan", "hatchback", "suv", "minivan", "van", "taxi", "convertible", "pickup")
 TRUCKS = ("box_truck", "flatbed_truck", "tanker_truck", "dump_truck")

@@ -9,7 +9,7 @@ import numpy as np
 from blendclip.datasets.city import street
 from blendclip.datasets.city.meshes import SHAPE_CATEGORY, SHAPES, Mesh, MeshBuilder
 from blendclip.datasets.city.motion import Motion, Route, standing
-from blendclip.datasets.city.seeds import stable_rng
+from blendclip.datasets.seeds import stable_rng
 
 KINDS = ("straight", "left_turn", "standing", "straight", "right_turn", "cruising")
 

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 from dataclasses import dataclass
 from functools import cached_property
 
-import libusb_package
 import numba
 import numpy as np
 
 from blendclip.datasets.city.meshes import Mesh
 from blendclip.datasets.city.motion import planar_SE3
 from blendclip.datasets.city.plan import ScenePlan, Thing
-
-# Open3D links to libusb for depth cameras and does not load where the system has none.
-ctypes.CDLL(libusb_package.get_library_path(), mode=ctypes.RTLD_GLOBAL)
-
-import open3d as o3d  # noqa: E402
+from blendclip.datasets.open3d import o3d
 
 BACKGROUND = -1
 ROAD, BLOCKS, SCENERY = 0, 1, 2

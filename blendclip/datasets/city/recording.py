@@ -16,9 +16,9 @@ from blendclip.datasets.city.motion import planar_SE3
 from blendclip.datasets.city.plan import ScenePlan
 from blendclip.datasets.city.raycasting import World
 from blendclip.datasets.city.rig import SceneJob, SceneRecord
-from blendclip.datasets.city.seeds import stable_rng, stable_token
 from blendclip.datasets.city.sensors import KEYFRAME_US, Camera
 from blendclip.datasets.city.tables import Row, Tables, instance_rows, link
+from blendclip.datasets.seeds import stable_rng, stable_token
 
 JPEG_QUALITY = 92
 FIRST_TIMESTAMP_US = 1_533_000_000_000_000

@@ -8,7 +8,7 @@ import numpy as np
 
 from blendclip.datasets.city.meshes import SHAPES, Mesh, MeshBuilder
 from blendclip.datasets.city.motion import Route
-from blendclip.datasets.city.seeds import stable_rng
+from blendclip.datasets.seeds import stable_rng
 
 MAIN_HALF_M = 9.5
 """From the main road's middle to its kerb: two lanes of 3.5 m and a parking strip."""

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from blendclip.datasets.city.seeds import stable_token
+from blendclip.datasets.seeds import stable_token
 
 Row = dict[str, object]
 Tables = dict[str, list[Row]]

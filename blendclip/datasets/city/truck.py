@@ -19,11 +19,11 @@ from blendclip.datasets.city.cast import plan_scene
 from blendclip.datasets.city.plan import Thing
 from blendclip.datasets.city.recording import Recorder
 from blendclip.datasets.city.rig import Rig, SceneJob, SceneRecord
-from blendclip.datasets.city.seeds import stable_rng
 from blendclip.datasets.city.sensors import KEYFRAME_US
 from blendclip.datasets.city.truck_cast import KINDS, TRUCK_BODY, fill_truck_stage
 from blendclip.datasets.city.truck_sensors import CAMERAS, LIDARS, TURN_US, RollingLidar, Scan, scan
 from blendclip.datasets.city.truck_tables import TABLES, motion_rows, shared_tables
+from blendclip.datasets.seeds import stable_rng
 
 POSE_STEP_US = 10_000
 POSE_PHASE_US = 3_700

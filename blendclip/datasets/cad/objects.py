@@ -1,0 +1,125 @@
+"""What every CAD reader hands on: an object in box frame, its views and its features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blendclip.errors import DataFault, UserError
+
+MIN_POINTS = 32  # fewer are no shape
+_AXES = {sign + axis: np.eye(3)[i] * (-1 if sign else 1) for i, axis in enumerate("xyz") for sign in ("", "-")}
+UPS = ("x", "y", "z")
+FRONTS = tuple(_AXES)
+
+
+class BrokenObjectError(DataFault):
+    """An object that cannot be used; `rule` is short and countable, the message says what is wrong."""
+
+    def __init__(self, rule: str, reason: str) -> None:
+        super().__init__(reason)
+        self.rule = rule
+
+
+@dataclass(frozen=True)
+class CadView:
+    """One picture of an object."""
+
+    name: str
+    """Unique within the object, such as view_00."""
+    jpeg: bytes | None = None
+    """None where the source gives features of the picture, but not the picture."""
+    size_px: tuple[int, int] | None = None
+    """Width and height."""
+    azimuth_rad: float | None = None
+    """Where the camera stands, seen from the object: 0 ahead, pi/2 on its left."""
+    distance_m: float | None = None
+    caption: str | None = None
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A CLIP feature that came with the object."""
+
+    kind: str
+    """image or text"""
+    source: str
+    """What it is of, such as thumbnail or blip_caption."""
+    vector: NDArray[np.float16]
+    """(D,)"""
+    view: str | None = None
+    """The view it is of; None where it is of the object as a whole."""
+    text: str | None = None
+
+
+@dataclass(frozen=True)
+class CadObject:
+    """One object: a cloud, views of which the first is the main one, and a caption."""
+
+    points_m: NDArray[np.float32]
+    """(N, 3) box frame: z up, x forward, origin at the centre of the bounding box; metres where the source has them."""
+    rgb: NDArray[np.uint8] | None
+    """(N, 3), None where the source has no colours."""
+    views: tuple[CadView, ...]
+    caption: str
+    caption_model: str
+    """Who wrote the captions."""
+    size_lwh_m: NDArray[np.float64]
+    """(3,) extent of the object along x, y, z."""
+    features: tuple[Feature, ...] = field(default=())
+
+
+def box_R_source(up: str, front: str | None = None) -> NDArray[np.float64]:
+    """The rotation (3, 3) from a source's frame to box frame.
+
+    Without `front` it is the axis that follows `up` in the cycle x, y, z: for y-up that is glTF's own front, +z.
+
+    Args: up: x, y or z. front: x, y, z, -x, -y or -z.
+
+    Raises:
+        UserError: there are no such axes, or both are the same.
+    """
+    if up not in UPS or (front is not None and front not in _AXES):
+        raise UserError(f"up {up!r} and front {front!r} are no axes: set up to x, y or z and front to one of {FRONTS}")
+    forward = _AXES["xyz"[("xyz".index(up) + 1) % 3]] if front is None else _AXES[front]
+    if abs(forward @ _AXES[up]) > 0:
+        raise UserError(f"up and front are both along {up}: set `front` to another axis")
+    return np.stack([forward, np.cross(_AXES[up], forward), _AXES[up]])
+
+
+def checked_points(points: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The points (N, 3) of a cloud, of any unit, as float64.
+
+    Raises:
+        BrokenObjectError: they are no shape.
+    """
+    points = np.asarray(points)
+    if points.ndim != 2 or points.shape[1] != 3 or not np.issubdtype(points.dtype, np.number):
+        raise BrokenObjectError(
+            "bad_cloud", f"its points have shape {points.shape} and type {points.dtype}, not (N, 3)"
+        )
+    points = points.astype(np.float64)
+    if not np.isfinite(points).all():
+        raise BrokenObjectError(
+            "not_finite", f"{(~np.isfinite(points)).any(axis=1).sum()} of its points are NaN or inf"
+        )
+    if len(points) < MIN_POINTS:
+        raise BrokenObjectError("too_few_points", f"it has {len(points)} points; {MIN_POINTS} are the least")
+    if np.ptp(points, axis=0).max() <= 0:
+        raise BrokenObjectError("one_point", "all its points are the same")
+    return points
+
+
+def boxed(
+    points: NDArray[np.floating], box_R_source: NDArray[np.float64], unit_m: float = 1.0
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Points (N, 3) of a source's frame in box frame, (N, 3) float32, and their extent (3,).
+
+    Raises:
+        BrokenObjectError: they are no shape.
+    """
+    turned = checked_points(points) @ box_R_source.T * unit_m
+    low, high = turned.min(axis=0), turned.max(axis=0)
+    return (turned - (low + high) / 2).astype(np.float32), high - low

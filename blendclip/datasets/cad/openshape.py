@@ -1,0 +1,215 @@
+"""Format `openshape`: the shapes that OpenShape released, of Objaverse, ShapeNet, ABO and 3D-FUTURE.
+
+A shape is one .npy file that holds a pickled dict; a split is a JSON list of them. Pictures are not part of it, their
+CLIP features are.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from blendclip.datasets.cad.objects import BrokenObjectError, CadObject, CadView, Feature, box_R_source, boxed
+from blendclip.errors import UserError
+
+MODEL = "ViT-bigG-14_laion2b_s39b_b160k"
+"""Whose features the files hold."""
+_SPLITS = ("meta_data/split", "split", ".", "meta_data/split/ablation", "split/ablation")
+_CAPTIONS = ("blip_caption", "msft_caption", "text", "retrieval_text")  # the first that there is captions the shape
+_NOISY_TEXT = ("Objaverse",)  # whose `text` is what an uploader typed
+_HARMLESS = {
+    *(("numpy", name) for name in ("ndarray", "dtype", "float16", "float32", "float64", "int32", "int64", "uint8")),
+    *((f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in ("_reconstruct", "scalar")),
+    *((f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")),
+    *(
+        ("builtins", name)
+        for name in ("dict", "list", "tuple", "set", "str", "bytes", "int", "float", "bool", "complex")
+    ),
+    ("_codecs", "encode"),  # how older protocols write bytes
+}
+
+
+@dataclass(frozen=True)
+class OpenShapeOptions:
+    """How shapes become clouds."""
+
+    up: str = "y"
+    """Axis that points up in the files."""
+    front: str | None = None
+    """Axis that points ahead; None takes the one after `up` in x, y, z."""
+
+
+@dataclass(frozen=True)
+class OpenShapeEntry:
+    """A line of a split."""
+
+    id: str
+    category: str | None
+    path: str
+    source: str
+
+
+class OpenShape:
+    """Reads the folder that the release was unpacked into."""
+
+    def __init__(self, root: Path, options: OpenShapeOptions) -> None:
+        """Open the folder `root`.
+
+        Raises:
+            UserError: options name axes that are none.
+        """
+        self._root, self._box_R_shape = root, box_R_source(options.up, options.front)
+
+    def entries(self, split: str) -> Sequence[OpenShapeEntry]:
+        """The shapes of a split such as train_all or train_no_lvis, in the order of its list.
+
+        Raises:
+            UserError: there is no such list, or it is none.
+        """
+        places = [self._root / folder / f"{split}.json" for folder in _SPLITS]
+        path = next((place for place in places if place.is_file()), None)
+        if path is None:
+            raise UserError(f"there is no {places[0]}: unpack meta_data.zip there, or name a split that it holds")
+        try:
+            return [self._entry(shape) for shape in json.loads(path.read_text())]
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path} is no list of id, dataset and data_path ({error!r}): unpack it again") from None
+
+    def _entry(self, shape: Mapping[str, Any]) -> OpenShapeEntry:
+        source = shape["dataset"]
+        return OpenShapeEntry(f"{source}/{shape['id']}", None, _below(shape["data_path"], source), source)
+
+    def prepare(self, entries: Sequence[OpenShapeEntry]) -> None:
+        """Nothing to prepare."""
+
+    def read(self, entry: OpenShapeEntry) -> CadObject:
+        """The object of an entry.
+
+        Raises:
+            BrokenObjectError: its file is missing or broken, or nothing says what it is.
+        """
+        shape = read_shape(self._root / entry.path)
+        try:
+            points_m, size_lwh_m = boxed(shape["xyz"], self._box_R_shape)
+            rgb = _rgb(shape.get("rgb"), len(points_m))
+            features = tuple(_features(shape))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            if isinstance(error, BrokenObjectError):
+                raise
+            raise BrokenObjectError("bad_shape", f"its file is not as OpenShape's are ({error!r})") from None
+        views = tuple(CadView(name) for name in dict.fromkeys(feature.view for feature in features if feature.view))
+        if not views:
+            raise BrokenObjectError("no_view", "it has neither image_feat nor thumbnail_feat")
+        source, caption = _caption(shape, entry.source)
+        return CadObject(points_m, rgb, views, caption, f"openshape/{source}", size_lwh_m, features)
+
+
+class _UnsafeError(Exception):
+    """A pickle asks for something that could run code."""
+
+
+class _HarmlessUnpickler(pickle.Unpickler):
+    """Unpickles arrays and plain containers; anything else in a file from the internet may run code."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _HARMLESS:
+            raise _UnsafeError(f"it wants {module}.{name}, which is neither an array nor a plain container")
+        return codecs.encode if module == "_codecs" else super().find_class(module, name)
+
+
+def read_shape(path: Path) -> dict[str, Any]:
+    """The dict in a .npy file, without running code that the file may hold.
+
+    Raises:
+        BrokenObjectError: it is missing or broken, or holds something else.
+    """
+    try:
+        with path.open("rb") as file:
+            shape = _unpickled(file)
+    except FileNotFoundError:
+        raise BrokenObjectError("missing_shape", "there is no such file") from None
+    except _UnsafeError as error:
+        raise BrokenObjectError("unsafe_shape", f"it cannot be unpickled safely: {error}") from None
+    except Exception as error:  # a broken pickle raises almost anything
+        raise BrokenObjectError("unreadable_shape", f"it is no .npy file ({type(error).__name__}: {error})") from None
+    if not isinstance(shape, dict):
+        raise BrokenObjectError("bad_shape", f"it holds {type(shape).__name__}, not a dict")
+    return shape
+
+
+def _unpickled(file: BinaryIO) -> Any:
+    version = npy.read_magic(file)
+    read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    _, _, dtype = read_header(file)
+    if not dtype.hasobject:
+        raise ValueError(f"it holds {dtype}, not a pickled dict")
+    return _HarmlessUnpickler(file).load().item()
+
+
+def _below(data_path: str, source: str) -> str:
+    """A list's path, which begins with a folder of its makers, from the folder of its dataset on."""
+    parts = PurePosixPath(data_path).parts
+    places = [place for place, part in enumerate(parts) if part == source]
+    return str(PurePosixPath(*parts[places[-1] :])) if places else data_path.lstrip("/")
+
+
+def _rgb(rgb: Any, count: int) -> NDArray[np.uint8] | None:
+    """Colours 0-255 (N, 3) of colours 0-1."""
+    if rgb is None:
+        return None
+    rgb = np.asarray(rgb, np.float64)
+    if rgb.shape != (count, 3) or not np.isfinite(rgb).all():
+        raise BrokenObjectError("bad_colours", f"its colours have shape {rgb.shape} or are NaN, for {count} points")
+    if rgb.min() < 0 or rgb.max() > 1:
+        raise BrokenObjectError(
+            "bad_colours", f"its colours reach from {rgb.min():g} to {rgb.max():g}, not from 0 to 1"
+        )
+    return (255 * rgb).round().astype(np.uint8)
+
+
+def _features(shape: Mapping[str, Any]) -> list[Feature]:
+    """Every CLIP feature of a shape."""
+    features = []
+    images = shape.get("image_feat")
+    for number, vector in enumerate(np.zeros((0, 1)) if images is None else np.atleast_2d(images)):
+        features.append(Feature("image", "view", _vector(vector), f"view_{number:02d}"))
+    if shape.get("thumbnail_feat") is not None:
+        features.append(Feature("image", "thumbnail", _vector(shape["thumbnail_feat"]), "thumbnail"))
+    for source in _CAPTIONS:
+        texts, vectors = _listed(shape.get(source)), _listed(shape.get(f"{source}_feat"))
+        for text, vector in zip(texts, vectors, strict=False):
+            features.append(
+                Feature("text", source, _vector(vector.get("prompt_avg", vector.get("original"))), text=text)
+            )
+    return features
+
+
+def _listed(value: Any) -> list[Any]:
+    """A text or dict, or a list of them, as a list without empty ones."""
+    values = value if isinstance(value, list) else [value]
+    return [item for item in values if item is not None and item != ""]
+
+
+def _vector(value: Any) -> NDArray[np.float16]:
+    vector = np.asarray(value, np.float32).reshape(-1)
+    if not np.isfinite(vector).all():
+        raise BrokenObjectError("bad_feature", "one of its features is NaN or inf")
+    return vector.astype(np.float16)
+
+
+def _caption(shape: Mapping[str, Any], source: str) -> tuple[str, str]:
+    """Which text describes a shape, and the text: its metadata where they are clean, else what a captioner saw."""
+    order = _CAPTIONS if source in _NOISY_TEXT else ("text", *(name for name in _CAPTIONS if name != "text"))
+    for name in order:
+        if texts := _listed(shape.get(name)):
+            return name, str(texts[0]).strip()
+    raise BrokenObjectError("no_caption", "none of its texts says anything")

@@ -1,0 +1,161 @@
+"""CAD objects as rows of the project's tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from blendclip import storage
+from blendclip.datasets.cad.objects import CadObject, CadView
+
+VIEW_COLUMNS = ("channel", "image", "crop_xyxy_px", "covered_fraction")
+
+
+@dataclass(frozen=True)
+class Named:
+    """An object with its names."""
+
+    id: str
+    category: str | None
+    object: CadObject
+
+
+def clouds(dataset: str, split: str, objects: Sequence[Named]) -> pa.Table:
+    """Objects as rows of `storage.CLOUDS`."""
+    return _table(storage.CLOUDS, [_who(dataset, split, named) for named in objects], _cloud_columns(objects))
+
+
+def triplets(dataset: str, split: str, objects: Sequence[Named]) -> pa.Table:
+    """Objects, each with its main view, as rows of `storage.TRIPLETS`."""
+    rows = [
+        _who(dataset, split, named)
+        | _view(named.id, named.object.views[0])
+        | {
+            "triplet_id": f"{dataset}/{named.id}",
+            "view_time_gap_us": 0,
+            "caption": named.object.caption,
+            "caption_model": named.object.caption_model,
+        }
+        for named in objects
+    ]
+    return _table(storage.TRIPLETS, rows, _cloud_columns(objects))
+
+
+def views(dataset: str, split: str, objects: Sequence[Named]) -> pa.Table:
+    """All views of objects as rows of `storage.VIEWS`."""
+    rows = [
+        _who(dataset, split, named)
+        | _view(named.id, view)
+        | {
+            "view_id": view_id(dataset, named.id, view),
+            "attributes": [],
+            "camera_distance_m": view.distance_m,
+            "camera_azimuth_rad": view.azimuth_rad,
+        }
+        for named in objects
+        for view in named.object.views
+    ]
+    return _table(storage.VIEWS, rows)
+
+
+def captions(dataset: str, split: str, objects: Sequence[Named]) -> pa.Table:
+    """The captions of views, which the source gave, as rows of `storage.CAPTIONS`."""
+    rows = [
+        {
+            "view_id": view_id(dataset, named.id, view),
+            "caption": view.caption,
+            "caption_model": named.object.caption_model,
+        }
+        for named in objects
+        for view in named.object.views
+        if view.caption
+    ]
+    return _table(storage.CAPTIONS, rows)
+
+
+def embeddings(dataset: str, split: str, objects: Sequence[Named]) -> pa.Table:
+    """The CLIP features that came with objects as rows of `storage.EMBEDDINGS`."""
+    pairs = [(named, feature) for named in objects for feature in named.object.features]
+    rows = [
+        {
+            "dataset": dataset,
+            "split": split,
+            "triplet_id": f"{dataset}/{named.id}",
+            "view_id": f"{dataset}/{named.id}/{feature.view}" if feature.view else None,
+            "kind": feature.kind,
+            "source": feature.source,
+            "text": feature.text,
+        }
+        for named, feature in pairs
+    ]
+    vectors = [feature.vector for _, feature in pairs]
+    return _table(storage.EMBEDDINGS, rows, {"embedding": _lists(vectors, pa.float16())})
+
+
+def view_id(dataset: str, object_id: str, view: CadView) -> str:
+    """The id of a view, as mining makes it: dataset/annotation_token/channel."""
+    return f"{dataset}/{object_id}/{view.name}"
+
+
+def _who(dataset: str, split: str, named: Named) -> dict[str, Any]:
+    return {
+        "dataset": dataset,
+        "split": split,
+        "instance_token": named.id,
+        "annotation_token": named.id,
+        "timestamp_us": 0,
+        "category": named.category,
+        "class_name": named.category,
+        "translation": [0.0, 0.0, 0.0],  # not null: Parquet readers fail on a null list of fixed size
+        "rotation_wxyz": [1.0, 0.0, 0.0, 0.0],
+        "size_lwh_m": named.object.size_lwh_m.tolist(),
+        "evaluated": False,
+    }
+
+
+def _view(object_id: str, view: CadView) -> dict[str, Any]:
+    crop = [0.0, 0.0, *map(float, view.size_px or (0, 0))]
+    image = (
+        None if view.jpeg is None else {"bytes": view.jpeg, "path": f"{object_id.replace('/', '_')}_{view.name}.jpg"}
+    )
+    return dict(zip(VIEW_COLUMNS, (view.name, image, crop, 0.0), strict=True))
+
+
+def _cloud_columns(objects: Sequence[Named]) -> dict[str, pa.Array]:
+    clouds = [named.object for named in objects]
+    counts = np.array([len(cloud.points_m) for cloud in clouds], np.int32)
+    ends = pa.array(np.concatenate([[0], np.cumsum(counts)]).astype(np.int32))
+    xyz = np.concatenate([np.zeros((0, 3), np.float32), *(cloud.points_m for cloud in clouds)])
+    points = pa.ListArray.from_arrays(ends, pa.FixedSizeListArray.from_arrays(pa.array(xyz.ravel()), 3))
+    return {"points": points, "rgb": _rgb(clouds), "num_points": pa.array(counts)}
+
+
+def _rgb(clouds: Sequence[CadObject]) -> pa.Array:
+    """Colours of points; null for an object without any."""
+    present = [cloud.rgb is not None for cloud in clouds]
+    counts = [len(cloud.rgb) if has else 0 for cloud, has in zip(clouds, present, strict=True)]
+    values = np.concatenate([np.zeros((0, 3), np.uint8), *(cloud.rgb for cloud in clouds if cloud.rgb is not None)])
+    inner = pa.ListArray.from_arrays(np.arange(len(values) + 1, dtype=np.int32) * 3, pa.array(values.ravel()))
+    ends = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(ends), inner, mask=pa.array([not has for has in present], pa.bool_()))
+
+
+def _lists(vectors: Sequence[np.ndarray], kind: pa.DataType) -> pa.Array:
+    ends = np.cumsum([0, *map(len, vectors)]).astype(np.int32)
+    values = np.concatenate([np.zeros(0, kind.to_pandas_dtype()), *vectors])
+    return pa.ListArray.from_arrays(pa.array(ends), pa.array(values, kind))
+
+
+def _table(schema: pa.Schema, rows: Sequence[Mapping[str, Any]], ready: dict[str, pa.Array] | None = None) -> pa.Table:
+    """A table with `schema`; what neither `ready` columns nor rows hold has no meaning for CAD and is null."""
+    columns = {
+        field.name: pa.array([row.get(field.name) for row in rows], field.type)
+        for field in schema
+        if field.name not in (ready or {})
+    }
+    columns |= {name: array.cast(schema.field(name).type) for name, array in (ready or {}).items()}
+    return pa.table({name: columns[name] for name in schema.names}, schema)

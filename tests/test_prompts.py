@@ -1,0 +1,55 @@
+"""Class names and templates are data that zero-shot classification rests on."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+PROMPTS = Path(__file__).parents[1] / "prompts"
+COUNTS = {"nuscenes": 10, "truckscenes": 12, "modelnet40": 40, "scanobjectnn": 15, "city": 10, "shapes": 56}
+
+
+def load(path):
+    """YAML in which a repeated key is an error, not the last one's victory."""
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    def mapping(loader, node):
+        keys = [loader.construct_object(key) for key, _ in node.value]
+        assert len(keys) == len(set(keys)), f"{path}: a key twice in {keys}"
+        return dict(zip(keys, (loader.construct_object(value, deep=True) for _, value in node.value), strict=True))
+
+    Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
+    return yaml.load(path.read_text(), Loader)  # noqa: S506
+
+
+@pytest.mark.parametrize("path", sorted((PROMPTS / "classes").iterdir()), ids=lambda path: path.stem)
+def test_class_names_are_texts_without_duplicates(path):
+    classes = load(path)["classes"]
+    assert len(classes) == COUNTS[path.stem]
+    words = [word for group in classes.values() for word in group]
+    assert all(isinstance(word, str) and word == word.strip() and word for word in [*classes, *words])
+    assert len(words) == len(set(words)), "a word for two classes cannot tell them apart"
+    assert all(classes.values())
+
+
+@pytest.mark.parametrize("path", sorted((PROMPTS / "templates").iterdir()), ids=lambda path: path.stem)
+def test_templates_hold_one_place_for_the_class(path):
+    templates = load(path)["templates"]
+    assert len(templates) == len(set(templates)) and templates
+    assert all(template.count("{}") == 1 and template.format("car").count("car") == 1 for template in templates)
+
+
+def test_driving_classes_are_those_of_the_benchmarks():
+    from nuscenes.eval.detection.constants import DETECTION_NAMES as NUSCENES
+    from truckscenes.eval.detection.constants import DETECTION_NAMES as TRUCKSCENES
+
+    for name, official in (("nuscenes", NUSCENES), ("truckscenes", TRUCKSCENES), ("city", NUSCENES)):
+        assert list(load(PROMPTS / "classes" / f"{name}.yaml")["classes"]) == list(official)
+
+
+def test_the_generated_shapes_have_these_classes():
+    from blendclip.datasets.shapes import CLASSES
+
+    assert list(load(PROMPTS / "classes" / "shapes.yaml")["classes"]) == list(CLASSES)
