@@ -67,6 +67,6 @@ def _box(tables: Any, token: str, name: str, loaders: ModuleType) -> Any:
         translation=annotation["translation"],
         size=annotation["size"],
         rotation=annotation["rotation"],
-        num_pts=annotation["num_lidar_pts"] + annotation["num_radar_pts"],
+        num_pts=(annotation["num_lidar_pts"] or 0) + (annotation["num_radar_pts"] or 0),
         detection_name=name,
     )

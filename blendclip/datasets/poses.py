@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blendclip import geometry
+from blendclip.datasets.validation import strange_time
 from blendclip.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -54,8 +55,10 @@ class PoseStream:
         A pose that is there twice is taken once; one that is not finite, or has no unit quaternion, is left out.
 
         Raises:
-            UserError: two different poses have the same time.
+            UserError: two different poses have the same time, or the poses' times are in another unit.
         """
+        if len(self._times_us) and (strange := strange_time(int(np.median(self._times_us)))):
+            raise UserError(f"the timestamps in ego_pose.json are {strange}, must be microseconds since 1970")
         first, last = np.searchsorted(self._times_us, [start_us - _MARGIN_US, end_us + _MARGIN_US + 1])
         records = [self._records[number] for number in self._order[first:last]]
         poses = np.array([pose_of(record) for record in records]).reshape(-1, 3, 4)

@@ -121,17 +121,28 @@ class Devkit:
         Raises:
             UserError: a table refers to a record that is not there, or two ego poses contradict each other.
         """
-        readings = _readings_by_scene(tables, {scene["token"] for scene in scenes})
+        readings = self._readings_by_scene(tables, scenes)
         stream = PoseStream(tables.ego_pose) if self.pose_stream else None
         for scene in scenes:
             try:
                 yield _SceneReader(self, tables, stream, scene, readings[scene["token"]]).row()
             except KeyError as error:
                 needs = "" if stream else f" (each keyframe needs its {self.reference}, each reading its pose)"
-                raise UserError(
-                    f"the tables of {scene['name']} in {tables.table_root} refer to {error}, which is not there{needs}"
-                    "; unpack the dataset again"
-                ) from error
+                raise _missing(tables, f"tables of {scene['name']}", error, needs) from error
+
+    def _readings_by_scene(self, tables: Tables, scenes: list[Row]) -> Mapping[str, list[Row]]:
+        try:
+            return _readings_by_scene(tables, {scene["token"] for scene in scenes})
+        except KeyError as error:
+            raise _missing(tables, "table sample_data", error) from error
+
+
+def _missing(tables: Tables, where: str, error: KeyError, needs: str = "") -> UserError:
+    """What to say of a record, or a column of one, that is not there."""
+    return UserError(
+        f"the {where} in {tables.table_root} need {error}, a record or column that is not there{needs}; unpack the "
+        "dataset again"
+    )
 
 
 def _own_splits(tables: Tables) -> Mapping[str, list[str]]:
@@ -306,14 +317,20 @@ class _SceneReader:
             "size_lwh_m": [length, width, height],
             "velocity_mps": velocity if np.isfinite(velocity).all() else None,
             "visibility": self._visibility(annotation),
-            "num_lidar_pts": annotation["num_lidar_pts"],
+            "num_lidar_pts": annotation["num_lidar_pts"] or 0,
             "attributes": [self.tables.get("attribute", token)["name"] for token in annotation["attribute_tokens"]],
             "evaluated": evaluated,
         }
 
     def _visibility(self, annotation: Row) -> int | None:
         token = annotation["visibility_token"]
-        return _VISIBILITY[self.tables.get("visibility", token)["level"]] if token else None
+        level = self.tables.get("visibility", token)["level"] if token else None
+        if level is not None and level not in _VISIBILITY:
+            raise UserError(
+                f"visibility.json in {self.tables.table_root} has the level {level!r}: name it as one of "
+                f"{', '.join(map(str, _VISIBILITY))}"
+            )
+        return _VISIBILITY.get(level)
 
     def _velocity(self, annotation: Row) -> NDArray[np.float64]:
         # Two annotations of one track at one time give 0/0, that is NaN: no velocity.

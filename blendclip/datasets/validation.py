@@ -24,7 +24,8 @@ _NEAR_KEYFRAME_US = 1_000_000
 _RIGID = 1e-4  # by which R R^T may differ from the identity
 _SAME_POSE = (0.01, 1e-3)  # metres, and parts of a rotation matrix: what nearest instead of interpolated poses exceed
 _TOP_SPEED_MPS, _JUMP_M = 100.0, 5.0  # no vehicle is faster, no localisation jumps further
-_JUMPS = 0.01  # share of steps in which even a good localisation may jump
+_JUMPS = 0.01  # share of steps in which even a good localisation may jump,
+_FEW_JUMPS = 1  # and so many of them in a short stream
 _FARTHEST_M = 1000.0  # no sensor sees a box further away
 _OPTIONAL = {"class_name", "velocity_mps", "visibility"}
 _MOST = 0.5
@@ -175,7 +176,8 @@ def _keyframes(scene: _Scene) -> None:
     scene.unique(table, "sample_token")
     _plausible(scene.every, table)
     _increasing(scene, table)
-    _rigid(scene, table, "global_SE3_ego")
+    known = np.isfinite(_rigid(scene, table, "global_SE3_ego")).all(axis=(1, 2))
+    scene.most(table, "global_SE3_ego", known, np.full(len(table), "NaN"), "known: look at the ego poses")
 
 
 def _ego_poses(scene: _Scene) -> None:
@@ -188,7 +190,9 @@ def _ego_poses(scene: _Scene) -> None:
     step_m = np.linalg.norm(np.diff(poses[..., 3], axis=0), axis=1)
     slow = np.concatenate([[True], step_m <= _JUMP_M + _TOP_SPEED_MPS * np.diff(time_us) * 1e-6])[: len(table)]
     must = f"reachable from the row before below {_TOP_SPEED_MPS:g} m/s: these seem to be poses of several vehicles"
-    scene.every(table, "global_SE3_ego", slow | (slow.mean() > 1 - _JUMPS if len(slow) else True), poses[..., 3], must)
+    scene.every(
+        table, "global_SE3_ego", slow | ((~slow).sum() <= max(_FEW_JUMPS, _JUMPS * len(slow))), poses[..., 3], must
+    )
 
 
 def _readings(scene: _Scene) -> None:
@@ -239,6 +243,10 @@ def _point_times(scene: _Scene) -> None:
 
 def _images(scene: _Scene) -> None:
     table = scene.images
+    place = np.stack([table.column("keyframe").astype(str), table.column("channel").astype(str)], axis=1)
+    _, first, which = np.unique(place, axis=0, return_index=True, return_inverse=True)
+    one = first[which.ravel()] == np.arange(len(table))
+    scene.every(table, "keyframe", one, place, "of one image for each camera: keep the one nearest to the keyframe")
     size_wh = np.stack([table.column("width_px"), table.column("height_px")], axis=1)
     scene.most(table, "width_px, height_px", (size_wh > 0).all(axis=1), size_wh, "positive")
     k = table.column("intrinsic", 3, 3)

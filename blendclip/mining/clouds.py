@@ -15,6 +15,7 @@ from blendclip import storage
 from blendclip.errors import DataFault
 from blendclip.mining.colors import Colorist
 from blendclip.mining.crop import Passage, place, points_in_boxes
+from blendclip.mining.keyframes import serving_sweeps
 from blendclip.mining.motion import Motion, Passages, TrackPoses
 from blendclip.mining.rejects import Rejects
 from blendclip.mining.scene import Readings, Scene, read_scenes
@@ -81,6 +82,9 @@ def scene_clouds(
     boxes, sweeps = _windows(scene, wanted, options.sweeps)
     passages = Passages(scene, TrackPoses(annotations, options.motion), boxes, sweeps)
     gathered, num_sweeps = _Gathered(len(annotations)), np.zeros(len(annotations), np.int64)
+    for sweep in np.flatnonzero(~scene.sweeps.in_time).tolist():
+        rejects.attempt("sweep")
+        rejects.file(scene, "sweep", scene.sweeps.path[sweep], scene.sweeps.fault(sweep))
     for sweep, pairs in _pairs_by_sweep(scene.sweeps, sweeps):
         rejects.attempt("sweep")
         members = boxes[pairs]
@@ -117,9 +121,7 @@ def _windows(scene: Scene, wanted: NDArray[np.int64], length: int) -> tuple[NDAr
     """
     annotations, sweeps = scene.annotations, scene.sweeps
     pairs = [(np.empty(0, np.int64), np.empty(0, np.int64))]
-    for channel in np.unique(sweeps.channel.astype(str)):
-        of_channel = np.flatnonzero(sweeps.channel == channel)
-        of_channel = of_channel[np.lexsort((sweeps.timestamp_us[of_channel], sweeps.keyframe[of_channel]))]
+    for of_channel in serving_sweeps(scene):
         end = np.searchsorted(sweeps.keyframe[of_channel], annotations.keyframe[wanted], side="right")
         place = end[:, None] - 1 - np.arange(length)
         times_us = scene.sweeps.timestamp_us[of_channel]
@@ -198,7 +200,7 @@ def _kept(
     kept = []
     for number in wanted.tolist():
         if num_sweeps[number] == 0:
-            reason = "every sweep of its window is broken" if windows[number] else "its keyframe has no LiDAR sweep"
+            reason = "every sweep of its window is broken" if windows[number] else "its window has no LiDAR sweep"
             rejects.annotation(scene, number, "fault", "no_sweep", reason, blames_file=bool(windows[number]))
         elif counts[number] < options.min_points:
             reason = f"{counts[number]} LiDAR points in its box over {num_sweeps[number]} sweeps"

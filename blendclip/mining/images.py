@@ -9,7 +9,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from blendclip.errors import DataFault
-from blendclip.mining.scene import BROKEN_POSE, Readings
+from blendclip.mining.scene import Readings
 
 
 class ImageReader:
@@ -26,7 +26,7 @@ class ImageReader:
             DataFault: the file is missing, broken or of another size than the index says, or where it looks is unknown.
         """
         if not self._images.usable[image]:
-            raise DataFault(BROKEN_POSE)
+            raise DataFault(self._images.fault(image))
         data = self._bytes(image)
         size_px, expected_px = _size_px(data), tuple(self._images.size_wh_px[image].tolist())
         if size_px != expected_px:

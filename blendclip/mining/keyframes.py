@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,12 +24,27 @@ class SplitSweep:
     xyz_box: NDArray[np.float32]  # (M, 3) in its frame, metres
 
 
-def newest_sweeps(scene: Scene, keyframe: int) -> list[int]:
-    """The sweep of each LiDAR that serves the keyframe and is the last to do so, by channel."""
+def serving_sweeps(scene: Scene) -> Iterator[NDArray[np.int64]]:
+    """The sweeps of each LiDAR that serve keyframes, by channel and in order.
+
+    Of those that name a keyframe it is the ones up to its own, which is nearest to it: a recording may go on after the
+    last keyframe. Sweeps with wrong time stamps are left out.
+    """
     sweeps = scene.sweeps
-    own = np.flatnonzero(sweeps.keyframe == keyframe)
-    of_channel = [own[sweeps.channel[own] == channel] for channel in np.unique(sweeps.channel[own].astype(str))]
-    return [int(members[sweeps.timestamp_us[members].argmax()]) for members in of_channel]
+    gap_us = np.abs(sweeps.timestamp_us - scene.keyframe_us[sweeps.keyframe])
+    for channel in np.unique(sweeps.channel.astype(str)):
+        own = np.flatnonzero((sweeps.channel == channel) & sweeps.in_time)
+        own = own[np.lexsort((sweeps.timestamp_us[own], sweeps.keyframe[own]))]
+        nearest_first = own[np.lexsort((gap_us[own], sweeps.keyframe[own]))]
+        keyframes, place = np.unique(sweeps.keyframe[nearest_first], return_index=True)
+        end_us = sweeps.timestamp_us[nearest_first[place]][np.searchsorted(keyframes, sweeps.keyframe[own])]
+        yield own[sweeps.timestamp_us[own] <= end_us]
+
+
+def newest_sweeps(scene: Scene, keyframe: int) -> list[int]:
+    """The keyframe's own sweep of each LiDAR, by channel."""
+    of_keyframe = [own[scene.sweeps.keyframe[own] == keyframe] for own in serving_sweeps(scene)]
+    return [int(own[-1]) for own in of_keyframe if len(own)]
 
 
 def split_sweep(

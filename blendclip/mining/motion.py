@@ -18,7 +18,8 @@ Motion = Literal["per_point", "interpolate", "none"]
 # that is at most h^2 / 8 (w_ego^2 r + 2 w_box (v + w_ego r) + w_box^2 d): 0.3 mm for a box of d = 10 m that passes at
 # v = 30 m/s r = 100 m away, with ego and box turning at w = 0.5 rad/s; 1.2 mm at 1 rad/s.
 _SLICE_US = 5_000
-_BEYOND_US = 200_000  # of the recorded ego poses: the first sweep of a scene begins before them
+_BEYOND_US = 300_000  # of the recorded ego poses: the first sweep of a scene begins before them
+_MARGIN_US = 1_000_000  # around a scene's sweeps: recorded ego poses may go on for hours
 
 
 class TrackPoses:
@@ -77,16 +78,18 @@ class EgoMotion:
     """Where the ego vehicle is at closely spaced moments of a scene, so that each sweep only looks it up."""
 
     def __init__(self, scene: Scene) -> None:
-        stream = scene.ego_poses
         self._scene = scene
         self._moments_us = np.empty(0, np.int64)
         self._global_SE3_ego = np.empty((0, 3, 4))
-        if len(stream.timestamp_us):
-            first_us, last_us = stream.timestamp_us[0] - _BEYOND_US, stream.timestamp_us[-1] + _BEYOND_US
-            grid = [np.arange(first_us, last_us, _SLICE_US), [last_us]]
-            self._moments_us = np.unique(np.concatenate([stream.timestamp_us, scene.annotations.timestamp_us, *grid]))
+        times_us = scene.sweeps.timestamp_us[scene.sweeps.usable & scene.sweeps.point_times]
+        stream_us = scene.ego_poses.timestamp_us
+        if len(stream_us) and len(times_us):
+            first_us, last_us = times_us.min() - _MARGIN_US, times_us.max() + _MARGIN_US
+            known_us = np.concatenate([stream_us, scene.annotations.timestamp_us])
+            known_us = known_us[(known_us >= first_us) & (known_us <= last_us)]
+            self._moments_us = np.union1d(known_us, np.arange(first_us, last_us + _SLICE_US, _SLICE_US))
             self._global_SE3_ego = geometry.interpolate_poses(
-                stream.timestamp_us, stream.global_SE3_ego, self._moments_us, max_beyond_us=_BEYOND_US
+                stream_us, scene.ego_poses.global_SE3_ego, self._moments_us, max_beyond_us=_BEYOND_US
             )
 
     def of_sensor(
@@ -133,10 +136,12 @@ class Passages:
         self._sweeps, self._poses, self._boxes = scene.sweeps, poses, boxes
         self._ego = EgoMotion(scene)
         # At the time of the sweep, all at once: sweep by sweep it would take a third of the time of gathering.
-        global_SE3_box = poses.at(boxes, scene.sweeps.timestamp_us[sweeps])
-        self._box_SE3_sensor = geometry.compose(
-            geometry.inverse(global_SE3_box), scene.sweeps.global_SE3_sensor[sweeps]
-        )[:, None]
+        still = np.flatnonzero(~scene.sweeps.point_times[sweeps] | (poses.motion != "per_point"))
+        global_SE3_box = poses.at(boxes[still], scene.sweeps.timestamp_us[sweeps[still]])
+        self._box_SE3_sensor = np.empty((len(boxes), 1, 3, 4))
+        self._box_SE3_sensor[still, 0] = geometry.compose(
+            geometry.inverse(global_SE3_box), scene.sweeps.global_SE3_sensor[sweeps[still]]
+        )
 
     def of(self, sweep: int, pairs: NDArray[np.int64], times_us: NDArray[np.int64] | None) -> Passage:
         """The boxes of a sweep's pairs at the times (N,) of its points, or without these at the time of the sweep.

@@ -55,6 +55,8 @@ def _header(file: BinaryIO) -> _Header:
         points, point = int(entries["POINTS"][0]), _point(entries)
     except (KeyError, ValueError, TypeError) as error:
         raise DataFault(f"no sound PCD file: its header makes no sense ({error})") from None
+    if points < 0:
+        raise DataFault(f"no sound PCD file: its header announces {points} points")
     encoding = entries["DATA"][0]
     if encoding not in ("binary", "binary_compressed"):
         raise DataFault(f"its DATA is {encoding}: convert it to binary or binary_compressed")

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from blendclip import geometry, storage
 from blendclip.errors import UserError
 
-BROKEN_POSE = (
+_NEAR_KEYFRAME_US = 1_000_000  # what lies further from the time it serves has a wrong time stamp
+_BROKEN_POSE = (
     "the pose or calibration of its sensor is not finite: a quaternion is not a unit one, or its time lies outside the "
     "recorded ego poses or in a gap between them"
 )
@@ -60,15 +61,22 @@ class Readings:
     point_times: NDArray[np.bool_]  # (M,) whether the file says when each point was measured
     intrinsic: NDArray[np.float64]  # (M, 3, 3); (M, 0) for LiDAR sweeps
     size_wh_px: NDArray[np.int64]  # (M, 2); (M, 0) for LiDAR sweeps
+    in_time: NDArray[np.bool_]  # (M,) whether the time stamp is near the keyframe, or for a sweep the half before it
 
     def __len__(self) -> int:
         return len(self.path)
 
     @cached_property
     def usable(self) -> NDArray[np.bool_]:
-        """Whether the sensor's pose and calibration are known, (M,)."""
-        intrinsic = self.intrinsic.reshape(len(self), -1)
-        return np.isfinite(self.global_SE3_sensor).all(axis=(1, 2)) & np.isfinite(intrinsic).all(axis=1)
+        """Whether time, pose and calibration of the sensor are known, (M,)."""
+        known = np.isfinite(self.global_SE3_sensor).all(axis=(1, 2))
+        return self.in_time & known & np.isfinite(self.intrinsic).all(axis=tuple(range(1, self.intrinsic.ndim)))
+
+    def fault(self, number: int) -> str:
+        """What is wrong with a reading that is not usable."""
+        if self.in_time[number]:
+            return _BROKEN_POSE
+        return f"its time stamp {self.timestamp_us[number]} us is over a second off the keyframe that it serves"
 
 
 @dataclass(frozen=True)
@@ -104,6 +112,8 @@ def read_scenes(index: Path, part: int, parts: int) -> Iterator[Scene]:
     if not 0 <= part < parts:
         raise UserError(f"part {part} of {parts} does not exist: parts are counted from 0 to {parts - 1}")
     file = storage.open_parquet(index)
+    if not file.schema_arrow.equals(storage.INDEX):
+        raise UserError(f"{index} is no scene index of this version: write it again with `blendclip index`")
     for number in range(part, file.num_row_groups, parts):
         yield _scene(file.read_row_group(number))
 
@@ -136,8 +146,8 @@ def _scene(row: pa.Table) -> Scene:
         keyframe_us=_array(keyframes, "timestamp_us"),
         global_SE3_ego=_array(keyframes, "global_SE3_ego", (3, 4)),
         ego_poses=EgoPoses(_array(ego_poses, "timestamp_us"), _array(ego_poses, "global_SE3_ego", (3, 4))),
-        sweeps=_readings(_flatten(row["sweeps"]), "global_SE3_sensor"),
-        images=_readings(_flatten(row["images"]), "global_SE3_camera"),
+        sweeps=_readings(_flatten(row["sweeps"]), "global_SE3_sensor", _array(keyframes, "timestamp_us")),
+        images=_readings(_flatten(row["images"]), "global_SE3_camera", _array(keyframes, "timestamp_us")),
         annotations=_annotations(_flatten(row["tracks"]), _array(keyframes, "global_SE3_ego", (3, 4))),
     )
 
@@ -152,13 +162,19 @@ def _array(struct: pa.StructArray, name: str, shape: tuple[int, ...] = ()) -> ND
     return values.to_numpy(zero_copy_only=False).reshape(len(struct), *shape)
 
 
-def _readings(rows: pa.StructArray, pose_name: str) -> Readings:
+def _readings(rows: pa.StructArray, pose_name: str, keyframe_us: NDArray[np.int64]) -> Readings:
     is_image = rows.type.get_field_index("intrinsic") >= 0
+    keyframe = _array(rows, "keyframe").astype(np.int64)
+    time_us, begin_us = _array(rows, "timestamp_us"), keyframe_us[keyframe]
+    if not is_image:  # sweeps fill the time since the keyframe before; before the first one as much
+        begin_us = np.concatenate([keyframe_us[:1] - np.diff(keyframe_us[:2]).sum(), keyframe_us])[keyframe]
+    in_time = (time_us >= begin_us - _NEAR_KEYFRAME_US) & (time_us <= keyframe_us[keyframe] + _NEAR_KEYFRAME_US)
     return Readings(
         channel=_array(rows, "channel"),
         path=_array(rows, "path"),
-        timestamp_us=_array(rows, "timestamp_us"),
-        keyframe=_array(rows, "keyframe").astype(np.int64),
+        timestamp_us=time_us,
+        keyframe=keyframe,
+        in_time=in_time,
         global_SE3_sensor=_array(rows, pose_name, (3, 4)),
         ego_SE3_sensor=np.empty((len(rows), 0)) if is_image else _array(rows, "ego_SE3_sensor", (3, 4)),
         point_times=np.zeros(len(rows), bool) if is_image else _array(rows, "point_times"),

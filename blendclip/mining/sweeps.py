@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from blendclip.errors import DataFault
 from blendclip.mining.motion import Motion
 from blendclip.mining.pcd import read_pcd
-from blendclip.mining.scene import BROKEN_POSE, Scene
+from blendclip.mining.scene import Scene
 
 _COLUMNS = 5  # x, y, z, intensity, ring: float32 each, the layout of nuScenes' .pcd.bin
 _FIELDS = ("x", "y", "z", "intensity")  # of a PCD
 _BROKEN_FRACTION = 0.5  # a few NaN are rays without an echo; more than this is a broken file
-_MAX_TIME_OFF_US = 1_000_000  # no sweep takes a second: what is further off has another clock or unit
+_MAX_TIME_OFF_US = 300_000  # a sweep takes 0.05 to 0.2 s: what is further off has another clock or unit
 _UNITS = {1e-6: "seconds", 1e-3: "milliseconds", 1e3: "nanoseconds"}
 
 
@@ -36,7 +36,7 @@ def read_sweep_of(scene: Scene, root: Path, sweep: int, motion: Motion) -> Sweep
     """
     sweeps = scene.sweeps
     if not sweeps.usable[sweep]:
-        raise DataFault(BROKEN_POSE)
+        raise DataFault(sweeps.fault(sweep))
     point_times = motion == "per_point" and bool(sweeps.point_times[sweep])
     return read_sweep(root / sweeps.path[sweep], int(sweeps.timestamp_us[sweep]), point_times=point_times)
 
@@ -107,13 +107,15 @@ def _checked_times(times: NDArray, timestamp_us: int, points: NDArray[np.float32
 def _wrong_times(times: NDArray, timestamp_us: int, off: float) -> str:
     middle = float(np.median(times))
     units = [unit for scale, unit in _UNITS.items() if abs(middle / scale - timestamp_us) <= 2 * _MAX_TIME_OFF_US]
-    if units:
+    if times.dtype == np.float32:
+        guess = "float32 cannot hold microseconds since 1970, write them as unsigned integers of 8 bytes"
+    elif units:
         guess = f"they seem to be {units[0]}, and must be microseconds since 1970"
     elif abs(middle) < 2 * _MAX_TIME_OFF_US:
         guess = "they seem to count from the sweep, and must count from 1970"
     else:
         guess = "they seem to come from another clock"
-    where = f"{off:.0%} of its points are stamped over a second off its {timestamp_us} us, around {middle:.17g}"
+    where = f"{off:.0%} of its points are stamped over 0.3 s off its {timestamp_us} us, around {middle:.17g}"
     return f"{where}: {guess}"
 
 

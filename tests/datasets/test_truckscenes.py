@@ -170,7 +170,7 @@ def test_splits_of_ones_own_are_understood(truck, tmp_path):
 
 def test_dangling_and_missing_tables_are_one_clear_sentence(truck, tmp_path):
     removed = truck.tables["visibility"].pop()
-    assert f"refer to {removed['token']!r}, which is not there" in sentence(truck, tmp_path)
+    assert f"need {removed['token']!r}, a record or column that is not there" in sentence(truck, tmp_path)
     truck.tables.pop("ego_pose")
     (truck.root / "v1.2-mini" / "ego_pose.json").unlink()
     assert "truckscenes-devkit cannot load" in sentence(truck, tmp_path)

@@ -318,7 +318,7 @@ def test_records_that_are_not_there_are_one_clear_sentence(vandal, tmp_path, tab
     data = next(row for row in vandal.table("sample_data") if row["filename"] == name)
     token = data["ego_pose_token"] if table == "ego_pose" else data["token"]
     vandal.write(table, [row for row in vandal.table(table) if row["token"] != token])
-    with pytest.raises(UserError, match="tables of scene-0061 in .* refer to .* not there"):
+    with pytest.raises(UserError, match="tables of scene-0061 in .* need .* not there"):
         mine(vandal.root, tmp_path / "results")
 
 

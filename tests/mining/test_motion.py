@@ -92,7 +92,13 @@ def scene_of_two(rate_radps):
     )
     ego_SE3_sensor = geometry.pose(yaw_wxyz([30.0]), [[2.0, 1, 3]])
     ego_poses = EgoPoses(stream_us, geometry.pose(yaw_wxyz(np.degrees(yaw)), place))
-    return SimpleNamespace(ego_poses=ego_poses, annotations=box, sweeps=SimpleNamespace(ego_SE3_sensor=ego_SE3_sensor))
+    sweeps = SimpleNamespace(
+        ego_SE3_sensor=ego_SE3_sensor,
+        timestamp_us=np.array([530_000]),
+        usable=np.ones(1, bool),
+        point_times=np.ones(1, bool),
+    )
+    return SimpleNamespace(ego_poses=ego_poses, annotations=box, sweeps=sweeps)
 
 
 @pytest.mark.parametrize(("rate_radps", "error_m"), [(0.5, 0.001), (1.0, 0.002)])
@@ -127,5 +133,5 @@ def between(times_us, poses, at_us):
 
 def test_a_sweep_whose_ego_poses_are_missing_is_a_fault():
     scene = scene_of_two(0.5)
-    with pytest.raises(DataFault, match="no ego poses are recorded for some of its points, 1190000 to 1210000 us"):
-        EgoMotion(scene).of_sensor(0, np.array([1_190_000, 1_210_000]))
+    with pytest.raises(DataFault, match="no ego poses are recorded for some of its points, 1290000 to 1310000 us"):
+        EgoMotion(scene).of_sensor(0, np.array([1_290_000, 1_310_000]))

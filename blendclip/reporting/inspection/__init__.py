@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from blendclip.errors import UserError
 from blendclip.mining.scene import read_scene
 
 
@@ -21,7 +22,7 @@ def inspect_scene(
         movers: how many moving objects the sheet of motion shows.
 
     Raises:
-        UserError: no index there, or no such scene or keyframe in it.
+        UserError: no index there, no such scene or keyframe in it, or none of the scene's files under `root`.
     """
     from blendclip.reporting.inspection.above import draw_above
     from blendclip.reporting.inspection.cameras import draw_cameras
@@ -30,6 +31,10 @@ def inspect_scene(
     from blendclip.reporting.inspection.movers import draw_movers
 
     moment = moment_of(read_scene(index, scene), root, keyframe)
+    files = [*moment.scene.sweeps.path, *moment.scene.images.path]
+    if not any((root / path).is_file() for path in files):
+        raise UserError(f"none of the {len(files)} files of scene {moment.scene.name} is under {root}: set --root")
     folder = output / moment.scene.name
+    folder.mkdir(parents=True, exist_ok=True)
     written = [*draw_cameras(moment, folder), *draw_above(moment, folder)]
     return [*written, *draw_movers(moment, folder, movers), *draw_colored(moment, folder)]

@@ -1,0 +1,78 @@
+"""Indices that an adapter got wrong, or whose recording stamps files wrongly: rejects, never silence."""
+
+import pyarrow.parquet as pq
+import pytest
+
+from blendclip import storage
+from blendclip.datasets import write_index
+from blendclip.errors import UserError
+from blendclip.mining.clouds import CloudOptions, gather_clouds
+from blendclip.mining.scene import read_scenes
+from blendclip.mining.views import cut_views
+from tests.mining.pipeline import SMALL_CROPS
+
+
+def changed_index(city_root, tmp_path, change):
+    """The index of the small city after a change of its rows."""
+    write_index(city_root, "v1.0-mini", "data", ["mini_train"], tmp_path)
+    rows = pq.read_table(tmp_path / "mini_train.parquet").to_pylist()
+    for row in rows:
+        change(row)
+    index = tmp_path / "changed.parquet"
+    storage.write_parquet(index, storage.INDEX, [storage.table_of([row], storage.INDEX) for row in rows], {})
+    return index
+
+
+def gathered(index, root, tmp_path):
+    """Clouds, views and rejects of an index, faults allowed."""
+    clouds, views = tmp_path / "clouds.parquet", tmp_path / "views.parquet"
+    rejects = [tmp_path / "clouds.rejects.parquet", tmp_path / "views.rejects.parquet"]
+    gather_clouds(index, root, 0, 1, clouds, rejects[0], CloudOptions(), 1.0)
+    cut_views(index, root, 0, 1, views, rejects[1], SMALL_CROPS, 1.0)
+    return (pq.read_table(path).to_pandas() for path in (clouds, views, *rejects))
+
+
+@pytest.mark.parametrize("missing", ["sweeps", "images"])
+def test_a_scene_without_sweeps_or_images_is_accounted_for(city_root, tmp_path, missing):
+    index = changed_index(city_root, tmp_path, lambda row: row.update({missing: []}))
+    clouds, views, of_clouds, of_views = gathered(index, city_root, tmp_path)
+    if missing == "sweeps":
+        assert clouds.empty and set(of_clouds["rule"]) == {"no_sweep"} and len(views)
+    else:
+        assert views.empty and set(of_views["rule"]) == {"no_image"} and len(clouds)
+
+
+def test_a_wrong_time_stamp_is_a_fault_of_its_file(city_root, tmp_path):
+    wrong = []
+
+    def change(row):
+        for readings in (row["sweeps"], row["images"]):
+            reading = readings[len(readings) // 2]
+            reading["timestamp_us"] //= 1000  # milliseconds
+            wrong.append(reading["path"])
+
+    index = changed_index(city_root, tmp_path, change)
+    *_, of_clouds, of_views = gathered(index, city_root, tmp_path)
+    for path, rejects in zip(wrong, (of_clouds, of_views), strict=True):
+        (row,) = rejects[rejects["path"].eq(path) & rejects["annotation_token"].isna()].to_dict("records")
+        assert row["kind"] == "fault" and "is over a second off the keyframe that it serves" in row["reason"]
+
+
+def test_sweeps_after_the_last_keyframe_are_in_no_window(city_root, tmp_path):
+    index = changed_index(city_root, tmp_path, lambda row: None)
+    before = next(gathered(index, city_root, tmp_path))
+
+    def go_on(row):
+        last = row["sweeps"][-1]
+        row["sweeps"] += [last | {"timestamp_us": last["timestamp_us"] + 50_000 * n} for n in range(1, 9)]
+
+    after = next(gathered(changed_index(city_root, tmp_path, go_on), city_root, tmp_path))
+    assert after["num_points"].tolist() == before["num_points"].tolist()
+    assert min(lags.min() for lags in after["time_lag_s"]) >= 0
+
+
+def test_an_index_of_another_version_is_one_sentence(city_root, tmp_path):
+    other = tmp_path / "other.parquet"
+    pq.write_table(storage.INDEX.empty_table().drop_columns(["ego_poses"]), other)
+    with pytest.raises(UserError, match=r"other.parquet is no scene index of this version: write it again"):
+        next(read_scenes(other, 0, 1))
