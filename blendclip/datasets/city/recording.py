@@ -33,6 +33,8 @@ class Recorder(ABC):
     """`fileformat` of the sweeps."""
     annotated_within_m: float
     """How far from the ego vehicle things are annotated."""
+    origin_m: tuple[float, float] = (0.0, 0.0)
+    """Where the city lies in the global frame."""
 
     def __init__(self, job: SceneJob, plan: ScenePlan) -> None:
         """Draw the scene's place, date and sun."""
@@ -41,7 +43,7 @@ class Recorder(ABC):
         rng = stable_rng(self.key, "place")
         self.start_us = FIRST_TIMESTAMP_US + job.order * 600_000_000 + int(rng.integers(0, 1_000_000))
         self.global_SE3_world = planar_SE3(
-            np.array([rng.uniform(300, 1500), rng.uniform(300, 1500), rng.uniform(-3.1, 3.1)])
+            np.array([rng.uniform(300, 1500), rng.uniform(300, 1500), rng.uniform(-3.1, 3.1)]) + [*self.origin_m, 0]
         )
         azimuth, height = rng.uniform(-np.pi, np.pi), np.deg2rad(rng.uniform(38, 62))
         self.sun = np.array([np.cos(height) * np.cos(azimuth), np.cos(height) * np.sin(azimuth), np.sin(height)])

@@ -43,6 +43,7 @@ class TruckRecorder(Recorder):
     lidar_channels = tuple(lidar.channel for lidar in LIDARS)
     lidar_format = "pcd"
     annotated_within_m = 150.0
+    origin_m = (692_000.0, 5_336_000.0)  # as in UTM zone 32: global coordinates are in the millions
 
     def file_name(self, channel: str, timestamp_us: int) -> str:
         """Return the name, without suffix, of a file."""
