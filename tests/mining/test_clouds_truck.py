@@ -28,9 +28,9 @@ LIDAR_NUMBER = 100_000  # more than a sweep has points: intensity becomes row + 
 
 @pytest.fixture(scope="module")
 def truck(tmp_path_factory):
-    """A scene of each kind, long enough for full windows; intensities say which point of which LiDAR it is."""
+    """A fast and a turning scene, with full windows; intensities say which point of which LiDAR it is."""
     root = tmp_path_factory.mktemp("clouds") / "citytruck"
-    scenes = {"mini_train": len(KINDS), "mini_val": 0}
+    scenes = {"mini_train": 2, "mini_val": 0}
     generate_city(root, rig="truck", scenes=scenes, duration_s=DURATION_S, workers=2, image_size_px=(64, 40))
     for number, channel in enumerate(lidars(root)):
         for path in root.glob(f"s*/{channel}/*.pcd"):
@@ -118,7 +118,7 @@ def test_at_their_own_time_points_are_found_and_else_lost_the_more_the_faster(tr
     log.info("recall and precision by speed: %s", np.round([per_point, interpolated, kept], 4).tolist())
     assert (per_point[:, 0] >= 0.99).all() and (per_point[:, 1] >= 0.95).all()
     assert (interpolated[:, 0] < per_point[:, 0] - 0.02).all(), "ego and boxes move within a turn of a LiDAR"
-    assert (np.diff(kept[:, 0]) < 0).all() and kept[-1, 0] < 0.5
+    assert kept[0, 0] > kept[1, 0] > 0.5 > kept[2:, 0].max(), "the faster, the fewer at the keyframe's pose"
 
 
 @cache
