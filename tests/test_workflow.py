@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 REPOSITORY = Path(__file__).parents[1]
+SUMMARIES = [f"results/triplets/small/{split}/summary.json" for split in ("mini_train", "mini_val")]
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "workflow" / "Snakefile")]
 
 
@@ -77,7 +78,7 @@ def test_prints_the_summary_and_leaves_logs_and_benchmarks(mined):
 @pytest.mark.slow
 def test_the_number_of_cores_does_not_change_a_byte(mined, city_root, tmp_path):
     folder = configure(tmp_path / "two", city_root)
-    status, printed = run(folder, "mine_triplets", cores=4)
+    status, printed = run(folder, *SUMMARIES, cores=4)
     assert status == 0, printed
     assert digests(folder) == digests(mined[0])
     assert len(digests(folder)) == 2 + 6 * (4 + 1 + 4) + 2, "index, parts of tables, statistics and rejects, summaries"
@@ -89,7 +90,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(mined, city_root, tmp_path):
     moment = random.Random(20)
     for files in (1, moment.randint(2, 20), moment.randint(21, 45)):
         process = subprocess.Popen(
-            command(folder, "mine_triplets"),
+            command(folder, *SUMMARIES),
             cwd=folder,
             env=environment(),
             stdout=subprocess.DEVNULL,
@@ -102,7 +103,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(mined, city_root, tmp_path):
         time.sleep(moment.uniform(0, 0.5))  # within whatever job is under way
         os.killpg(process.pid, signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
-    status, printed = run(folder, "mine_triplets")
+    status, printed = run(folder, *SUMMARIES)
     assert status == 0, printed
     assert digests(folder) == digests(mined[0])
 

@@ -32,13 +32,15 @@ def dataset(root, parts):
     return {"format": "nuscenes", "root": str(root), "version": "v1.0-mini", "splits": ["mini_train"], "parts": parts}
 
 
-def mine(folder, datasets, cores=2, target="mine_triplets", **caption):
-    """Run the workflow in a folder of its own; returns the finished process."""
+def mine(folder, datasets, cores=2, target=None, **caption):
+    """Run the workflow in a folder of its own, up to the summaries or a target; returns the finished process."""
+    targets = [target] if target else [f"results/triplets/{name}/mini_train/summary.json" for name in datasets]
     folder.mkdir(exist_ok=True)
     config = {"mine": list(datasets), "datasets": datasets, "views": VIEWS, "caption": caption}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     command = [str(Path(sys.executable).with_name("snakemake")), "--snakefile", str(ROOT / "workflow" / "Snakefile")]
-    command += ["--directory", str(folder), "--configfile", str(folder / "config.yaml"), "--cores", str(cores), target]
+    command += ["--directory", str(folder), "--configfile", str(folder / "config.yaml")]
+    command += ["--cores", str(cores), *targets]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"PATH": path, "VLLM_CPU_KVCACHE_SPACE": "1"}
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900)
