@@ -67,9 +67,8 @@ def mined(city_root, tmp_path_factory):
     record = folder / "record"
     with running(Behaviour(record=str(record), fault_share=0.05, latency_s=0.005)) as url:
         # Some faults hang: a short time limit keeps the test short.
-        done = mine(
-            folder, {"city": dataset(city_root, 2)}, backend="endpoint", base_url=url, model="stub", timeout_s=2
-        )
+        server = {"backend": "endpoint", "base_url": url, "model": "stub", "timeout_s": 2}
+        done = mine(folder, {"city": dataset(city_root, 2)}, target="mine_triplets", **server)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder, record, done
 
