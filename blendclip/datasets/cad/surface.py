@@ -80,7 +80,7 @@ class _Resolver(trimesh.resolvers.FilePathResolver):
     def get(self, name: str) -> bytes:
         try:
             return super().get(name)
-        except Exception:
+        except (OSError, ValueError):
             if not name.lower().endswith(".mtl"):  # without its materials a mesh is plain, as without any
                 self.missing.append(name)
             raise
