@@ -42,13 +42,14 @@ def test_a_scene_without_sweeps_or_images_is_accounted_for(city_root, tmp_path, 
         assert views.empty and set(of_views["rule"]) == {"no_image"} and len(clouds)
 
 
-def test_a_wrong_time_stamp_is_a_fault_of_its_file(city_root, tmp_path):
+@pytest.mark.parametrize("wrongly", [lambda time_us: time_us // 1000, lambda time_us: time_us + 100_000_000])
+def test_a_wrong_time_stamp_is_a_fault_of_its_file(city_root, tmp_path, wrongly):
     wrong = []
 
     def change(row):
         for readings in (row["sweeps"], row["images"]):
             reading = readings[len(readings) // 2]
-            reading["timestamp_us"] //= 1000  # milliseconds
+            reading["timestamp_us"] = wrongly(reading["timestamp_us"])
             wrong.append(reading["path"])
 
     index = changed_index(city_root, tmp_path, change)

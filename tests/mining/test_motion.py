@@ -76,8 +76,8 @@ def turning(time_s, speed_mps, rate_radps, start_m):
 
 
 def scene_of_two(rate_radps):
-    """Ego and a box 100 m ahead come towards each other at 30 m/s, both turning; poses at 100 Hz, boxes at 2 Hz."""
-    stream_us = np.arange(0, 1_000_001, 10_000)
+    """Ego and a box 100 m ahead come towards each other at 30 m/s, both turning; poses at 20 Hz, boxes at 2 Hz."""
+    stream_us = np.arange(0, 1_000_001, 50_000)
     yaw, place = turning(stream_us * 1e-6, 15.0, rate_radps, [0, 0, 0])
     boxes_us = np.array([0, 500_000, 1_000_000])
     box_yaw, box_place = turning(boxes_us * 1e-6, -15.0, rate_radps, [100, 0, 0])
