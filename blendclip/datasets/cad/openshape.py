@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from blendclip.datasets.cad.objects import BrokenObjectError, CadObject, CadView, Feature, box_R_source, boxed
 from blendclip.errors import UserError
 
-"""Whose features the files hold."""
 _SPLITS = ("meta_data/split", "split", ".", "meta_data/split/ablation", "split/ablation")
 _CAPTIONS = ("blip_caption", "msft_caption", "text", "retrieval_text")  # the first that there is captions the shape
 _NOISY_TEXT = ("Objaverse",)  # whose `text` is what an uploader typed
