@@ -1,0 +1,55 @@
+"""A batch of clouds of different sizes, laid end to end, so that no padding is stored or moved.
+
+Letters in names: N points of all clouds together, B clouds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Clouds:
+    """B clouds; cloud b is a run of `lengths_B[b]` rows."""
+
+    points_N3: Tensor
+    """float32, z up; metres or normalised."""
+    lengths_B: Tensor
+    """int64, each at least 1; on the device of the points."""
+    rgb_N3: Tensor | None = None
+    """float32, 0 to 1."""
+
+    @classmethod
+    def of(cls, points: Sequence[Tensor], rgb: Sequence[Tensor] | None = None) -> Clouds:
+        """Clouds of single ones, each (n, 3) with n >= 1."""
+        lengths = torch.tensor([len(cloud) for cloud in points], device=points[0].device)
+        return cls(torch.cat(list(points)), lengths, None if rgb is None else torch.cat(list(rgb)))
+
+    def __len__(self) -> int:
+        return len(self.lengths_B)
+
+    def cloud_of_point_N(self) -> Tensor:
+        """Which cloud each point belongs to, int64."""
+        return torch.repeat_interleave(self.lengths_B, output_size=len(self.points_N3))
+
+    def to(self, device: torch.device | str) -> Clouds:
+        """The same on another device."""
+        rgb = None if self.rgb_N3 is None else self.rgb_N3.to(device, non_blocking=True)
+        return Clouds(self.points_N3.to(device, non_blocking=True), self.lengths_B.to(device, non_blocking=True), rgb)
+
+
+def normalized(clouds: Clouds) -> Clouds:
+    """Each cloud with its mean at the origin and its furthest point at distance 1, as PointBERT is trained.
+
+    A cloud whose points all coincide lies at the origin.
+    """
+    owner_N = clouds.cloud_of_point_N()
+    zeros_B3 = clouds.points_N3.new_zeros(len(clouds), 3)
+    mean_B3 = zeros_B3.index_add(0, owner_N, clouds.points_N3) / clouds.lengths_B[:, None]
+    centred_N3 = clouds.points_N3 - mean_B3[owner_N]
+    radius_B = zeros_B3[:, 0].scatter_reduce(0, owner_N, centred_N3.norm(dim=1), "amax")
+    return Clouds(centred_N3 / radius_B.clamp_min(1e-9)[owner_N, None], clouds.lengths_B, clouds.rgb_N3)

@@ -1,0 +1,1 @@
+"""From triplets and CLIP features to a trained point encoder: packed data, mixture, batches, loss, loop."""
