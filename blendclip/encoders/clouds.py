@@ -14,14 +14,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Clouds:
-    """B clouds; cloud b is a run of `lengths_B[b]` rows."""
+    """B clouds; cloud b is a run of `lengths[b]` rows."""
 
-    points_N3: Tensor
-    """float32, z up; metres or normalised."""
-    lengths_B: Tensor
-    """int64, each at least 1; on the device of the points."""
-    rgb_N3: Tensor | None = None
-    """float32, 0 to 1."""
+    points: Tensor
+    """(N, 3) float32, z up; metres or normalised."""
+    lengths: Tensor
+    """(B,) int64, each at least 1; on the device of the points."""
+    rgb: Tensor | None = None
+    """(N, 3) float32, 0 to 1."""
 
     @classmethod
     def of(cls, points: Sequence[Tensor], rgb: Sequence[Tensor] | None = None) -> Clouds:
@@ -30,16 +30,16 @@ class Clouds:
         return cls(torch.cat(list(points)), lengths, None if rgb is None else torch.cat(list(rgb)))
 
     def __len__(self) -> int:
-        return len(self.lengths_B)
+        return len(self.lengths)
 
-    def cloud_of_point_N(self) -> Tensor:
-        """Which cloud each point belongs to, int64."""
-        return torch.repeat_interleave(self.lengths_B, output_size=len(self.points_N3))
+    def owners(self) -> Tensor:
+        """(N,) int64: the cloud that each point belongs to."""
+        return torch.repeat_interleave(self.lengths, output_size=len(self.points))
 
     def to(self, device: torch.device | str) -> Clouds:
         """The same on another device."""
-        rgb = None if self.rgb_N3 is None else self.rgb_N3.to(device, non_blocking=True)
-        return Clouds(self.points_N3.to(device, non_blocking=True), self.lengths_B.to(device, non_blocking=True), rgb)
+        rgb = None if self.rgb is None else self.rgb.to(device, non_blocking=True)
+        return Clouds(self.points.to(device, non_blocking=True), self.lengths.to(device, non_blocking=True), rgb)
 
 
 def normalized(clouds: Clouds) -> Clouds:
@@ -47,9 +47,9 @@ def normalized(clouds: Clouds) -> Clouds:
 
     A cloud whose points all coincide lies at the origin.
     """
-    owner_N = clouds.cloud_of_point_N()
-    zeros_B3 = clouds.points_N3.new_zeros(len(clouds), 3)
-    mean_B3 = zeros_B3.index_add(0, owner_N, clouds.points_N3) / clouds.lengths_B[:, None]
-    centred_N3 = clouds.points_N3 - mean_B3[owner_N]
+    owner_N = clouds.owners()
+    zeros_B3 = clouds.points.new_zeros(len(clouds), 3)
+    mean_B3 = zeros_B3.index_add(0, owner_N, clouds.points) / clouds.lengths[:, None]
+    centred_N3 = clouds.points - mean_B3[owner_N]
     radius_B = zeros_B3[:, 0].scatter_reduce(0, owner_N, centred_N3.norm(dim=1), "amax")
-    return Clouds(centred_N3 / radius_B.clamp_min(1e-9)[owner_N, None], clouds.lengths_B, clouds.rgb_N3)
+    return Clouds(centred_N3 / radius_B.clamp_min(1e-9)[owner_N, None], clouds.lengths, clouds.rgb)
