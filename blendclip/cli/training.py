@@ -1,0 +1,72 @@
+"""Commands that train point encoders."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from blendclip.cli.common import Commands, add_paths, new_command
+from blendclip.errors import UserError
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the commands of this room."""
+    for add in (_add_classes, _add_recipe, _add_train):
+        add(commands)
+
+
+def _add_classes(commands: Commands) -> None:
+    parser = new_command(commands, "embed-classes", _classes, "write the text weight of each class, for zero-shot tests")
+    _paths = {"classes": "file of prompts/classes", "output": "Parquet to write"}
+    add_paths(parser, **_paths)
+    parser.add_argument("--templates", required=True, help="file of prompts/templates, or openai_imagenet")
+    parser.add_argument("--model", default="tiny", help="CLIP, as `clip.model` of config.yaml")
+    parser.add_argument("--pretrained", help="its weights, as `clip.pretrained` of config.yaml")
+
+
+def _classes(args: argparse.Namespace) -> None:
+    from blendclip.encoders.clip import load_clip
+    from blendclip.evaluation.class_weights import write_class_weights
+
+    clip = load_clip(args.model, args.pretrained)
+    write_class_weights(args.output, lambda texts: clip.embed_texts(texts).cpu().numpy(), args.classes, args.templates)
+
+
+def _add_recipe(commands: Commands) -> None:
+    parser = new_command(commands, "recipe", _recipe, "check a recipe and write it with every default spelt out")
+    parser.add_argument("recipe", help="JSON text, or a JSON file")
+    add_paths(parser, output="JSON to write")
+
+
+def _recipe(args: argparse.Namespace) -> None:
+    from blendclip.training.recipe import as_recipe, read_recipe, write_recipe
+
+    is_text = args.recipe.lstrip().startswith("{")
+    write_recipe(as_recipe(json.loads(args.recipe)) if is_text else read_recipe(Path(args.recipe)), args.output)
+
+
+def _add_train(commands: Commands) -> None:
+    parser = new_command(commands, "train", _train, "train a point encoder, or go on where a run was stopped")
+    add_paths(
+        parser,
+        recipe="JSON of `blendclip recipe`",
+        results="results folder with packed splits",
+        output="folder of the run",
+    )
+    parser.add_argument("--threads", type=int, help="of torch on the CPU; its own choice when not given")
+    parser.add_argument("--workers", type=int, default=0, help="processes of each process that read ahead")
+
+
+def _train(args: argparse.Namespace) -> None:
+    import torch
+
+    from blendclip.training.recipe import read_recipe
+    from blendclip.training.run import train
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    if not train(read_recipe(args.recipe), args.results, args.output, args.workers):
+        sys.exit(STOPPED)

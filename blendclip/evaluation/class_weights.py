@@ -1,0 +1,63 @@
+"""Text weights of the classes of a benchmark, written once for each CLIP, so that measuring a run needs no CLIP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from blendclip import storage
+from blendclip.evaluation.prompts import read_classes, read_templates
+from blendclip.evaluation.zero_shot import EmbedTexts, classifier
+
+SCHEMA = pa.schema(
+    [
+        ("class_name", pa.string()),
+        ("words", pa.list_(pa.string())),
+        ("weight", pa.list_(pa.field("element", pa.float32(), nullable=False))),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class ClassWeights:
+    """The classes to choose from, in order."""
+
+    names: list[str]
+    weights_CD: NDArray[np.float32]
+    """(C, D), each of unit length."""
+
+    def labels(self, class_names: list[str | None]) -> NDArray[np.int64]:
+        """The number of each class, -1 for names that are not among them."""
+        numbers = {name: number for number, name in enumerate(self.names)}
+        return np.array([numbers.get(name, -1) for name in class_names], np.int64)
+
+
+def write_class_weights(path: Path, embed_texts: EmbedTexts, classes: Path, templates: Path | str) -> None:
+    """Write a row for each class of a file of prompts/classes, with its text weight over the templates.
+
+    Raises:
+        UserError: a prompt file is missing or broken.
+    """
+    words = read_classes(classes)
+    patterns = read_templates(templates)
+    weights_CD = classifier(embed_texts, words, patterns)
+    rows = [
+        {"class_name": name, "words": words[name], "weight": weight}
+        for name, weight in zip(words, weights_CD, strict=True)
+    ]
+    about = storage.metadata("class_weights", {"classes": words, "templates": patterns})
+    storage.write_parquet(path, SCHEMA, [storage.table_of(rows, SCHEMA)], about)
+
+
+def read_class_weights(path: Path) -> ClassWeights:
+    """The table of `write_class_weights`.
+
+    Raises:
+        UserError: it is missing.
+    """
+    table = storage.read_parquet(path)
+    return ClassWeights(table["class_name"].to_pylist(), np.array(table["weight"].to_pylist(), np.float32))

@@ -1,0 +1,66 @@
+"""Features of many clouds by a point encoder: of a cloud always the same, whatever is encoded beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from blendclip.encoders.clouds import Clouds, normalized
+from blendclip.encoders.pointbert import PointBert
+from blendclip.randomness import subset
+
+_SUBSET_SEED = 0
+_POINTS_AT_ONCE = 1 << 18
+ReadCloud = Callable[[int], tuple[NDArray[np.float32], NDArray[np.float32] | None]]
+"""A row to its points (n, 3), metres, and their colours (n, 3), 0 to 1, or None."""
+
+
+@torch.inference_mode()
+def encode_clouds(
+    encoder: PointBert, read: ReadCloud, num_points: Sequence[int] | NDArray, max_points: int
+) -> NDArray[np.float32]:
+    """Unit features (N, D) of N clouds.
+
+    Clouds of similar size go together. Of one with more than `max_points` points a subset is taken that depends on
+    their number alone. The encoder is in evaluation mode while this runs.
+
+    Args:
+        encoder: what encodes; its device is where it runs.
+        read: gives the clouds 0 to N - 1.
+        num_points: of each cloud.
+        max_points: of a cloud to encode.
+    """
+    device = next(encoder.parameters()).device
+    sizes = np.minimum(np.asarray(num_points), max_points)
+    features = np.empty((len(sizes), encoder.config.out_dim), np.float32)
+    was_training = encoder.training
+    encoder.eval()
+    for rows in _batches(sizes):
+        clouds = _gathered(read, rows, max_points, encoder.config.colors).to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            encoded = encoder(normalized(clouds))
+        features[rows] = torch.nn.functional.normalize(encoded.float(), dim=1).cpu().numpy()
+    encoder.train(was_training)
+    return features
+
+
+def _batches(sizes: NDArray) -> list[NDArray]:
+    """Rows by size, in batches of about as many points."""
+    order = np.argsort(sizes, kind="stable")
+    which = np.cumsum(sizes[order]) // _POINTS_AT_ONCE
+    return np.split(order, np.flatnonzero(np.diff(which)) + 1) if len(order) else []
+
+
+def _gathered(read: ReadCloud, rows: NDArray, max_points: int, colors: bool) -> Clouds:
+    points, rgb = [], []
+    for row in rows.tolist():
+        xyz, color = read(row)
+        chosen = subset(len(xyz), max_points, _SUBSET_SEED)
+        points.append(torch.from_numpy(np.ascontiguousarray(xyz[chosen])))
+        if colors:
+            assert color is not None, "an encoder with colours needs some for every cloud"
+            rgb.append(torch.from_numpy(np.ascontiguousarray(color[chosen])))
+    return Clouds.of(points, rgb if colors else None)

@@ -1,0 +1,57 @@
+"""Processes that train together: started by `torchrun`, or a single one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import distributed
+
+
+@dataclass(frozen=True)
+class Group:
+    """This process among those that train together."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes files and prints."""
+        return self.rank == 0
+
+    def any(self, *flags: bool) -> list[bool]:
+        """Of each flag, whether it is set in any process. All processes must call it together."""
+        if self.size == 1:
+            return list(flags)
+        together = torch.tensor(flags, dtype=torch.uint8, device=self.device)
+        distributed.all_reduce(together, distributed.ReduceOp.MAX)
+        return together.bool().tolist()
+
+    def barrier(self) -> None:
+        """Wait for all."""
+        if self.size > 1:
+            distributed.barrier()
+
+
+@contextmanager
+def training_group() -> Iterator[Group]:
+    """The group that `torchrun` describes in the environment, or a group of one; each process has its own GPU, if any."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    rank = int(os.environ.get("RANK", "0"))
+    on_gpu = torch.cuda.is_available()
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if on_gpu else torch.device("cpu")
+    if on_gpu:
+        torch.cuda.set_device(device)
+    if size == 1:
+        yield Group(rank, size, device)
+        return
+    distributed.init_process_group("nccl" if on_gpu else "gloo")
+    try:
+        yield Group(rank, size, device)
+    finally:
+        distributed.destroy_process_group()

@@ -1,0 +1,55 @@
+"""What a run tells: a line of JSON for each moment, TensorBoard, and one line on the terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+
+class Journal:
+    """The log of one run. A resumed run drops what was logged after the step that it resumes from."""
+
+    def __init__(self, folder: Path, resumed_step: int, total_steps: int):
+        from torch.utils.tensorboard import SummaryWriter
+
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / "log.jsonl"
+        kept = [entry for entry in read_journal(self.path) if entry["step"] <= resumed_step]
+        self.path.write_text("".join(json.dumps(entry) + "\n" for entry in kept))
+        self._lines = self.path.open("a")
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=resumed_step + 1)
+        self._total = total_steps
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lines.close()
+        self._board.close()
+
+    def add(self, step: int, kind: str, values: Mapping[str, Any]) -> None:
+        """Log numbers of a kind (`train`, `validation`) after so many steps."""
+        self._lines.write(json.dumps({"step": step, "kind": kind, **values}) + "\n")
+        self._lines.flush()
+        for name, value in values.items():
+            self._board.add_scalar(f"{kind}/{name}", value, step)
+        shown = "  ".join(f"{name} {_short(value)}" for name, value in values.items())
+        sys.stderr.write(f"step {step}/{self._total}  {kind}  {shown}\n")
+
+
+def read_journal(path: Path) -> list[dict[str, Any]]:
+    """The entries of a log; a last line that a kill cut off is left out."""
+    if not path.is_file():
+        return []
+    lines = path.read_text().split("\n")
+    return [json.loads(line) for line in lines[:-1]]
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

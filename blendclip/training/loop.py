@@ -1,0 +1,180 @@
+"""The training loop: one process of a run, alone or among others that `torchrun` started."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch.nn.parallel import DistributedDataParallel
+
+from blendclip.encoders.pointbert import PointBert
+from blendclip.errors import UserError
+from blendclip.randomness import key_of
+from blendclip.training.augmentation import augmented
+from blendclip.training.batches import Batch, Batches, loader, sources_of
+from blendclip.training.distributed import Group
+from blendclip.training.journal import Journal
+from blendclip.training.loss import LogitScale, contrast
+from blendclip.training.optimization import adamw, learning_rate
+from blendclip.training.packed import PackedSplit
+from blendclip.training.plan import BatchPlan, samples_per_epoch
+from blendclip.training.recipe import Recipe
+from blendclip.training.state import load_state, save_state, states
+from blendclip.training.stopping import StopRequest
+from blendclip.training.validation import Validator
+
+_logger = logging.getLogger(__name__)
+
+
+class Aligner(torch.nn.Module):
+    """The point encoder, and the scale of the loss, which is trained with it."""
+
+    def __init__(self, encoder: PointBert):
+        super().__init__()
+        self.encoder = encoder
+        self.scale = LogitScale()
+
+    def forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features (B, D), not normalised, and the scale."""
+        return self.encoder(batch.clouds), self.scale()
+
+
+@dataclass(frozen=True)
+class Length:
+    """How many steps a run has."""
+
+    epoch: int
+    """Steps of an epoch."""
+    warmup: int
+    """Steps in which the learning rate rises."""
+    total: int
+
+
+def length_of(recipe: Recipe, sizes: dict[str, int]) -> Length:
+    """Steps of a run, by the number of rows of each of its splits."""
+    counted = recipe.data.synthetic or recipe.data.real
+    samples = samples_per_epoch(sum(sizes[name] for name in counted), recipe.epochs.coverage, recipe.epochs.rule)
+    epoch = math.ceil(samples / recipe.batch_size)
+    return Length(epoch, round(recipe.epochs.warmup * epoch), recipe.epochs.count * epoch)
+
+
+class Training:
+    """A run in one process. `step` is the number of steps done."""
+
+    def __init__(self, recipe: Recipe, splits: list[PackedSplit], group: Group):
+        self.recipe, self.group = recipe, group
+        sources = sources_of(recipe.data, splits)
+        self.length = length_of(recipe, {source.name: len(source.rows) for source in sources})
+        self.plan = BatchPlan(
+            sources,
+            recipe.mixture,
+            batch_size=recipe.batch_size,
+            total_steps=self.length.total,
+            seed=recipe.seed,
+        )
+        self.batches = Batches(
+            self.plan,
+            splits,
+            recipe.data,
+            colors=recipe.encoder.colors,
+            rank=group.rank,
+            world_size=group.size,
+            micro_batches=recipe.micro_batches,
+        )
+        torch.manual_seed(key_of("weights", recipe.seed))
+        self.model = Aligner(PointBert(recipe.encoder)).to(group.device)
+        self.optimizer = adamw(self.model, recipe.optimization)
+        self.step = 0
+
+    def resume(self, folder: Path) -> None:
+        """Go on from the newest checkpoint in a folder, if there is one."""
+        if found := states(folder):
+            self.step = load_state(found[-1], self.model, self.optimizer, asdict(self.recipe))
+            _logger.info("going on from %s", found[-1])
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint."""
+        if self.group.leads:
+            save_state(folder, self.step, self.model, self.optimizer, asdict(self.recipe))
+
+    def run(
+        self, folder: Path, workers: int, journal: Journal | None, held_out: Sequence[HeldOut], stop: StopRequest
+    ) -> bool:
+        """Train to the end, with checkpoints in `folder`; return False when told to stop before.
+
+        Raises:
+            UserError: loss or gradient is not finite; the last checkpoint is from before.
+        """
+        on_gpu = self.group.device.type == "cuda"
+        reader = loader(self.batches, self.step * self.recipe.micro_batches, workers, on_gpu)
+        model = self.model
+        if self.group.size > 1:
+            model = DistributedDataParallel(model, broadcast_buffers=False)
+        pace = Pace()
+        while self.step < self.length.total:
+            numbers = self._train_step(model, reader, pace, folder)
+            self.step += 1
+            pace.step(self.recipe.batch_size)
+            if journal and self._is_time(self.recipe.log_every):
+                journal.add(self.step, "train", numbers | pace.read())
+            if journal and held_out and self._is_time(self.recipe.validate_every):
+                numbers = measured(held_out, self.model.encoder, self.recipe.data.max_points)
+                journal.add(self.step, "validation", numbers)
+            (stopping,) = self.group.any(stop.requested)
+            if stopping or self._is_time(self.recipe.checkpoint_every):
+                self.save(folder)
+            if stopping:
+                return self.step == self.length.total
+        return True
+
+    def _is_time(self, every: int) -> bool:
+        """Whether what happens every so many steps, and at the end, happens now."""
+        return self.step == self.length.total or bool(every) and self.step % every == 0
+
+    def _train_step(self, model: torch.nn.Module, reader: Iterator[Batch], pace: Pace, folder: Path) -> dict[str, float]:
+        """One step of the optimizer; what it measured, averaged over micro-batches."""
+        recipe, device = self.recipe, self.group.device
+        rate = learning_rate(self.step, self.length.total, self.length.warmup, recipe.optimization)
+        for parameters in self.optimizer.param_groups:
+            parameters["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        sums, ids = Counter(), []
+        for micro_batch in range(recipe.micro_batches):
+            batch = pace.next(reader).to(device)
+            ids += batch.ids
+            torch.manual_seed(_step_key(recipe.seed, self.step, micro_batch, self.group.rank))
+            last = micro_batch == recipe.micro_batches - 1
+            with nullcontext() if last or self.group.size == 1 else model.no_sync():
+                with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+                    features_BD, scale = model(self._seen(batch))
+                measured = contrast(features_BD.float(), batch.texts, batch.images, scale, recipe.same_text)
+                (measured.loss / recipe.micro_batches).backward()
+            sums.update(measured.numbers())
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.optimization.max_gradient_norm)
+        self._check_finite(sums["loss"] + norm.item(), ids, folder)
+        self.optimizer.step()
+        means = {name: value / recipe.micro_batches for name, value in sums.items()}
+        share = float(self.plan.real_share(self.step))
+        return means | {"real_share": share, "learning_rate": rate, "gradient_norm": norm.item()}
+
+    def _seen(self, batch: Batch) -> Batch:
+        """The batch as the encoder sees it: augmented and normalised."""
+        clouds = augmented(batch.clouds, batch.seeds, batch.synthetic, self.recipe.augmentation)
+        return replace(batch, clouds=clouds)
+
+    def _check_finite(self, number: float, ids: list[str], folder: Path) -> None:
+        (broken,) = self.group.any(not math.isfinite(number))
+        if not broken:
+            return
+        path = folder / f"broken-step-{self.step:09d}.rank-{self.group.rank}.json"
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps({"step": self.step, "rank": self.group.rank, "triplet_ids": ids}, indent=2))
+        raise UserError(
+            f"loss or gradient of step {self.step} is not a finite number: look at the triplets of its batch, which {path} "
+            "lists, or lower optimization.learning_rate; the last checkpoint is from before"
+        )

@@ -1,0 +1,58 @@
+"""A run from its recipe to its files; what `blendclip train` does in each process."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from blendclip import __version__
+from blendclip.encoders.checkpoints import load_foreign, load_encoder, save_encoder
+from blendclip.errors import UserError
+from blendclip.evaluation.class_weights import read_class_weights
+from blendclip.storage import replacing
+from blendclip.training.distributed import Group, training_group
+from blendclip.training.journal import Journal
+from blendclip.training.loop import Training
+from blendclip.training.packed import PackedSplit
+from blendclip.training.recipe import Recipe
+from blendclip.training.stopping import StopRequest
+from blendclip.training.validation import HeldOut
+
+LOG = "log.jsonl"
+MODEL = "model.safetensors"
+_logger = logging.getLogger(__name__)
+
+
+def train(recipe: Recipe, results: Path, output: Path, workers: int = 0) -> bool:
+    """Train a run, or go on with one; return False when a signal stopped it before its end.
+
+    While it trains, checkpoints, log and TensorBoard are in `output`/training; in the end `output` holds the model
+    and the log.
+
+    Args:
+        recipe: of the run.
+        results: folder with packed splits and class weights.
+        output: folder of the run.
+        workers: processes of each process that read batches ahead.
+
+    Raises:
+        UserError: data are missing or do not fit the recipe, or the loss is not finite.
+    """
+    folder = output / "training"
+    with training_group() as group, StopRequest() as stop:
+        splits = [_packed(results, recipe.clip, name) for name in recipe.splits()]
+        held_out = _held_out(recipe, results) if group.leads else []
+        training = Training(recipe, splits, group)
+        _begin(training, recipe, folder)
+        if not group.leads:
+            return training.run(folder, workers, None, [], stop)
+        with Journal(folder, training.step, training.length.total) as journal:
+            done = training.run(folder, workers, journal, held_out, stop)
+        if done:
+            _finish(training, recipe, output)
+        else:
+            _logger.warning("stopped after step %d: run the same command to go on", training.step)
+        return done

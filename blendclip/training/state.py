@@ -1,0 +1,92 @@
+"""What a run resumes from: one safetensors file, the weights and the optimizer's moments, with the step in its header.
+
+Everything else follows from recipe and step, since batches, augmentation and learning rate are functions of them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from blendclip.errors import UserError
+from blendclip.storage import replacing
+
+_NAME = re.compile(r"step-(\d{9})\.safetensors")
+
+
+def save_state(
+    folder: Path,
+    step: int,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    recipe: dict[str, Any],
+    keep: int = 2,
+) -> Path:
+    """Write `step-{steps done}.safetensors`, atomically; older files but the last `keep` are removed."""
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    for index, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{names[index]}.{key}": value for key, value in moments.items()}
+    path = folder / f"step-{step:09d}.safetensors"
+    with replacing(path) as temporary:
+        contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+        save_file(contiguous, temporary, {"step": str(step), "recipe": json.dumps(recipe, sort_keys=True)})
+    for old in states(folder)[:-keep]:
+        old.unlink()
+    return path
+
+
+def states(folder: Path) -> list[Path]:
+    """The files of `save_state` in a folder, oldest first."""
+    return sorted(path for path in folder.glob("step-*.safetensors") if _NAME.fullmatch(path.name))
+
+
+def load_state(
+    path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, recipe: dict[str, Any]
+) -> int:
+    """Restore model and optimizer in place; return the number of steps done.
+
+    Raises:
+        UserError: the file is of another recipe, or is damaged.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            header = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except Exception as error:
+        if type(error).__name__ != "SafetensorError":
+            raise
+        raise UserError(f"the checkpoint {path} is damaged ({error}): delete it to go on from the one before") from None
+    if json.loads(header["recipe"]) != json.loads(json.dumps(recipe)):
+        changed = _differences(json.loads(header["recipe"]), json.loads(json.dumps(recipe)))
+        raise UserError(
+            f"{path} was trained by another recipe (differs in {', '.join(changed)}): "
+            f"delete {path.parent} to train anew, or take the old recipe to go on"
+        )
+    model.load_state_dict({name.removeprefix("model."): v for name, v in tensors.items() if name.startswith("model.")})
+    names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    state = {}
+    for name, value in tensors.items():
+        if name.startswith("optimizer."):
+            parameter, key = name.removeprefix("optimizer.").rsplit(".", 1)
+            state.setdefault(names.index(parameter), {})[key] = value
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+    return int(header["step"])
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """Dotted names of the keys in which two recipes differ."""
+    found = []
+    for key in sorted({*old, *new}):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            found += _differences(before, after, f"{prefix}{key}.")
+        elif before != after:
+            found.append(f"{prefix}{key}")
+    return found

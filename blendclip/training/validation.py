@@ -1,0 +1,71 @@
+"""Zero-shot accuracy on held-out splits, measured while a run trains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blendclip.encoders.pointbert import PointBert
+from blendclip.errors import UserError
+from blendclip.evaluation.class_weights import ClassWeights
+from blendclip.evaluation.encoding import encode_clouds
+from blendclip.evaluation.metrics import mean_class_accuracy, top_k_accuracy
+from blendclip.training.batches import colors_of
+from blendclip.training.packed import PackedSplit
+from blendclip.training.recipe import Validation
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The clouds of a split whose class is among those to choose from."""
+
+    name: str
+    split: PackedSplit
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    weights_CD: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, asked: Validation, split: PackedSplit, classes: ClassWeights) -> HeldOut:
+        """The clouds that `asked` measures.
+
+        Raises:
+            UserError: none has a class to choose.
+        """
+        labels = classes.labels(list(split.column("class_name")))
+        rows = np.flatnonzero(labels >= 0)
+        if not len(rows):
+            raise UserError(
+                f"no cloud of {asked.split} has a class of prompts/classes/{asked.classes}.yaml: "
+                "set `classes` of the validation to the file for this dataset"
+            )
+        if 0 < asked.max_clouds < len(rows):
+            rows = rows[np.linspace(0, len(rows) - 1, asked.max_clouds).round().astype(np.int64)]
+        return cls(asked.split, split, rows, labels[rows], classes.weights_CD)
+
+    def measure(self, encoder: PointBert, max_points: int) -> dict[str, float]:
+        """Top-1, top-5 and mean class accuracy, 0 to 1, and what always naming the most frequent class would score."""
+        features = encode_clouds(encoder, self._read, self.split.num_points[self.rows], max_points)
+        scores = features @ self.weights_CD.T
+        return {
+            "top1": top_k_accuracy(scores, self.labels, 1),
+            "top5": top_k_accuracy(scores, self.labels, 5),
+            "mean_class": mean_class_accuracy(scores, self.labels),
+            "most_frequent": float(np.bincount(self.labels).max() / len(self.labels)),
+        }
+
+    def _read(self, number: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        row = int(self.rows[number])
+        return self.split.points(row), colors_of(self.split, row)
+
+
+def measured(held_out: Sequence[HeldOut], encoder: PointBert, max_points: int) -> dict[str, float]:
+    """All numbers of all held-out splits, named split/number."""
+    return {
+        f"{one.name}/{name}": value
+        for one in held_out
+        for name, value in one.measure(encoder, max_points).items()
+    }

@@ -1,0 +1,58 @@
+rule write_recipe:
+    output:
+        "<results>/runs/{run}/recipe.json",
+    log:
+        "<logs>/runs/{run}.recipe.log",
+    localrule: True
+    params:
+        recipe=run_recipe,
+    shell:
+        "blendclip recipe {params.recipe:q} --output {output:q} > {log:q} 2>&1"
+
+
+rule embed_classes:
+    input:
+        classes=f"{PROMPTS}/classes/{{classes}}.yaml",
+        templates=f"{PROMPTS}/templates/{{templates}}.yaml",
+        weights=clip_files,
+    output:
+        f"<results>/embeddings/{CLIP_NAME}/classes/{{classes}}.{{templates}}.parquet",
+    log:
+        f"<logs>/embeddings/{CLIP_NAME}/classes/{{classes}}.{{templates}}.log",
+    benchmark:
+        f"<benchmarks>/embeddings/{CLIP_NAME}/classes/{{classes}}.{{templates}}.tsv"
+    resources:
+        mem_mb=4000,
+    params:
+        clip=clip_options(),
+        stage_version=STAGE_VERSIONS["class_weights"],
+    shell:
+        "blendclip embed-classes --classes {input.classes:q} --templates {input.templates:q} {params.clip}"
+        " --output {output:q} > {log:q} 2>&1"
+
+
+# Checkpoints, log and TensorBoard of a run under way are in its folder `training`, which is no output: a run that was
+# killed goes on from there.
+rule train_run:
+    input:
+        recipe="<results>/runs/{run}/recipe.json",
+        packed=run_packed,
+        classes=run_classes,
+    output:
+        model="<results>/runs/{run}/model.safetensors",
+        about="<results>/runs/{run}/model.json",
+        log="<results>/runs/{run}/log.jsonl",
+    log:
+        "<logs>/runs/{run}.log",
+    benchmark:
+        "<benchmarks>/runs/{run}.tsv"
+    threads: 8
+    resources:
+        mem_mb=8000,
+        gpu=0,
+    params:
+        results=RESULTS,
+        stage_version=STAGE_VERSIONS["runs"],
+    shell:
+        "blendclip train --recipe {input.recipe:q} --results {params.results:q} --threads {threads}"
+        ' --gpus {resources.gpu} --output "$(dirname {output.model:q})" 2>&1 | tee {log:q}'
