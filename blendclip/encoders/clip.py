@@ -68,7 +68,7 @@ class Clip:
         self._about = json.dumps(config, sort_keys=True) + repr(transform)
         self._model = model.eval().requires_grad_(False).to(self.device)
         self._tokenizer = tokenizer
-        # Its last two steps, to floats and to mean and deviation, are left to the device: a quarter of the bytes to move.
+        # The last two steps, to floats and to mean and deviation, are left to the device: a quarter of the bytes.
         *geometry, _, normalize = transform.transforms
         self._geometry = Compose(geometry)
         mean_311, deviation_311 = (torch.tensor(three).view(3, 1, 1) for three in (normalize.mean, normalize.std))

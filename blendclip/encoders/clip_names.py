@@ -14,7 +14,7 @@ WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".npz")
 
 
 def clip_name(model: str, pretrained: str | None = None) -> str:
-    """The folder name of a CLIP, such as `ViT-B-16_datacomp_xl_s13b_b90k`; of a local file its stem stands for the tag."""
+    """The folder name of a CLIP, such as `ViT-B-16_datacomp_xl_s13b_b90k`; a file's stem stands for the tag."""
     for prefix in (LOCAL_FOLDER, HUB):
         if model.startswith(prefix):
             place = model.removeprefix(prefix)

@@ -256,7 +256,7 @@ class _Batches:
 
 
 class _Preparation(Dataset):
-    """Turns what `_Batches` names into the model's input, maybe in another process, out of which no error comes whole."""
+    """Turns what `_Batches` names into the model's input, maybe in another process, which tells no error whole."""
 
     def __init__(self, clip: Clip, pieces: Sequence[Piece]) -> None:
         self._clip, self._pieces = clip, pieces
