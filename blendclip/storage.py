@@ -32,6 +32,7 @@ STAGE_VERSIONS = {
     "inspection": 1,
     "shapes": 1,
     "cad": 1,
+    "embeddings": 1,
 }
 
 CONVENTIONS = {

@@ -23,7 +23,7 @@ if SHAPES:
 
 # Rules for each dataset, since only OpenShape's files hold features.
 for name, dataset in cad_datasets().items():
-    features = f"<results>/embeddings/ViT-bigG-14_laion2b_s39b_b160k/{name}/{{split}}/part-{{part}}.parquet"
+    features = f"<results>/embeddings/{OPENSHAPE_CLIP}/{name}/{{split}}/part-{{part}}.parquet"
     is_openshape = dataset["format"] == "openshape"
     part_names = [f"part-{part:05d}" for part in range(dataset["parts"])]
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import yaml
 from snakemake.utils import validate
 
+from blendclip.encoders.clip_names import clip_name, local_files
 from blendclip.storage import STAGE_VERSIONS
 
 
@@ -181,6 +182,57 @@ def caption_server_options():
 
 
 CAPTION_SERVER = caption_server_options()
+CLIP = config["clip"]
+CLIP_NAME = clip_name(CLIP["model"], CLIP.get("pretrained"))
+OPENSHAPE_CLIP = "ViT-bigG-14_laion2b_s39b_b160k"  # the one whose features its files hold
+
+
+def embedded_datasets():
+    """All datasets that become triplets, by name."""
+    return mined_datasets() | cad_datasets()
+
+
+def embedding_folders():
+    """The folders of the configured CLIP's features of each dataset and split."""
+    return [
+        f"{RESULTS}/embeddings/{CLIP_NAME}/{name}/{split}"
+        for name, dataset in embedded_datasets().items()
+        for split in dataset["splits"]
+    ]
+
+
+def embedding_parts(name, split):
+    """The files of the configured CLIP's features of a dataset and split."""
+    dataset = config["datasets"][name]
+    if dataset["format"] == "openshape" and CLIP_NAME != OPENSHAPE_CLIP:
+        raise WorkflowError(
+            f"{name} holds no pictures, only features of ViT-bigG-14: set `clip` to"
+            " {model: ViT-bigG-14, pretrained: laion2b_s39b_b160k}, or take it out of `cad`"
+        )
+    folder = f"{RESULTS}/embeddings/{CLIP_NAME}/{name}/{split}"
+    return [f"{folder}/part-{part:05d}.parquet" for part in range(dataset["parts"])]
+
+
+def every_embedding(wildcards):
+    """What `embed` makes."""
+    datasets = embedded_datasets().items()
+    return [path for name, dataset in datasets for split in dataset["splits"] for path in embedding_parts(name, split)]
+
+
+def clip_files(wildcards):
+    """The user's own files that the configured CLIP is read from."""
+    files = local_files(CLIP["model"], CLIP.get("pretrained"))
+    missing = [str(path) for path in files if not path.is_file()]
+    if missing:
+        raise WorkflowError(f"`clip` names {missing[0]}, which is not there: set it to where the weights lie")
+    return files
+
+
+def clip_options():
+    """Options of `blendclip embed` that name the CLIP."""
+    return shlex.join([f"--{key}={value}" for key, value in CLIP.items()])
+
+
 SHAPES = [name for name, dataset in cad_datasets().items() if dataset["format"] == "shapes"]
 CAD_OPTIONS = ("up", "front", "unit_m", "points", "image_px")
 
