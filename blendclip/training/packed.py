@@ -144,6 +144,19 @@ class PackedSplit:
         return _Ragged(self._cloud_batches, "time_lag_s")
 
 
+def as_text(split: PackedSplit) -> str:
+    """What a split holds, in a line: counts, and the bytes of its files."""
+    holders = split.instances == np.arange(len(split))
+    clouds_mb, features_mb = (
+        sum(path.stat().st_size for path in paths) / 1e6 for paths in (split.clouds, split.features)
+    )
+    return (
+        f"{len(split):,} triplets of {holders.sum():,} instances, {split.num_points.sum(dtype=np.int64):,} points in "
+        f"{clouds_mb:,.1f} MB; {split.num_images[holders].sum():,} images and {split.num_texts[holders].sum():,} texts "
+        f"of width {split.width} in {features_mb:,.1f} MB"
+    )
+
+
 class _Ragged:
     """A column of lists over record batches; a row of it is a view of the file."""
 
