@@ -33,6 +33,9 @@ STAGE_VERSIONS = {
     "shapes": 1,
     "cad": 1,
     "embeddings": 1,
+    "packed": 1,
+    "class_weights": 1,
+    "runs": 1,
 }
 
 CONVENTIONS = {
@@ -186,6 +189,28 @@ EMBEDDINGS = pa.schema(
         ("embedding", pa.list_(pa.field("element", pa.float16(), nullable=False))),  # as the model gives it
     ]
 )
+_xyz_lists = next(kind for name, kind in _cloud if name == "points")
+_colour = pa.list_(pa.field("element", pa.uint8(), nullable=False), 3)
+PACKED_CLOUDS = pa.schema(
+    [
+        ("triplet_id", pa.string()),
+        ("dataset", pa.string()),
+        ("split", pa.string()),
+        ("scene", pa.string()),
+        ("instance_token", pa.string()),
+        ("category", pa.string()),
+        ("class_name", pa.string()),
+        ("caption", pa.string()),
+        ("num_points", pa.int32()),
+        ("distance_m", pa.float32()),
+        ("visibility", pa.int8()),
+        ("evaluated", pa.bool_()),
+        ("points", _xyz_lists),
+        ("rgb", pa.list_(pa.field("element", _colour, nullable=False))),  # grey where no camera sees a point
+        ("intensity", _floats),
+        ("time_lag_s", _floats),
+    ]
+)
 REJECTS = pa.schema(
     [
         ("dataset", pa.string()),
@@ -200,6 +225,23 @@ REJECTS = pa.schema(
         ("path", pa.string()),  # the broken file
     ]
 )
+
+
+def packed_features(width: int) -> pa.Schema:
+    """The schema of packed features of `width` numbers: unit vectors, those of an instance in one row of its part."""
+    feature = pa.list_(pa.field("element", pa.float16(), nullable=False), width)
+    features = pa.list_(pa.field("element", feature, nullable=False))
+    return pa.schema(
+        [
+            ("triplet_id", pa.string()),
+            ("held_by", pa.int32()),  # row that holds the features of the triplet's instance: its first in the part
+            ("own_image", pa.int32()),  # place of the triplet's own view among the images that are held
+            ("own_text", pa.int32()),
+            ("images", features),  # empty where another row holds them
+            ("texts", features),
+        ]
+    )
+
 
 _COORDINATES = "points.list.element.list.element"
 _JPEG = "image.bytes"
@@ -247,6 +289,17 @@ def write_parquet(path: Path, schema: pa.Schema, batches: Iterable[pa.Table], ab
             write(batch)
             rows += batch.num_rows
     return rows
+
+
+@contextmanager
+def arrow_writer(path: Path, schema: pa.Schema, about: dict[str, str]) -> Iterator[Callable[[pa.Table], None]]:
+    """What writes a table as a record batch of one uncompressed Arrow file, which appears when all went well.
+
+    Such a file can be memory-mapped. `about` is of `metadata`.
+    """
+    schema = schema.with_metadata(about)
+    with replacing(path) as temporary, pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_file(file, schema) as writer:
+        yield lambda table: writer.write_table(table.cast(schema).combine_chunks())
 
 
 def table_of(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
