@@ -1,0 +1,75 @@
+"""Random numbers that are a function of names and numbers alone: the same in any batch, on any rank, after any resume.
+
+Where a generator would have to be advanced, these hash what the number is for: SHA-256 for names, the finaliser of
+SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014) for numbers. It works on
+int64 of numpy and of torch alike, and gives the same bits on every device. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Integers = TypeVar("Integers")
+"""int64 array or tensor; arithmetic wraps."""
+
+
+@cache
+def key_of(*names: str | int) -> int:
+    """A signed 64-bit key that stands for these names."""
+    digest = hashlib.sha256("/".join(map(str, names)).encode()).digest()
+    return int.from_bytes(digest[:8], "little", signed=True)
+
+
+def mixed(numbers: Integers) -> Integers:
+    """Each number with its 64 bits thoroughly mixed; one to one."""
+    numbers = (numbers ^ _shifted(numbers, 30)) * _signed(0xBF58476D1CE4E5B9)
+    numbers = (numbers ^ _shifted(numbers, 27)) * _signed(0x94D049BB133111EB)
+    return numbers ^ _shifted(numbers, 31)
+
+
+def bits(seeds: Integers, name: str, index: Integers | int = 0) -> Integers:
+    """64 random bits for each seed, independent for each `name` and each index of the same shape as `seeds`."""
+    return mixed(mixed(seeds ^ key_of(name)) + index * _signed(0x9E3779B97F4A7C15))
+
+
+def uniform(seeds: Integers, name: str, index: Integers | int = 0) -> Integers:
+    """A multiple of 2**-24 in [0, 1) for each seed: float32 of tensors, float64 of arrays, and the same number."""
+    return _shifted(bits(seeds, name, index), 40) * 2.0**-24
+
+
+def permutation(count: int, key: int) -> NDArray[np.int64]:
+    """The numbers below `count` in an order that depends on `key` alone."""
+    return np.argsort(_sort_keys(count, key), kind="stable")
+
+
+def subset(count: int, at_most: int, seed: int) -> NDArray[np.int64]:
+    """Rising indices of `at_most` of `count` rows, all equally likely; of all rows where there are no more."""
+    if count <= at_most:
+        return np.arange(count)
+    return np.sort(np.argpartition(_sort_keys(count, seed), at_most)[:at_most])
+
+
+def subsample(points: NDArray, max_points: int, seed: int) -> NDArray:
+    """At most `max_points` rows of (n, ...), in their order; all of them, and no copy, where there are no more.
+
+    The choice depends on n and `seed` alone, so that colours of the same cloud stay with their points.
+    """
+    return points if len(points) <= max_points else points[subset(len(points), max_points, seed)]
+
+
+def _sort_keys(count: int, key: int) -> NDArray[np.int64]:
+    return bits(np.full(count, key, np.int64), "order", np.arange(count))
+
+
+def _shifted(numbers: Integers, by: int) -> Integers:
+    """Shifted right, zeros coming in."""
+    return (numbers >> by) & ((1 << (64 - by)) - 1)
+
+
+def _signed(bits_64: int) -> int:
+    return bits_64 - (1 << 64) if bits_64 >> 63 else bits_64
