@@ -9,12 +9,13 @@ import sys
 from pathlib import Path
 
 from blendclip.cli.common import Commands, add_paths, new_command
-from blendclip.errors import UserError
 
+_STOPPED = 143  # as a shell reports it: 128 + SIGTERM
+_TORCHRUN = ["-m", "torch.distributed.run", "--standalone"]
 
 def add_commands(commands: Commands) -> None:
     """Add the commands of this room."""
-    for add in (_add_classes, _add_recipe, _add_train):
+    for add in (_add_classes, _add_recipe, _add_train, _add_show):
         add(commands)
 
 
@@ -57,10 +58,14 @@ def _add_train(commands: Commands) -> None:
         output="folder of the run",
     )
     parser.add_argument("--threads", type=int, help="of torch on the CPU; its own choice when not given")
-    parser.add_argument("--workers", type=int, default=0, help="processes of each process that read ahead")
+    parser.add_argument("--workers", type=int, default=0, help="processes that read ahead, for each that trains")
+    parser.add_argument("--gpus", type=int, default=0, help="train in so many processes, a GPU each; 0 and 1 are this one")
 
 
 def _train(args: argparse.Namespace) -> None:
+    if args.gpus > 1 and "WORLD_SIZE" not in os.environ:
+        command = [*_TORCHRUN, f"--nproc-per-node={args.gpus}", "-m", "blendclip", *sys.argv[1:]]
+        os.execv(sys.executable, [sys.executable, *command])
     import torch
 
     from blendclip.training.recipe import read_recipe
@@ -69,4 +74,15 @@ def _train(args: argparse.Namespace) -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     if not train(read_recipe(args.recipe), args.results, args.output, args.workers):
-        sys.exit(STOPPED)
+        sys.exit(_STOPPED)
+
+
+def _add_show(commands: Commands) -> None:
+    parser = new_command(commands, "show-runs", _show, "print what trained runs reached")
+    parser.add_argument("runs", nargs="+", type=Path, help="folders of runs")
+
+
+def _show(args: argparse.Namespace) -> None:
+    from blendclip.training.comparison import as_text
+
+    sys.stdout.write(as_text(args.runs) + "\n")

@@ -17,10 +17,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from blendclip import geometry, storage
 from blendclip.errors import UserError
+from blendclip.timing import in_time
 
 _EARLIEST_US, _LATEST_US = 10**15, 4 * 10**15  # the years 2001 to 2096
 _UNITS = {"seconds": 10**6, "milliseconds": 10**3, "nanoseconds": 10**-3}
-_NEAR_KEYFRAME_US = 1_000_000
 _RIGID = 1e-4  # by which R R^T may differ from the identity
 _SAME_POSE = (0.01, 1e-3)  # metres, and parts of a rotation matrix: what nearest instead of interpolated poses exceed
 _TOP_SPEED_MPS, _JUMP_M = 100.0, 5.0  # no vehicle is faster, no localisation jumps further
@@ -197,16 +197,14 @@ def _ego_poses(scene: _Scene) -> None:
 
 def _readings(scene: _Scene) -> None:
     keyframe_us = scene.keyframes.column("timestamp_us")
-    period_us = np.diff(keyframe_us[:2]).sum()
-    previous_us = np.concatenate([keyframe_us[:1] - period_us, keyframe_us[:-1]])
+    served = {True: "the time from the keyframe before to the keyframe it serves", False: "the keyframe it serves"}
     for table, pose in ((scene.sweeps, "global_SE3_sensor"), (scene.images, "global_SE3_camera")):
         keyframe, time_us = _keyframe_numbers(scene, table), table.column("timestamp_us")
         _files(scene, table)
         _plausible(scene.most, table)
-        near = time_us >= previous_us[keyframe] - _NEAR_KEYFRAME_US
-        near &= time_us <= keyframe_us[keyframe] + _NEAR_KEYFRAME_US
-        must = "within a second of the time from the keyframe before to the keyframe it serves"
-        scene.most(table, "timestamp_us", near, time_us, must)
+        sweeps = table is scene.sweeps
+        near = in_time(time_us, keyframe, keyframe_us, sweeps=sweeps)
+        scene.most(table, "timestamp_us", near, time_us, f"within a second of {served[sweeps]}")
         known = np.isfinite(_rigid(scene, table, pose)).all(axis=(1, 2))
         scene.most(table, pose, known, np.full(len(table), "NaN"), "known: look at the ego poses and calibrations")
     _rigid(scene, scene.sweeps, "ego_SE3_sensor")
@@ -272,7 +270,7 @@ def _boxes(scene: _Scene) -> None:
     table = scene.annotations
     scene.unique(table, "token")
     keyframe, time_us = _keyframe_numbers(scene, table), table.column("timestamp_us")
-    near = np.abs(time_us - scene.keyframes.column("timestamp_us")[keyframe]) <= _NEAR_KEYFRAME_US
+    near = in_time(time_us, keyframe, scene.keyframes.column("timestamp_us"), sweeps=False)
     scene.most(table, "timestamp_us", near, time_us, "the time of its keyframe")
     visibility = table.column("visibility").astype(float)
     levels = np.isnan(visibility) | np.isin(visibility, [1, 2, 3, 4])

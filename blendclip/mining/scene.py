@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from blendclip import geometry, storage
 from blendclip.errors import UserError
+from blendclip.timing import in_time
 
-_NEAR_KEYFRAME_US = 1_000_000  # what lies further from the time it serves has a wrong time stamp
 _BROKEN_POSE = (
     "the pose or calibration of its sensor is not finite: a quaternion is not a unit one, or its time lies outside the "
     "recorded ego poses or in a gap between them"
@@ -165,16 +165,13 @@ def _array(struct: pa.StructArray, name: str, shape: tuple[int, ...] = ()) -> ND
 def _readings(rows: pa.StructArray, pose_name: str, keyframe_us: NDArray[np.int64]) -> Readings:
     is_image = rows.type.get_field_index("intrinsic") >= 0
     keyframe = _array(rows, "keyframe").astype(np.int64)
-    time_us, begin_us = _array(rows, "timestamp_us"), keyframe_us[keyframe]
-    if not is_image:  # sweeps fill the time since the keyframe before; before the first one as much
-        begin_us = np.concatenate([keyframe_us[:1] - np.diff(keyframe_us[:2]).sum(), keyframe_us])[keyframe]
-    in_time = (time_us >= begin_us - _NEAR_KEYFRAME_US) & (time_us <= keyframe_us[keyframe] + _NEAR_KEYFRAME_US)
+    time_us = _array(rows, "timestamp_us")
     return Readings(
         channel=_array(rows, "channel"),
         path=_array(rows, "path"),
         timestamp_us=time_us,
         keyframe=keyframe,
-        in_time=in_time,
+        in_time=in_time(time_us, keyframe, keyframe_us, sweeps=not is_image),
         global_SE3_sensor=_array(rows, pose_name, (3, 4)),
         ego_SE3_sensor=np.empty((len(rows), 0)) if is_image else _array(rows, "ego_SE3_sensor", (3, 4)),
         point_times=np.zeros(len(rows), bool) if is_image else _array(rows, "point_times"),

@@ -15,11 +15,11 @@ from blendclip.encoders.clouds import Clouds
 from blendclip.errors import UserError
 from blendclip.training.mixture import Mixture
 from blendclip.training.packed import PackedSplit
+from blendclip.training.packing import UNSEEN_GREY
 from blendclip.training.plan import BatchPlan, Draws, Source, kept_rows
 from blendclip.randomness import bits, subset
 from blendclip.training.recipe import Data
 
-_GREY = 0.4  # of points without a colour, as OpenShape and ULIP-2 have it
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,7 @@ class Batches(Dataset):
         micro_batches: int = 1,
     ):
         self._plan, self._splits, self._data, self._colors = plan, splits, data, colors
+        self._ids = [split.column("triplet_id") for split in splits]
         self._rank, self._world_size, self._micro_batches = rank, world_size, micro_batches
         plan.batch(0).part(rank, world_size, 0, micro_batches)  # says at once when it cannot be shared out
 
@@ -123,7 +124,7 @@ class Batches(Dataset):
             images=self._features([split.images(row) for split, row in zip(splits, rows, strict=True)], seeds, "view"),
             seeds=torch.from_numpy(seeds),
             synthetic=torch.tensor([domains[source] for source in draws.source_B]),
-            ids=[split.column("triplet_id")[row] for split, row in zip(splits, rows, strict=True)],
+            ids=[self._ids[source][row] for source, row in zip(draws.source_B, rows, strict=True)],
         )
 
     def _features(self, candidates: list[np.ndarray], seeds: np.ndarray, name: str) -> Tensor:
@@ -146,5 +147,5 @@ def colors_of(split: PackedSplit, row: int) -> NDArray[np.float32]:
     """The colours (n, 3) of a cloud, 0 to 1; grey where it has none."""
     rgb = split.rgb(row)
     if rgb is None:
-        return np.full((int(split.num_points[row]), 3), _GREY, np.float32)
+        return np.full((int(split.num_points[row]), 3), UNSEEN_GREY / 255, np.float32)
     return rgb.astype(np.float32) / 255

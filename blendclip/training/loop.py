@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
-import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -15,18 +17,20 @@ from torch.nn.parallel import DistributedDataParallel
 from blendclip.encoders.pointbert import PointBert
 from blendclip.errors import UserError
 from blendclip.randomness import key_of
+from blendclip.storage import replacing
 from blendclip.training.augmentation import augmented
 from blendclip.training.batches import Batch, Batches, loader, sources_of
 from blendclip.training.distributed import Group
 from blendclip.training.journal import Journal
 from blendclip.training.loss import LogitScale, contrast
 from blendclip.training.optimization import adamw, learning_rate
+from blendclip.training.pace import Pace
 from blendclip.training.packed import PackedSplit
 from blendclip.training.plan import BatchPlan, samples_per_epoch
 from blendclip.training.recipe import Recipe
 from blendclip.training.state import load_state, save_state, states
 from blendclip.training.stopping import StopRequest
-from blendclip.training.validation import Validator
+from blendclip.training.validation import HeldOut, measured
 
 _logger = logging.getLogger(__name__)
 
@@ -159,7 +163,7 @@ class Training:
         self._check_finite(sums["loss"] + norm.item(), ids, folder)
         self.optimizer.step()
         means = {name: value / recipe.micro_batches for name, value in sums.items()}
-        share = float(self.plan.real_share(self.step))
+        share = float(self.recipe.mixture.real_share(self.step / max(self.length.total - 1, 1)))
         return means | {"real_share": share, "learning_rate": rate, "gradient_norm": norm.item()}
 
     def _seen(self, batch: Batch) -> Batch:

@@ -9,7 +9,7 @@ from typing import Any
 
 import dacite
 
-from blendclip.encoders.pointbert import PointBertConfig
+from blendclip.encoders.pointbert import PRESETS, PointBertConfig
 from blendclip.errors import UserError
 from blendclip.storage import replacing
 from blendclip.training.augmentation import Augmentation
@@ -151,8 +151,12 @@ def as_recipe(content: dict[str, Any]) -> Recipe:
         UserError: a key is unknown or missing, or a value is of another type or out of its range.
     """
     config = dacite.Config(strict=True, cast=[tuple], type_hooks={float: _number})
+    encoder = dict(content.get("encoder", {}))
+    preset = encoder.pop("preset", "base")
+    if preset not in PRESETS:
+        raise UserError(f"encoder.preset is {preset!r}: take one of {', '.join(PRESETS)}")
     try:
-        return dacite.from_dict(Recipe, content, config)
+        return dacite.from_dict(Recipe, content | {"encoder": PRESETS[preset] | encoder}, config)
     except dacite.DaciteError as error:
         raise UserError(f"the recipe is wrong: {error}") from None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from blendclip import __version__
@@ -44,6 +44,7 @@ def train(recipe: Recipe, results: Path, output: Path, workers: int = 0) -> bool
     folder = output / "training"
     with training_group() as group, StopRequest() as stop:
         splits = [_packed(results, recipe.clip, name) for name in recipe.splits()]
+        recipe = replace(recipe, encoder=replace(recipe.encoder, out_dim=_width(recipe, splits)))
         held_out = _held_out(recipe, results) if group.leads else []
         training = Training(recipe, splits, group)
         _begin(training, recipe, folder)
@@ -56,3 +57,44 @@ def train(recipe: Recipe, results: Path, output: Path, workers: int = 0) -> bool
         else:
             _logger.warning("stopped after step %d: run the same command to go on", training.step)
         return done
+
+
+def _packed(results: Path, clip: str, name: str) -> PackedSplit:
+    dataset, _, split = name.partition("/")
+    return PackedSplit.open(results, clip, dataset, split)
+
+
+def _width(recipe: Recipe, splits: Sequence[PackedSplit]) -> int:
+    """Width of the CLIP's features."""
+    widths = {name: split.width for name, split in zip(recipe.splits(), splits, strict=True) if len(split)}
+    if len(set(widths.values())) != 1:
+        raise UserError(f"the packed features of {recipe.clip} are of several widths, or none ({widths}): pack them again")
+    return next(iter(widths.values()))
+
+
+def _held_out(recipe: Recipe, results: Path) -> list[HeldOut]:
+    """What the recipe validates on."""
+    folder = results / "embeddings" / recipe.clip / "classes"
+    return [
+        HeldOut.of(
+            asked,
+            _packed(results, recipe.clip, asked.split),
+            read_class_weights(folder / f"{asked.classes}.{asked.templates}.parquet"),
+        )
+        for asked in recipe.validation
+    ]
+
+
+def _begin(training: Training, recipe: Recipe, folder: Path) -> None:
+    """Where there is a checkpoint go on from it, else from the weights that the recipe names, if any."""
+    training.resume(folder)
+    if training.step == 0 and recipe.initial_weights is not None:
+        load_into(training.model.encoder, Path(recipe.initial_weights))
+
+
+def _finish(training: Training, recipe: Recipe, output: Path) -> None:
+    """Write what a run is for: the log, and the model."""
+    with replacing(output / LOG) as temporary:
+        shutil.copyfile(output / "training" / LOG, temporary)
+    about = {"blendclip": __version__, "recipe": asdict(recipe), "steps": training.step}
+    save_encoder(output / MODEL, training.model.encoder, about)

@@ -1,8 +1,10 @@
+import copy
+import json
 import shlex
 from pathlib import Path
 
 import yaml
-from snakemake.utils import validate
+from snakemake.utils import update_config, validate
 
 from blendclip.encoders.clip_names import clip_name, local_files
 from blendclip.storage import STAGE_VERSIONS
@@ -251,6 +253,68 @@ def shapes_variants(wildcards):
     """Options of `blendclip shapes` for the number of objects of each class."""
     variants = config["datasets"][wildcards.dataset].get("variants", {})
     return " ".join(f"--{split} {count}" for split, count in variants.items())
+
+
+def packed_parts(name, split):
+    """The packed files of a dataset and split: clouds, and features of the configured CLIP."""
+    places = (f"{RESULTS}/packed/{name}/{split}", f"{RESULTS}/packed/{CLIP_NAME}/{name}/{split}")
+    parts = config["datasets"][name]["parts"]
+    return [f"{place}/part-{part:05d}.arrow" for place in places for part in range(parts)]
+
+
+def every_packed():
+    """What `pack` makes."""
+    datasets = embedded_datasets().items()
+    return [path for name, dataset in datasets for split in dataset["splits"] for path in packed_parts(name, split)]
+
+
+def packed_splits():
+    """Each dataset and split that `pack` makes, with its number of parts, as `blendclip show-packed` wants them."""
+    datasets = embedded_datasets().items()
+    return [f"{name}/{split}:{dataset['parts']}" for name, dataset in datasets for split in dataset["splits"]]
+
+def run_recipes():
+    """The recipe of each run that `train` lists, by name: `recipe` with what the run changes."""
+    unknown = sorted(set(config["train"]) - set(config["runs"]))
+    if unknown:
+        raise WorkflowError(f"`train` names {', '.join(unknown)}, which `runs` does not describe")
+    recipes = {}
+    for name in config["train"]:
+        recipes[name] = {"clip": CLIP_NAME} | copy.deepcopy(config["recipe"])
+        update_config(recipes[name], config["runs"][name] or {})
+    return recipes
+
+
+def trained_splits(recipe):
+    """The splits that a run reads, each dataset/split."""
+    validated = [entry["split"] for entry in recipe.get("validation", [])]
+    return [*recipe["data"].get("synthetic", []), *recipe["data"].get("real", []), *validated]
+
+
+def run_recipe(wildcards):
+    """The recipe of the wildcards' run, as JSON."""
+    return json.dumps(RECIPES[wildcards.run], sort_keys=True)
+
+
+def run_packed(wildcards):
+    """The packed parts that a run reads."""
+    paths = []
+    for place in trained_splits(RECIPES[wildcards.run]):
+        name, _, split = place.partition("/")
+        if split not in embedded_datasets().get(name, {"splits": []})["splits"]:
+            raise WorkflowError(f"run {wildcards.run} reads {place}, which is no split of a dataset under `mine` or `cad`")
+        paths += packed_parts(name, split)
+    return paths
+
+
+def run_classes(wildcards):
+    """The class weights that a run is validated by."""
+    validation = RECIPES[wildcards.run].get("validation", [])
+    folder = f"{RESULTS}/embeddings/{CLIP_NAME}/classes"
+    return sorted({f"{folder}/{entry['classes']}.{entry['templates']}.parquet" for entry in validation})
+
+
+RECIPES = run_recipes()
 
 
 wildcard_constraints:

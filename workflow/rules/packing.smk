@@ -1,13 +1,3 @@
-CLIP_NAME = globals().get("CLIP_NAME", "tiny")
-PACKED = mined_datasets() | cad_datasets()
-
-
-def packed_parts(name, split):
-    """All packed files of a dataset and split."""
-    places = (f"{RESULTS}/packed/{name}/{split}", f"{RESULTS}/packed/{CLIP_NAME}/{name}/{split}")
-    return [f"{place}/part-{part:05d}.arrow" for place in places for part in range(PACKED[name]["parts"])]
-
-
 # Clouds and features are separate files, so that another CLIP packs no cloud again.
 rule pack_clouds:
     input:
@@ -19,7 +9,7 @@ rule pack_clouds:
     benchmark:
         "<benchmarks>/packed/{dataset}/{split}/part-{part}.tsv"
     wildcard_constraints:
-        dataset="|".join(PACKED) or "none",
+        dataset="|".join(embedded_datasets()) or "none",
     resources:
         mem_mb=1000,
     params:
@@ -42,7 +32,7 @@ rule pack_features:
         "<benchmarks>/packed/{clip}/{dataset}/{split}/part-{part}.tsv"
     wildcard_constraints:
         clip="[^/]+",
-        dataset="|".join(PACKED) or "none",
+        dataset="|".join(embedded_datasets()) or "none",
     resources:
         mem_mb=4000,
     params:
@@ -50,17 +40,3 @@ rule pack_features:
     shell:
         "blendclip pack-features --triplets {input.triplets:q} --views {input.views:q} --captions {input.captions:q}"
         " --embeddings {input.embeddings:q} --output {output.features:q} > {log:q} 2>&1"
-
-
-rule pack:
-    input:
-        [path for name, dataset in PACKED.items() for split in dataset["splits"] for path in packed_parts(name, split)],
-    log:
-        "<logs>/pack.log",
-    localrule: True
-    params:
-        results=RESULTS,
-        clip=CLIP_NAME,
-        splits=[f"{name}/{split}:{dataset['parts']}" for name, dataset in PACKED.items() for split in dataset["splits"]],
-    shell:
-        "blendclip show-packed --results {params.results:q} --clip {params.clip:q} {params.splits:q} 2> {log:q}"

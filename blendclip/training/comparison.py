@@ -1,0 +1,35 @@
+"""What trained runs reached, in a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from blendclip.errors import UserError
+from blendclip.training.journal import read_journal
+
+
+def as_text(runs: Sequence[Path]) -> str:
+    """The last measurement of each run: top-1 accuracy of zero-shot classification on each held-out split, in percent.
+
+    Raises:
+        UserError: a run has not ended.
+    """
+    rows = {path.name: _last(path) for path in runs}
+    splits = list(dict.fromkeys(name for row in rows.values() for name in row))
+    width = max(map(len, [*rows, "zero-shot top-1"]))
+    lines = ["  ".join([f"{'zero-shot top-1':{width}}", *splits])]
+    for run, row in rows.items():
+        cells = [f"{row[name]:.1%}" if name in row else "-" for name in splits]
+        lines.append("  ".join([f"{run:{width}}", *(f"{c:>{len(n)}}" for c, n in zip(cells, splits, strict=True))]))
+    return "\n".join(lines)
+
+
+def _last(run: Path) -> dict[str, float]:
+    entries = read_journal(run / "log.jsonl")
+    if not entries:
+        raise UserError(f"{run} holds no log.jsonl: train the run to its end first")
+    validations = [entry for entry in entries if entry["kind"] == "validation"]
+    ending = "/top1"
+    last = validations[-1] if validations else {}
+    return {name.removesuffix(ending): value for name, value in last.items() if name.endswith(ending)}
