@@ -21,12 +21,12 @@ from blendclip.training.randomness import normal, uniform
 
 METHODS = ("range_image", "hidden_points", "none")
 _CELLS_PER_POINT = 9  # room in a grid, see _Grid
-_POINTS_PER_RAY = (
-    3  # points of the front, on average, in the finest cell; e**-3 of the rays then miss a surface they hit
-)
-_POINTS_PER_DEPTH = (
-    8  # the same in the depth map that tells what is hidden: e**-8 of its cells let the back shine through
-)
+# Squares of angle that hold k / n of the rectangle which n points of a convex thing span see k / pi points of its front
+# where it faces the sensor, and none of them in exp(-k / pi) of the cases.
+_DEPTH_K = 24  # cells of the depth map: 1 in 2,000 lets the back shine through
+_RAY_K = 8  # what a ray is as wide as: 1 in 12 passes between the points of a surface
+_CELL_K = 4  # least distance of rays: where the sensor's own are closer, points are too few to tell them apart
+_SLOPE = 2  # a surface slanted by up to atan(2), 63 degrees, does not hide itself
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class Occlusion:
     """From the sensor to the middle of the object over ground, drawn evenly."""
     height_m: tuple[float, float] = (1.5, 3.0)
     """Height of the sensor above the ground that the object stands on, drawn evenly."""
-    row_deg: tuple[float, float] = (0.13, 1.33)
-    """Between beams, on a logarithmic scale; from ten sweeps that fall between each other's rows to one of 32 beams."""
-    column_deg: tuple[float, float] = (0.1, 0.35)
+    row_deg: tuple[float, float] = (0.2, 1.33)
+    """Between beams, on a logarithmic scale; 32 beams have about 1.3, several sweeps fall between their rows."""
+    column_deg: tuple[float, float] = (0.05, 0.35)
     """Between returns of a beam, on a logarithmic scale."""
     range_noise_m: float = 0.02
     """Standard deviation of the measured range; none for `hidden_points`."""
@@ -108,7 +108,7 @@ class Placement:
 
 
 def placement(clouds: Clouds, seed_B: Tensor, config: Occlusion) -> Placement:
-    """A random place before a random sensor for each object, near enough for config.min_points if it fills half its box."""
+    """A random place before a random sensor for each object; if that fills a quarter of its box, min_points return."""
 
     def drawn(name: str, ends: tuple[float, float], *, logarithmic: bool = False) -> Tensor:
         low, high = (math.log(end) for end in ends) if logarithmic else ends
@@ -123,7 +123,7 @@ def placement(clouds: Clouds, seed_B: Tensor, config: Occlusion) -> Placement:
         torch.deg2rad(drawn(*named, logarithmic=True))
         for named in [("row", config.row_deg), ("column", config.column_deg)]
     )
-    area_B = size_B3[:, :2].amax(1) * size_B3[:, 2] * scale_B**2 / 2
+    area_B = size_B3[:, :2].amax(1) * size_B3[:, 2] * scale_B**2 / 4
     farthest_B = (area_B / (config.min_points * row_B * column_B)).sqrt()
     return Placement(
         azimuth_B=2 * math.pi * uniform(seed_B, "occlusion azimuth"),
@@ -160,8 +160,8 @@ def occluded(clouds: Clouds, seed_B: Tensor, synthetic_B: Tensor, config: Occlus
 def range_image(clouds: Clouds, place: Placement, seed_B: Tensor, noise_m: float) -> tuple[Tensor, Tensor]:
     """What a LiDAR returns of each object: points on its rays, one a ray.
 
-    A depth map as coarse as the density of the points asks for tells which of them are hidden. Of the others those
-    within half a column of a beam can be hit; each ray returns the nearest one's range.
+    A depth map as coarse as the density of the points asks for tells which of them are hidden. Each ray returns the
+    range of one of the others that lie within its width.
 
     Returns:
         (N, 3) points, moved onto their rays, in their own frames, and (N,) bool, which of them are returns.
@@ -171,14 +171,18 @@ def range_image(clouds: Clouds, place: Placement, seed_B: Tensor, noise_m: float
     range_N = seen_N3.norm(dim=1)
     angle_N2 = torch.stack([torch.atan2(seen_N3[:, 1], seen_N3[:, 0]), torch.asin(seen_N3[:, 2] / range_N)], 1)
 
-    depth = _Grid.over(clouds, angle_N2, angle_N2.new_zeros(len(clouds), 2), _POINTS_PER_DEPTH)
-    slack_N = 2 * depth.side_B2[owner_N, 0] * range_N  # a surface slanted by 60 degrees does not hide itself
+    depth = _Grid.over(clouds, angle_N2, angle_N2.new_zeros(len(clouds), 2), _DEPTH_K)
+    slack_N = _SLOPE * depth.side_B2[owner_N, 0] * range_N
     visible_N = range_N <= depth.least(range_N)[depth.cell_N] + slack_N
 
-    rays = _Grid.over(clouds, angle_N2, torch.stack([place.column_B, place.row_B], 1), _POINTS_PER_RAY)
-    can_be_hit_N = visible_N & ((angle_N2 - rays.centre_N2)[:, 1].abs() <= rays.side_B2.amin(1)[owner_N] / 2)
-    # Range in the upper half of the bits, which order as the range does, place in the lower: each cell has one winner.
-    rank_N = (range_N.view(torch.int32).long() << 32) | torch.arange(len(range_N), device=range_N.device)
+    rays = _Grid.over(clouds, angle_N2, torch.stack([place.column_B, place.row_B], 1), _CELL_K)
+    width_B = rays.side_B2.amin(1).minimum(depth.side_B2[:, 0] * math.sqrt(_RAY_K / _DEPTH_K))
+    off_N = (angle_N2 - rays.centre_N2).abs().amax(1)
+    can_be_hit_N = visible_N & (off_N <= width_B[owner_N] / 2)
+    # Of a slanted surface the point in the middle of the ray, unless one is in front of it by more than the slope.
+    nearness_N = range_N * (1 + _SLOPE * off_N)
+    # Its bits, which order as it does, above those of the place: each cell has one winner.
+    rank_N = (nearness_N.view(torch.int32).long() << 32) | torch.arange(len(range_N), device=range_N.device)
     rank_N = rank_N.where(can_be_hit_N, torch.iinfo(torch.int64).max)
     keep_N = can_be_hit_N & (rays.least(rank_N)[rays.cell_N] == rank_N)
 
@@ -201,7 +205,7 @@ def hidden_points(clouds: Clouds, place: Placement, *_: object) -> tuple[Tensor,
     return clouds.points, torch.from_numpy(keep_N).to(clouds.points.device)
 
 
-def facing(points_n3: NDArray[np.float64], flip: float = 1000.0) -> NDArray[np.bool_]:
+def facing(points_n3: NDArray[np.float64], flip: float = 100.0) -> NDArray[np.bool_]:
     """(n,) which points a viewer at the origin sees (Katz, Tal and Basri, "Direct visibility of point sets", 2007).
 
     Points are mirrored in a sphere about the viewer, `flip` times as wide as the furthest of them is far; those on the
@@ -233,13 +237,12 @@ class _Grid:
     """Which cell of all it lies in."""
 
     @classmethod
-    def over(cls, clouds: Clouds, angle_N2: Tensor, side_B2: Tensor, points_per_cell: int) -> _Grid:
-        """Cells of the given sides, or of what holds so many points of the front if that is more."""
+    def over(cls, clouds: Clouds, angle_N2: Tensor, side_B2: Tensor, k: int) -> _Grid:
+        """Cells of the given sides, or of what holds k / n of the span if that is more."""
         owner_N = clouds.owners()
         low_B2, high_B2 = of_clouds(angle_N2, clouds, "amin"), of_clouds(angle_N2, clouds, "amax")
         span_B2 = high_B2 - low_B2
-        # Half the points are in front, and the silhouette fills half of w h.
-        dense_B = (span_B2.prod(1) * points_per_cell / clouds.lengths).sqrt()
+        dense_B = (span_B2.prod(1) * k / clouds.lengths).sqrt()
         side_B = dense_B.maximum(span_B2.amax(1) / clouds.lengths).clamp_min(1e-6)
         side_B2 = side_B2.maximum(side_B[:, None])
         side_N2 = side_B2[owner_N]
