@@ -8,6 +8,7 @@ int64 of numpy and of torch alike, and gives the same bits on every device. Impo
 from __future__ import annotations
 
 import hashlib
+import math
 from functools import cache
 from typing import TypeVar
 
@@ -40,6 +41,12 @@ def bits(seeds: Integers, name: str, index: Integers | int = 0) -> Integers:
 def uniform(seeds: Integers, name: str, index: Integers | int = 0) -> Integers:
     """A multiple of 2**-24 in [0, 1) for each seed: float32 of tensors, float64 of arrays, and the same number."""
     return _shifted(bits(seeds, name, index), 40) * 2.0**-24
+
+
+def normal(seeds: Integers, name: str, index: Integers | int = 0) -> Integers:
+    """A standard normal number for each seed of a tensor (Box and Muller, 1958); at most 5.8 in magnitude."""
+    radius = (-2 * (1 - uniform(seeds, f"{name} radius", index)).log()).sqrt()
+    return radius * (2 * math.pi * uniform(seeds, f"{name} angle", index)).cos()
 
 
 def permutation(count: int, key: int) -> NDArray[np.int64]:

@@ -1,0 +1,113 @@
+"""Clouds as training sees them: occluded, thinned, normalised, turned, scaled and shifted, in this order.
+
+All on the device of the clouds, for a whole batch at once. Nothing depends on other clouds of the batch, on the rank or
+on what was drawn before: every number is hashed from a cloud's own seed. Letters in names: N points of all clouds
+together, B clouds.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from blendclip.encoders.clouds import Clouds, normalized
+from blendclip.errors import UserError
+from blendclip.training.occlusion import Occlusion, occluded
+from blendclip.training.ragged import kept, of_clouds, places
+from blendclip.training.randomness import normal, uniform
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What is done to a cloud; 0 switches a step off, as do (1, 1) for scale and `method: none` for occlusion.
+
+    Raises:
+        UserError: a value is out of its range.
+    """
+
+    occlusion: Occlusion = field(default_factory=Occlusion)
+    """How synthetic clouds, sampled from all sides of an object, are turned into what a sensor would see."""
+    dropout: float = 0.875
+    """Highest share of its points that a cloud loses; the share is drawn evenly from 0 up to it."""
+    min_points: int = 16
+    """Dropout leaves about so many points at least, and clouds that have no more alone."""
+    rotation: bool = True
+    """Turn by any angle about z, which is up in all domains."""
+    tilt_sigma_rad: float = 0.06
+    """Standard deviation of roll and of pitch."""
+    tilt_limit_rad: float = 0.18
+    """Neither roll nor pitch exceeds it."""
+    scale: tuple[float, float] = (0.8, 1.25)
+    """Size after normalisation, drawn evenly."""
+    shift: float = 0.1
+    """Furthest move along each axis after normalisation, drawn evenly."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"augmentation.dropout is {self.dropout}: it is a share, give it from 0 to below 1")
+        if not 0 < self.scale[0] <= self.scale[1] < math.inf:
+            raise UserError(f"augmentation.scale is {self.scale}: give two rising numbers above 0")
+        for name in ("min_points", "tilt_sigma_rad", "tilt_limit_rad", "shift"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UserError(f"augmentation.{name} is {getattr(self, name)}: give 0 or more")
+
+
+def augmented(clouds: Clouds, seed_B: Tensor, synthetic_B: Tensor, config: Augmentation) -> Clouds:
+    """The clouds of a batch, ready for the encoder.
+
+    Args:
+        clouds: in box frame, z up, any unit.
+        seed_B: int64, of each sample (`Draws.seed_B`), on the clouds' device.
+        synthetic_B: bool, which clouds are of CAD objects and may be occluded, on the clouds' device.
+        config: what to do.
+    """
+    clouds = occluded(clouds, seed_B, synthetic_B, config.occlusion)
+    clouds = normalized(thinned(clouds, seed_B, config))
+    points_N3 = moved(clouds.points, clouds.owners(), seed_B, config)
+    return Clouds(points_N3, clouds.lengths, clouds.rgb)
+
+
+def thinned(clouds: Clouds, seed_B: Tensor, config: Augmentation) -> Clouds:
+    """The clouds without the points that dropout takes; every cloud keeps one."""
+    if config.dropout == 0:
+        return clouds
+    owner_N = clouds.owners()
+    share_B = config.dropout * uniform(seed_B, "dropout share")
+    share_B = share_B.minimum(1 - config.min_points / clouds.lengths)
+    luck_N = uniform(seed_B[owner_N], "dropout", places(clouds))
+    luckiest_B = of_clouds(luck_N[:, None], clouds, "amax")[:, 0]
+    return kept(clouds, luck_N >= share_B.minimum(luckiest_B)[owner_N])
+
+
+def moved(points_N3: Tensor, owner_N: Tensor, seed_B: Tensor, config: Augmentation) -> Tensor:
+    """(N, 3) points of normalised clouds after tilt, turn about z, scale and shift."""
+    low, high = config.scale
+    scale_B = low + (high - low) * uniform(seed_B, "scale")
+    shift_B3 = config.shift * torch.stack([2 * uniform(seed_B, f"shift {axis}") - 1 for axis in "xyz"], 1)
+    rotation_B33 = scale_B[:, None, None] * rotations(seed_B, config)
+    # Column by column: a matrix for each point would take three times the room of the points.
+    return sum((rotation_B33[owner_N, :, axis] * points_N3[:, axis, None] for axis in range(3)), shift_B3[owner_N])
+
+
+def rotations(seed_B: Tensor, config: Augmentation) -> Tensor:
+    """(B, 3, 3): a tilt of random roll and pitch, then a turn about z."""
+    limit = config.tilt_limit_rad
+    roll_B, pitch_B = (
+        (config.tilt_sigma_rad * normal(seed_B, name)).clamp(-limit, limit) for name in ("roll", "pitch")
+    )
+    angle_B = 2 * math.pi * uniform(seed_B, "turn") * config.rotation
+    return _about(2, angle_B) @ _about(1, pitch_B) @ _about(0, roll_B)
+
+
+def _about(axis: int, angle_B: Tensor) -> Tensor:
+    """(B, 3, 3) rotations about x, y or z, right-handed."""
+    first, second = (axis + 1) % 3, (axis + 2) % 3
+    rotation_B33 = torch.zeros(len(angle_B), 3, 3, device=angle_B.device)
+    rotation_B33[:, axis, axis] = 1
+    rotation_B33[:, first, first] = rotation_B33[:, second, second] = angle_B.cos()
+    rotation_B33[:, second, first] = angle_B.sin()
+    rotation_B33[:, first, second] = -angle_B.sin()
+    return rotation_B33

@@ -1,0 +1,266 @@
+"""Points sampled from all of an object's surface to what a sensor would see of it.
+
+Letters in names: N points of all clouds together, B clouds. Randomness depends on a cloud's own seed only.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.spatial import ConvexHull, QhullError
+from torch import Tensor
+
+from blendclip.encoders.clouds import Clouds
+from blendclip.errors import UserError
+from blendclip.training.ragged import count_kept, kept, of_clouds, places
+from blendclip.training.randomness import normal, uniform
+
+METHODS = ("range_image", "hidden_points", "none")
+_CELLS_PER_POINT = 9  # room in a grid, see _Grid
+# Squares of angle that hold k / n of the rectangle which n points of a convex thing span see k / pi points of its front
+# where it faces the sensor, and none of them in exp(-k / pi) of the cases.
+_DEPTH_K = 24  # cells of the depth map: 1 in 2,000 lets the back shine through
+_RAY_K = 8  # what a ray is as wide as: 1 in 12 passes between the points of a surface
+_CELL_K = 4  # least distance of rays: where the sensor's own are closer, points are too few to tell them apart
+_SLOPE = 2  # a surface slanted by up to atan(2), 63 degrees, does not hide itself
+
+
+@dataclass(frozen=True)
+class Occlusion:
+    """Which sensor looks at a CAD object, from where. Pairs are the ends of a range to draw from.
+
+    Most CAD objects have no metres, so each is given a size; only the angle under which it appears matters.
+
+    Raises:
+        UserError: a value is out of its range.
+    """
+
+    method: str = "range_image"
+    """`range_image`: a LiDAR's returns; `hidden_points`: all points that face the sensor (slow, on the CPU); `none`."""
+    probability: float = 0.5
+    """Share of the synthetic clouds that are seen through it; the others stay whole."""
+    size_m: tuple[float, float] = (0.6, 8.0)
+    """Longest side that the object is given, drawn evenly on a logarithmic scale."""
+    distance_m: tuple[float, float] = (4.0, 40.0)
+    """From the sensor to the middle of the object over ground, drawn evenly."""
+    height_m: tuple[float, float] = (1.5, 3.0)
+    """Height of the sensor above the ground that the object stands on, drawn evenly."""
+    row_deg: tuple[float, float] = (0.2, 1.33)
+    """Between beams, on a logarithmic scale; 32 beams have about 1.3, several sweeps fall between their rows."""
+    column_deg: tuple[float, float] = (0.05, 0.35)
+    """Between returns of a beam, on a logarithmic scale."""
+    range_noise_m: float = 0.02
+    """Standard deviation of the measured range; none for `hidden_points`."""
+    min_points: int = 16
+    """An object that would give fewer returns is moved nearer; one that still does stays whole."""
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise UserError(f"augmentation.occlusion.method is {self.method!r}: take one of {', '.join(METHODS)}")
+        if not 0 <= self.probability <= 1:
+            raise UserError(f"augmentation.occlusion.probability is {self.probability}: give a share from 0 to 1")
+        for name in (field.name for field in fields(self) if isinstance(field.default, tuple)):
+            low, high = getattr(self, name)
+            if not 0 < low <= high < math.inf:
+                raise UserError(f"augmentation.occlusion.{name} is {low}, {high}: give two rising numbers above 0")
+        if self.range_noise_m < 0 or self.min_points < 1:
+            raise UserError(
+                f"augmentation.occlusion has range_noise_m {self.range_noise_m} and min_points {self.min_points}: "
+                "give at least 0 and 1"
+            )
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where each object stands before the sensor, which is at the origin, z up: on the x axis, turned about z."""
+
+    azimuth_B: Tensor
+    """Radians by which the object is turned."""
+    scale_B: Tensor
+    """Metres in a unit of its points."""
+    distance_B: Tensor
+    """Metres over ground to the middle of its bounding box."""
+    height_B: Tensor
+    """Metres from its lowest point up to the sensor."""
+    row_B: Tensor
+    """Radians between beams."""
+    column_B: Tensor
+    """Radians between returns of a beam."""
+    foot_B3: Tensor
+    """The middle of the bottom of its bounding box, in its own frame and unit."""
+
+    def seen(self, points_N3: Tensor, owner_N: Tensor) -> Tensor:
+        """(N, 3) points of the objects' frames in the sensor's, metres."""
+        points_N3 = (points_N3 - self.foot_B3[owner_N]) * self.scale_B[owner_N, None]
+        return _turned(points_N3, self.azimuth_B[owner_N]) + self._foot_seen()[owner_N]
+
+    def unseen(self, points_N3: Tensor, owner_N: Tensor) -> Tensor:
+        """(N, 3) points of the sensor's frame in the objects'."""
+        points_N3 = _turned(points_N3 - self._foot_seen()[owner_N], -self.azimuth_B[owner_N])
+        return points_N3 / self.scale_B[owner_N, None] + self.foot_B3[owner_N]
+
+    def _foot_seen(self) -> Tensor:
+        return torch.stack([self.distance_B, torch.zeros_like(self.distance_B), -self.height_B], 1)
+
+
+def placement(clouds: Clouds, seed_B: Tensor, config: Occlusion) -> Placement:
+    """A random place before a random sensor for each object; if that fills a quarter of its box, min_points return."""
+
+    def drawn(name: str, ends: tuple[float, float], *, logarithmic: bool = False) -> Tensor:
+        low, high = (math.log(end) for end in ends) if logarithmic else ends
+        value_B = low + (high - low) * uniform(seed_B, f"occlusion {name}")
+        return value_B.exp() if logarithmic else value_B
+
+    low_B3, high_B3 = of_clouds(clouds.points, clouds, "amin"), of_clouds(clouds.points, clouds, "amax")
+    size_B3 = high_B3 - low_B3
+    size_m_B = drawn("size", config.size_m, logarithmic=True)
+    scale_B = size_m_B / size_B3.amax(1).clamp_min(1e-9)
+    row_B, column_B = (
+        torch.deg2rad(drawn(*named, logarithmic=True))
+        for named in [("row", config.row_deg), ("column", config.column_deg)]
+    )
+    area_B = size_B3[:, :2].amax(1) * size_B3[:, 2] * scale_B**2 / 4
+    farthest_B = (area_B / (config.min_points * row_B * column_B)).sqrt()
+    return Placement(
+        azimuth_B=2 * math.pi * uniform(seed_B, "occlusion azimuth"),
+        scale_B=scale_B,
+        distance_B=drawn("distance", config.distance_m).minimum(farthest_B).maximum(size_m_B),
+        height_B=drawn("height", config.height_m),
+        row_B=row_B,
+        column_B=column_B,
+        foot_B3=torch.cat([(low_B3 + high_B3)[:, :2] / 2, low_B3[:, 2:]], 1),
+    )
+
+
+def occluded(clouds: Clouds, seed_B: Tensor, synthetic_B: Tensor, config: Occlusion) -> Clouds:
+    """A share of the synthetic clouds as a sensor would see them, in their own frame and unit.
+
+    Args:
+        clouds: in box frame, z up, any unit.
+        seed_B: int64, of the sample.
+        synthetic_B: bool, which of the clouds may be occluded.
+        config: how; `range_image` moves points onto the sensor's rays, `hidden_points` only drops them.
+    """
+    if config.method == "none":
+        return clouds
+    chosen_B = synthetic_B & (uniform(seed_B, "occlusion") < config.probability)
+    place = placement(clouds, seed_B, config)
+    method = range_image if config.method == "range_image" else hidden_points
+    moved_N3, keep_N = method(clouds, place, seed_B, config.range_noise_m)
+    chosen_B = chosen_B & (count_kept(clouds, keep_N) >= config.min_points)
+    chosen_N = chosen_B[clouds.owners()]
+    points_N3 = torch.where(chosen_N[:, None], moved_N3, clouds.points)
+    return kept(Clouds(points_N3, clouds.lengths, clouds.rgb), keep_N | ~chosen_N)
+
+
+def range_image(clouds: Clouds, place: Placement, seed_B: Tensor, noise_m: float) -> tuple[Tensor, Tensor]:
+    """What a LiDAR returns of each object: points on its rays, one a ray.
+
+    A depth map as coarse as the density of the points asks for tells which of them are hidden. Each ray returns the
+    range of one of the others that lie within its width.
+
+    Returns:
+        (N, 3) points, moved onto their rays, in their own frames, and (N,) bool, which of them are returns.
+    """
+    owner_N = clouds.owners()
+    seen_N3 = place.seen(clouds.points, owner_N)
+    range_N = seen_N3.norm(dim=1)
+    angle_N2 = torch.stack([torch.atan2(seen_N3[:, 1], seen_N3[:, 0]), torch.asin(seen_N3[:, 2] / range_N)], 1)
+
+    depth = _Grid.over(clouds, angle_N2, angle_N2.new_zeros(len(clouds), 2), _DEPTH_K)
+    slack_N = _SLOPE * depth.side_B2[owner_N, 0] * range_N
+    visible_N = range_N <= depth.least(range_N)[depth.cell_N] + slack_N
+
+    rays = _Grid.over(clouds, angle_N2, torch.stack([place.column_B, place.row_B], 1), _CELL_K)
+    width_B = rays.side_B2.amin(1).minimum(depth.side_B2[:, 0] * math.sqrt(_RAY_K / _DEPTH_K))
+    off_N = (angle_N2 - rays.centre_N2).abs().amax(1)
+    can_be_hit_N = visible_N & (off_N <= width_B[owner_N] / 2)
+    # Of a slanted surface the point in the middle of the ray, unless one is in front of it by more than the slope.
+    nearness_N = range_N * (1 + _SLOPE * off_N)
+    # Its bits, which order as it does, above those of the place: each cell has one winner.
+    rank_N = (nearness_N.view(torch.int32).long() << 32) | torch.arange(len(range_N), device=range_N.device)
+    rank_N = rank_N.where(can_be_hit_N, torch.iinfo(torch.int64).max)
+    keep_N = can_be_hit_N & (rays.least(rank_N)[rays.cell_N] == rank_N)
+
+    measured_N = range_N + noise_m * normal(seed_B[owner_N], "occlusion noise", places(clouds))
+    azimuth_N, elevation_N = rays.centre_N2.unbind(1)
+    flat_N = elevation_N.cos()
+    ray_N3 = torch.stack([flat_N * azimuth_N.cos(), flat_N * azimuth_N.sin(), elevation_N.sin()], 1)
+    return place.unseen(ray_N3 * measured_N[:, None], owner_N), keep_N
+
+
+def hidden_points(clouds: Clouds, place: Placement, *_: object) -> tuple[Tensor, Tensor]:
+    """Which points face the sensor, by hidden point removal; on the CPU, cloud by cloud: tens of milliseconds for each.
+
+    Returns:
+        (N, 3) points as they are and (N,) bool, which of them are seen.
+    """
+    seen_N3 = place.seen(clouds.points, clouds.owners()).cpu().double().numpy()
+    ends = np.cumsum(clouds.lengths.tolist())
+    keep_N = np.concatenate([facing(cloud_n3) for cloud_n3 in np.split(seen_N3, ends[:-1])])
+    return clouds.points, torch.from_numpy(keep_N).to(clouds.points.device)
+
+
+def facing(points_n3: NDArray[np.float64], flip: float = 100.0) -> NDArray[np.bool_]:
+    """(n,) which points a viewer at the origin sees (Katz, Tal and Basri, "Direct visibility of point sets", 2007).
+
+    Points are mirrored in a sphere about the viewer, `flip` times as wide as the furthest of them is far; those on the
+    convex hull of the viewer and the mirrored ones are seen. All are where there is no hull: fewer than three points,
+    or all in one plane with the viewer.
+    """
+    distance_n1 = np.linalg.norm(points_n3, axis=1, keepdims=True)
+    flipped_n3 = points_n3 * (2 * flip * distance_n1.max() / distance_n1 - 1)
+    try:
+        hull = ConvexHull(np.concatenate([flipped_n3, np.zeros((1, 3))]))
+    except QhullError:
+        return np.ones(len(points_n3), bool)
+    return np.isin(np.arange(len(points_n3)), hull.vertices)
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """A grid of angles over each cloud, azimuth by elevation, laid end to end.
+
+    With sides of at least sqrt(w h / n) and max(w, h) / n for n points that span w by h, a grid has no more than
+    (w / side + 2) (h / side + 2) <= n + 4 n + 4 cells: a fixed room for each point, and nothing to ask the device for.
+    """
+
+    side_B2: Tensor
+    """Radians."""
+    centre_N2: Tensor
+    """Azimuth and elevation of the middle of each point's cell, radians."""
+    cell_N: Tensor
+    """Which cell of all it lies in."""
+
+    @classmethod
+    def over(cls, clouds: Clouds, angle_N2: Tensor, side_B2: Tensor, k: int) -> _Grid:
+        """Cells of the given sides, or of what holds k / n of the span if that is more."""
+        owner_N = clouds.owners()
+        low_B2, high_B2 = of_clouds(angle_N2, clouds, "amin"), of_clouds(angle_N2, clouds, "amax")
+        span_B2 = high_B2 - low_B2
+        dense_B = (span_B2.prod(1) * k / clouds.lengths).sqrt()
+        side_B = dense_B.maximum(span_B2.amax(1) / clouds.lengths).clamp_min(1e-6)
+        side_B2 = side_B2.maximum(side_B[:, None])
+        side_N2 = side_B2[owner_N]
+        line_N2 = (angle_N2 / side_N2).floor().long()
+        first_B2 = (low_B2 / side_B2).floor().long()
+        columns_B = (high_B2[:, 0] / side_B2[:, 0]).floor().long() - first_B2[:, 0] + 1
+        starts_B = (clouds.lengths.cumsum(0) - clouds.lengths) * _CELLS_PER_POINT
+        column_N, row_N = (line_N2 - first_B2[owner_N]).unbind(1)
+        return cls(side_B2, (line_N2 + 0.5) * side_N2, starts_B[owner_N] + row_N * columns_B[owner_N] + column_N)
+
+    def least(self, values_N: Tensor) -> Tensor:
+        """The least value in each cell."""
+        empty = values_N.new_zeros(len(values_N) * _CELLS_PER_POINT)
+        return empty.scatter_reduce(0, self.cell_N, values_N, "amin", include_self=False)
+
+
+def _turned(points_N3: Tensor, angle_N: Tensor) -> Tensor:
+    """About z, counterclockwise from above."""
+    x_N, y_N, z_N = points_N3.unbind(1)
+    cos_N, sin_N = angle_N.cos(), angle_N.sin()
+    return torch.stack([cos_N * x_N - sin_N * y_N, sin_N * x_N + cos_N * y_N, z_N], 1)
