@@ -1,0 +1,225 @@
+"""Patches of clouds, as in Point-BERT: centres by farthest point sampling, around each its nearest neighbours.
+
+Centres start at a cloud's first point; where two points are equally far or near, the earlier one counts. So patches depend
+on nothing but their own cloud. On the CPU a numba kernel makes them cloud by cloud, elsewhere torch does for many clouds at
+once; both choose the same points, since distances are rounded alike: float32, (dx dx + dy dy) + dz dz.
+
+Letters in names: N points of all clouds together, B clouds, P patches of all clouds together, K points of a patch;
+in the padded layout S is the longest cloud's length and M the most patches of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from blendclip.encoders.clouds import Clouds
+
+_INFINITE = np.int32(np.float32(np.inf).view(np.int32))
+# On other devices: launching kernels is what takes time, so chunks are few and large.
+_POINTS_AT_ONCE = 2**24  # of a chunk's padded clouds
+_DISTANCES_AT_ONCE = 2**24  # while neighbours are looked for; 32 bytes each
+_EVEN = 16  # clouds of a chunk differ in work by no more than this
+
+
+@dataclass(frozen=True)
+class Patches:
+    """Patches of B clouds, in the order of the clouds; rows count in the points of all clouds together."""
+
+    counts: list[int]
+    """Patches of each cloud."""
+    centers: Tensor
+    """(P,) int64: row of each patch's centre."""
+    members: Tensor
+    """(P, K) int64: rows of its points, nearest first; a cloud of fewer than K points repeats its centre at the end."""
+    repeated: Tensor | None
+    """(X,) int64: which of the P * K members repeat a centre; None where none does."""
+
+
+def num_patches(length: int, per_point: float, most: int) -> int:
+    """Patches of a cloud of `length` points: floor(per_point * length), at least 1 and no more than `most`."""
+    return max(1, min(int(per_point * length), most))
+
+
+@torch.no_grad()
+def grouped(clouds: Clouds, counts: list[int], patch_points: int) -> Patches:
+    """Divide each cloud b into `counts[b]` patches of `patch_points` points.
+
+    Farthest point sampling and neighbours as in Point-BERT (arXiv 2111.14819, section 3.1), on the clouds' device.
+    """
+    lengths = clouds.lengths.tolist()
+    assert len(counts) == len(lengths)
+    assert min(lengths) >= 1
+    assert all(1 <= count <= length for count, length in zip(counts, lengths, strict=True))
+    points_N3 = clouds.points.detach().float().contiguous()
+    make = group_with_numba if points_N3.device.type == "cpu" else group_with_torch
+    centers_P, members_PK = make(points_N3, lengths, counts, patch_points)
+    if min(lengths) >= patch_points:
+        return Patches(counts, centers_P, members_PK, None)
+    sizes_P = np.repeat(lengths, counts)
+    missing_PK = np.arange(patch_points) >= sizes_P[:, None]
+    repeated_X = torch.as_tensor(np.flatnonzero(missing_PK), device=members_PK.device)
+    members_PK.view(-1)[repeated_X] = centers_P[repeated_X // patch_points]
+    return Patches(counts, centers_P, members_PK, repeated_X)
+
+
+def group_with_numba(
+    points_N3: Tensor,  # noqa: N803
+    lengths: list[int],
+    counts: list[int],
+    patch_points: int,
+) -> tuple[Tensor, Tensor]:
+    """Centres (P,) and members (P, K) of points on the CPU; of a cloud of n < K points only n members are set."""
+    offsets = np.cumsum([0, *lengths])
+    starts = np.cumsum([0, *counts])
+    centers = np.empty(starts[-1], np.int64)
+    members = np.zeros((starts[-1], patch_points), np.int64)
+    _group(points_N3.numpy(), offsets, starts, centers, members)
+    return torch.from_numpy(centers), torch.from_numpy(members)
+
+
+@numba.njit(cache=True, nogil=True)
+def _group(points, offsets, starts, centers, members):
+    for b in range(len(offsets) - 1):
+        n = offsets[b + 1] - offsets[b]
+        axes = points[offsets[b] : offsets[b + 1]].T.copy()
+        # Floats that are not negative are ordered as their bits are, and integers are what the compiler vectorises.
+        squared, reach = np.empty(n, np.float32), np.full(n, _INFINITE, np.int32)
+        nearest = np.empty(min(n, members.shape[1]), np.int32)
+        last = 0
+        for p in range(starts[b], starts[b + 1]):
+            centers[p] = offsets[b] + last
+            _squared_distances(axes[0], axes[1], axes[2], last, squared)
+            last = _farthest(squared.view(np.int32), reach)
+            _neighbours(squared.view(np.int32), offsets[b], nearest, members[p])
+
+
+@numba.njit(cache=True, nogil=True)
+def _squared_distances(xs, ys, zs, of, squared):
+    x, y, z = xs[of], ys[of], zs[of]
+    for i in range(len(xs)):
+        dx, dy, dz = xs[i] - x, ys[i] - y, zs[i] - z
+        squared[i] = dx * dx + dy * dy + dz * dz
+
+
+@numba.njit(cache=True, nogil=True)
+def _farthest(squared, reach):
+    """Point that is farthest from the centres so far, of which the last one is `squared` away; updates `reach`."""
+    top = np.int32(-1)
+    for i in range(len(reach)):
+        reach[i] = min(reach[i], squared[i])
+        top = max(top, reach[i])
+    farthest = 0
+    while reach[farthest] != top:
+        farthest += 1
+    return farthest
+
+
+@numba.njit(cache=True, nogil=True)
+def _neighbours(squared, offset, nearest, rows):
+    """The `len(nearest)` smallest into `rows`, counted from `offset`, by insertion: few points of many get in."""
+    nearest[:] = np.iinfo(np.int32).max
+    worst = nearest[-1]
+    for i in range(len(squared)):
+        if squared[i] < worst:
+            slot = len(nearest) - 1
+            while slot > 0 and nearest[slot - 1] > squared[i]:
+                nearest[slot], rows[slot] = nearest[slot - 1], rows[slot - 1]
+                slot -= 1
+            nearest[slot], rows[slot] = squared[i], offset + i
+            worst = nearest[-1]
+
+
+def group_with_torch(
+    points_N3: Tensor,  # noqa: N803
+    lengths: list[int],
+    counts: list[int],
+    patch_points: int,
+) -> tuple[Tensor, Tensor]:
+    """Centres (P,) and members (P, K) of points on any device; of a cloud of n < K points only n members are set."""
+    device = points_N3.device
+    order = sorted(range(len(lengths)), key=lambda b: (counts[b], lengths[b]), reverse=True)
+    offsets, starts = np.cumsum([0, *lengths]), np.cumsum([0, *counts])
+    centers_P = torch.empty(starts[-1], dtype=torch.int64, device=device)
+    members_PK = torch.zeros(starts[-1], patch_points, dtype=torch.int64, device=device)
+    for chunk in _chunks(order, lengths, counts):
+        chunk_lengths, chunk_counts = [lengths[b] for b in chunk], [counts[b] for b in chunk]
+        offset_B1 = torch.as_tensor(offsets[chunk], device=device)[:, None]
+        axes_3BS, outside_BS = _padded(points_N3, offset_B1, chunk_lengths)
+        center_BM = _farthest_points(axes_3BS, outside_BS, chunk_counts)
+        patches = np.concatenate([np.arange(starts[b], starts[b + 1]) for b in chunk])
+        taken = np.concatenate([i * chunk_counts[0] + np.arange(m) for i, m in enumerate(chunk_counts)])
+        rows_P, taken_P = torch.as_tensor(patches, device=device), torch.as_tensor(taken, device=device)
+        near_BMK = _nearest_points(axes_3BS, outside_BS, center_BM, patch_points)
+        centers_P[rows_P] = (center_BM + offset_B1).flatten()[taken_P]
+        members_PK[rows_P, : near_BMK.shape[2]] = (near_BMK + offset_B1[:, :, None]).flatten(0, 1)[taken_P]
+    return centers_P, members_PK
+
+
+def _chunks(order: list[int], lengths: list[int], counts: list[int]) -> Iterator[list[int]]:
+    """Runs of clouds of similar length and number of patches, small enough to be looked at together."""
+    chunk: list[int] = []
+    longest = 0
+    for b in order:
+        longest = max(longest, lengths[b])
+        if chunk:
+            most = counts[chunk[0]]
+            uneven = longest * most > _EVEN * lengths[b] * counts[b]
+            if uneven or (len(chunk) + 1) * longest > _POINTS_AT_ONCE:
+                yield chunk
+                chunk, longest = [], lengths[b]
+        chunk.append(b)
+    yield chunk
+
+
+def _padded(points_N3: Tensor, offset_B1: Tensor, lengths: list[int]) -> tuple[Tensor, Tensor]:  # noqa: N803
+    """Coordinates (3, B, S) and which places are padding (B, S)."""
+    place_S = torch.arange(max(lengths), device=points_N3.device)
+    outside_BS = place_S >= torch.as_tensor(lengths, device=points_N3.device)[:, None]
+    rows_BS = offset_B1 + torch.where(outside_BS, 0, place_S)
+    return points_N3[rows_BS].permute(2, 0, 1).contiguous(), outside_BS
+
+
+def _farthest_points(axes_3BS: Tensor, outside_BS: Tensor, counts: list[int]) -> Tensor:  # noqa: N803
+    """(B, M) places of centres; counts fall, and a cloud drops out once it has its own, the rest of its row being 0."""
+    center_BM = torch.zeros(len(counts), counts[0], dtype=torch.int64, device=axes_3BS.device)
+    reach_BS = torch.where(outside_BS, -1.0, torch.inf)
+    active = len(counts)
+    for step in range(1, counts[0]):
+        while counts[active - 1] <= step:
+            active -= 1
+        last_B1 = center_BM[:active, step - 1 : step]
+        squared_BS = _squared(axes_3BS[:, :active], last_B1)
+        reach_BS[:active] = torch.minimum(reach_BS[:active], squared_BS)
+        center_BM[:active, step] = reach_BS[:active].argmax(dim=1)
+    return center_BM
+
+
+def _squared(axes_3BS: Tensor, center_BM: Tensor) -> Tensor:  # noqa: N803
+    """(B, S), or (B, M, S) where M is more than 1: squared distances of all points from centres."""
+    offset = axes_3BS[:, :, None] - axes_3BS.gather(2, center_BM.expand(3, -1, -1))[..., None]
+    offset = (offset * offset).squeeze(2)
+    return offset[0] + offset[1] + offset[2]
+
+
+def _nearest_points(axes_3BS: Tensor, outside_BS: Tensor, center_BM: Tensor, patch_points: int) -> Tensor:  # noqa: N803
+    """(B, M, K) places of the nearest points, K at most the longest cloud's length; padding comes after real points."""
+    most = min(patch_points, axes_3BS.shape[2])
+    place_S = torch.arange(axes_3BS.shape[2], device=axes_3BS.device)
+    at_once = max(1, _DISTANCES_AT_ONCE // axes_3BS[0].numel())
+    near = []
+    for start in range(0, center_BM.shape[1], at_once):
+        squared_BMS = _squared(axes_3BS, center_BM[:, start : start + at_once]).reshape(
+            len(center_BM), -1, len(place_S)
+        )
+        squared_BMS = squared_BMS.masked_fill(outside_BS[:, None], torch.inf)
+        # topk leaves open which of equals it takes: no two keys are, as the place stands behind the bits of the distance.
+        key_BMS = squared_BMS.view(torch.int32).long() << 32 | place_S
+        near.append(key_BMS.topk(most, dim=2, largest=False, sorted=True).values & 0xFFFFFFFF)
+    return torch.cat(near, dim=1)

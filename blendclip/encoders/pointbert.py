@@ -1,0 +1,211 @@
+"""PointBERT: a cloud to one feature vector in CLIP's space, by a transformer over its patches.
+
+Work follows the points. What happens to each point or token happens to those of all clouds end to end; only attention
+needs clouds of similar length, in buckets. Nothing that a cloud gives in evaluation depends on its batch.
+
+Letters in names: N points of all clouds together, B clouds, P patches of all clouds together, K points of a patch,
+T tokens of all clouds together (with the little padding of buckets), D width of the transformer, L blocks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from blendclip.encoders.buckets import Bucket, Layout, laid_out
+from blendclip.encoders.clouds import Clouds
+from blendclip.encoders.grouping import Patches, grouped, num_patches
+from blendclip.encoders.patch_encoder import PatchEncoder
+from blendclip.errors import UserError
+
+_POSITION_WIDTH = 128  # of Point-BERT's hidden layer between a patch's centre and its position vector
+
+
+@dataclass(frozen=True)
+class PointBertConfig:
+    """The shape of a PointBERT; what is not given is Point-BERT's."""
+
+    out_dim: int = 512
+    """Width of the features: that of the CLIP to align with."""
+    depth: int = 12
+    """Transformer blocks."""
+    width: int = 384
+    """Of a token."""
+    heads: int = 6
+    """Of attention; they divide the width."""
+    encoder_width: int = 256
+    """Of what the mini-PointNet makes of a patch; its inner layers are half as wide and twice as wide."""
+    mlp_ratio: float = 4.0
+    """Inner width of a block's MLP, in widths."""
+    patch_points: int = 32
+    """Points of a patch; a cloud that has fewer gives patches of all its points."""
+    patches_per_point: float = 2 / 32
+    """Patches for each point, so that a point lies in two patches on average."""
+    max_patches: int = 512
+    """Of a cloud, however many points it has."""
+    colors: bool = False
+    """Whether clouds have colours and patches see them."""
+    drop_path: float = 0.1
+    """Share of clouds for which the last block is skipped in training; from the first block on it rises linearly."""
+
+    def __post_init__(self) -> None:
+        for name in ("out_dim", "depth", "width", "heads", "encoder_width", "patch_points", "max_patches"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} of the point encoder is {getattr(self, name)}: it must be at least 1")
+        if self.width % self.heads:
+            raise UserError(f"width {self.width} of the point encoder is not a multiple of its heads, {self.heads}")
+        if self.encoder_width % 2:
+            raise UserError(f"encoder_width {self.encoder_width} of the point encoder is odd: make it even")
+        if not 0 < self.patches_per_point <= 1:
+            raise UserError(f"patches_per_point is {self.patches_per_point}: it must be above 0 and at most 1")
+        if not 0 <= self.drop_path < 1:
+            raise UserError(f"drop_path is {self.drop_path}: it must be at least 0 and below 1")
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> PointBertConfig:
+        """`tiny`, which two CPU cores train in minutes, or `base`, the published one; fields can be changed by name.
+
+        Raises:
+            UserError: there is no such preset or field, or a value is out of bounds.
+        """
+        if name not in PRESETS:
+            raise UserError(f"there is no point encoder {name!r}: choose one of {', '.join(PRESETS)}")
+        unknown = sorted(set(changes) - set(cls.__dataclass_fields__))
+        if unknown:
+            raise UserError(f"a point encoder has no {unknown[0]!r}: choose of {', '.join(cls.__dataclass_fields__)}")
+        return cls(**PRESETS[name] | changes)
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "tiny": {"depth": 4, "width": 128, "heads": 4, "encoder_width": 64, "max_patches": 64, "drop_path": 0.0},
+    "base": {},
+}
+
+
+class PointBert(nn.Module):
+    """Point-BERT (Yu et al., arXiv 2111.14819) with ULIP's projection to CLIP (Xue et al., arXiv 2212.05171).
+
+    Patches (farthest point sampling, 32 neighbours less their centre) go through a mini-PointNet; with a class token and
+    position vectors, which every block adds anew, through a pre-norm transformer. A cloud's features are its class token
+    beside the maximum over its patches, projected linearly. Colours, where used, follow the coordinates as they are: red,
+    green, blue from 0 to 1, the order and range of ULIP-2's coloured checkpoints.
+    """
+
+    def __init__(self, config: PointBertConfig) -> None:
+        super().__init__()
+        self.config, width = config, config.width
+        self.patch_encoder = PatchEncoder(6 if config.colors else 3, config.encoder_width)
+        self.to_token = nn.Linear(config.encoder_width, width)
+        self.position = nn.Sequential(nn.Linear(3, _POSITION_WIDTH), nn.GELU(), nn.Linear(_POSITION_WIDTH, width))
+        self.class_token = nn.Parameter(torch.zeros(width))
+        self.class_position = nn.Parameter(torch.randn(width))
+        drop_L = torch.linspace(0, config.drop_path, config.depth).tolist()
+        self.blocks = nn.ModuleList(Block(width, config.heads, config.mlp_ratio, drop) for drop in drop_L)
+        self.norm = nn.LayerNorm(width)
+        self.projection = nn.Linear(2 * width, config.out_dim, bias=False)
+        nn.init.normal_(self.projection.weight, std=config.out_dim**-0.5)
+
+    def forward(self, clouds: Clouds, draws_BL2: Tensor | None = None) -> Tensor:  # noqa: N803
+        """(B, out_dim) features, not normalised, of `normalized` clouds.
+
+        Args:
+            clouds: on the model's device, without NaN; with colours where the config says so.
+            draws_BL2: in training, a number from 0 to 1 for each cloud and half of a block, which is skipped where the
+                number is below its share; None draws them from torch's generator.
+
+        Raises:
+            UserError: the clouds lack colours that the encoder needs.
+        """
+        counts = [
+            num_patches(length, self.config.patches_per_point, self.config.max_patches)
+            for length in clouds.lengths.tolist()
+        ]
+        layout = laid_out(counts, self.config.width, clouds.points.device)
+        tokens_TD, positions_TD = self._tokens(clouds, grouped(clouds, counts, self.config.patch_points), layout)
+        if draws_BL2 is None and self.training and self.config.drop_path > 0:
+            draws_BL2 = torch.rand(len(clouds), self.config.depth, 2, device=clouds.points.device)
+        for number, block in enumerate(self.blocks):
+            draws_T2 = None if draws_BL2 is None else draws_BL2[layout.owner, number]
+            tokens_TD = block(tokens_TD + positions_TD, layout.buckets, draws_T2)
+        return self.projection(_pooled(self.norm(tokens_TD), layout))
+
+    def _tokens(self, clouds: Clouds, patches: Patches, layout: Layout) -> tuple[Tensor, Tensor]:
+        """Tokens and position vectors, each (T, D)."""
+        center_P3 = clouds.points[patches.centers]
+        points_PKC = clouds.points[patches.members] - center_P3[:, None]
+        if self.config.colors:
+            if clouds.rgb is None:
+                raise UserError(
+                    "the point encoder was made for coloured clouds and these have no colours: "
+                    "mine them with `colors: true`, or set `colors: false` for the encoder and train it anew"
+                )
+            points_PKC = torch.cat([points_PKC, clouds.rgb[patches.members]], dim=2)
+        token_PD = self.to_token(self.patch_encoder(points_PKC, patches.repeated))
+        tokens_TD = _placed(token_PD, self.class_token, layout)
+        return tokens_TD, _placed(self.position(center_P3), self.class_position, layout)
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block; either half of it is skipped for some clouds in training (stochastic depth)."""
+
+    def __init__(self, width: int, heads: int, mlp_ratio: float, drop: float) -> None:
+        super().__init__()
+        inner = int(width * mlp_ratio)
+        self.drop = drop
+        self.norm1, self.attention = nn.LayerNorm(width), Attention(width, heads)
+        self.norm2 = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(nn.Linear(width, inner), nn.GELU(), nn.Linear(inner, width))
+
+    def forward(self, tokens_TD: Tensor, buckets: list[Bucket], draws_T2: Tensor | None) -> Tensor:  # noqa: N803
+        """(T, D) tokens after the block."""
+        tokens_TD = tokens_TD + self._kept(self.attention(self.norm1(tokens_TD), buckets), draws_T2, 0)
+        return tokens_TD + self._kept(self.mlp(self.norm2(tokens_TD)), draws_T2, 1)
+
+    def _kept(self, change_TD: Tensor, draws_T2: Tensor | None, half: int) -> Tensor:  # noqa: N803
+        if draws_T2 is None or not self.training or self.drop == 0:
+            return change_TD
+        return change_TD * (draws_T2[:, half, None] >= self.drop) / (1 - self.drop)
+
+
+class Attention(nn.Module):
+    """Attention of a cloud's tokens to each other."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, tokens_TD: Tensor, buckets: list[Bucket]) -> Tensor:  # noqa: N803
+        """(T, D) what the tokens gather."""
+        qkv_TE = self.qkv(tokens_TD)
+        return self.out(torch.cat([self._attended(qkv_TE[bucket.rows], bucket) for bucket in buckets]))
+
+    def _attended(self, qkv_TE: Tensor, bucket: Bucket) -> Tensor:  # noqa: N803
+        qkv = qkv_TE.view(bucket.size, bucket.length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        mask = None if bucket.real is None else bucket.real[:, None, None, :]
+        gathered = F.scaled_dot_product_attention(*qkv, attn_mask=mask)
+        return gathered.transpose(1, 2).reshape(bucket.size * bucket.length, -1)
+
+
+def _placed(vector_PD: Tensor, of_class_D: Tensor, layout: Layout) -> Tensor:  # noqa: N803
+    """(T, D): the vectors of patches and of class tokens in their rows; padding is 0."""
+    rows_TD = vector_PD.new_zeros(layout.rows, vector_PD.shape[1]).index_copy(0, layout.patch_rows, vector_PD)
+    of_class_BD = of_class_D.to(vector_PD.dtype).expand(len(layout.class_rows), -1)
+    return rows_TD.index_copy(0, layout.class_rows, of_class_BD)
+
+
+def _pooled(tokens_TD: Tensor, layout: Layout) -> Tensor:  # noqa: N803
+    """(B, 2D): the class token beside the maximum over patches."""
+    pooled = []
+    for bucket in layout.buckets:
+        tokens = tokens_TD[bucket.rows].view(bucket.size, bucket.length, -1)
+        patches = tokens[:, 1:]
+        if bucket.real is not None:
+            patches = patches.masked_fill(~bucket.real[:, 1:, None], -torch.inf)
+        pooled.append(torch.cat([tokens[:, 0], patches.max(1).values], dim=1))
+    return torch.cat(pooled)[layout.place]
