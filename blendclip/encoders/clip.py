@@ -36,7 +36,11 @@ from blendclip.encoders.clip_names import (
 from blendclip.errors import UserError
 
 _TEXTS_AT_ONCE = 256
-_NOT_ITS_WEIGHTS = (RuntimeError, KeyError, ValueError, EOFError, UnpicklingError, SafetensorError)
+# What open_clip and torch raise on reading a file that is something else.
+_NOT_ITS_WEIGHTS = (
+    *(RuntimeError, LookupError, ValueError, TypeError, AttributeError, EOFError, StopIteration, AssertionError),
+    *(UnpicklingError, SafetensorError),
+)
 
 
 class Clip:
@@ -197,7 +201,7 @@ def _check_whole(model: str, identifier: str, pretrained: str | None) -> None:
 def _check_named(model: str, pretrained: str | None) -> None:
     """A model that open_clip knows by name, whose weights are a tag or a file."""
     if model not in open_clip.list_models():
-        near = difflib.get_close_matches(model, [TINY, *open_clip.list_models()], n=5, cutoff=0.4)
+        near = difflib.get_close_matches(model, [TINY, *open_clip.list_models()], n=5, cutoff=0.4) or [TINY, "ViT-B-16"]
         raise UserError(
             f"open_clip knows no model {model!r}: set `model` of `clip` to a name such as {', '.join(near)}"
         )

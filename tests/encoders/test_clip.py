@@ -76,8 +76,9 @@ def test_the_digest_tells_weights_apart(named, tmp_path):
 @pytest.mark.parametrize(
     ("model", "pretrained", "sentence"),
     [
-        ("ViT-B16", "openai", r"knows no 'ViT-B16': set `model` of `clip` to a name such as .*ViT-B-16"),
-        ("ViT-B-16", "datacomp", r"has no 'datacomp': .* one of .*datacomp_xl_s13b_b90k"),
+        ("ViT-B16", "openai", r"knows no model 'ViT-B16': set `model` of `clip` to a name such as .*ViT-B-16"),
+        ("zzz", "openai", r"knows no model 'zzz': .* such as tiny"),
+        ("ViT-B-16", "datacomp", r"has no weights 'datacomp': .* one of .*datacomp_xl_s13b_b90k"),
         ("ViT-B-16", None, r"needs weights: .* a local file or one of .*datacomp_xl_s13b_b90k"),
         ("ViT-B-16", "/nowhere/weights.pt", r"there is no file /nowhere/weights.pt"),
         ("ViT-B-16", "openai", r"another activation: set `model` of `clip` to ViT-B-16-quickgelu"),
@@ -112,6 +113,7 @@ def test_a_file_that_holds_no_weights_of_the_model_is_refused(named, tmp_path, c
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "pretrained"), [("ViT-B-16", "datacomp_xl_s13b_b90k"), ("hf-hub:nobody/no-such-clip", None)]
 )
