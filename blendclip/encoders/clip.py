@@ -36,7 +36,11 @@ from blendclip.encoders.clip_names import (
 from blendclip.errors import UserError
 
 _TEXTS_AT_ONCE = 256
-_NOT_ITS_WEIGHTS = (RuntimeError, KeyError, ValueError, EOFError, UnpicklingError, SafetensorError)
+# What open_clip and torch raise on reading a file that is something else.
+_NOT_ITS_WEIGHTS = (
+    *(RuntimeError, LookupError, ValueError, TypeError, AttributeError, EOFError, StopIteration, AssertionError),
+    *(UnpicklingError, SafetensorError),
+)
 
 
 class Clip:
@@ -66,7 +70,7 @@ class Clip:
         self.precision = "bfloat16" if self.device.type == "cuda" else "float32"
         self.context_length: int = tokenizer.context_length
         self._about = json.dumps(config, sort_keys=True) + repr(transform)
-        self._model = model.eval().requires_grad_(False).to(self.device)
+        self.model = model.eval().requires_grad_(False).to(self.device)
         self._tokenizer = tokenizer
         # The last two steps, to floats and to mean and deviation, are left to the device: a quarter of the bytes.
         *geometry, _, normalize = transform.transforms
@@ -87,14 +91,14 @@ class Clip:
     def embed_images(self, pixels_BHW3: Tensor) -> Tensor:
         """(B, D) float32 features of prepared pictures, on the device, not of unit length."""
         with self._autocast():
-            return self._model.encode_image(self.normalized(pixels_BHW3), normalize=False).float()
+            return self.model.encode_image(self.normalized(pixels_BHW3), normalize=False).float()
 
     @torch.inference_mode()
     def embed_tokens(self, tokens_BL: Tensor) -> Tensor:
         """(B, D) float32 features of tokens, on the device, not of unit length."""
         with self._autocast():
             tokens_BL = tokens_BL.to(self.device, non_blocking=True)
-            return self._model.encode_text(tokens_BL, normalize=False).float()
+            return self.model.encode_text(tokens_BL, normalize=False).float()
 
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """(B, D) float32 features of texts, on the device, not of unit length; any number of texts but none."""
@@ -120,8 +124,8 @@ class Clip:
 
     def digest(self) -> str:
         """A hash of all that features depend on: weights, architecture, transform, precision."""
-        sha = hashlib.sha256(f"{self.precision} {self._about} {self._model!r}".encode())
-        for name, tensor in sorted(self._model.state_dict().items()):
+        sha = hashlib.sha256(f"{self.precision} {self._about} {self.model!r}".encode())
+        for name, tensor in sorted(self.model.state_dict().items()):
             sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             sha.update(memoryview(tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy()))
         return sha.hexdigest()
@@ -197,7 +201,7 @@ def _check_whole(model: str, identifier: str, pretrained: str | None) -> None:
 def _check_named(model: str, pretrained: str | None) -> None:
     """A model that open_clip knows by name, whose weights are a tag or a file."""
     if model not in open_clip.list_models():
-        near = difflib.get_close_matches(model, [TINY, *open_clip.list_models()], n=5, cutoff=0.4)
+        near = difflib.get_close_matches(model, [TINY, *open_clip.list_models()], n=5, cutoff=0.4) or [TINY, "ViT-B-16"]
         raise UserError(
             f"open_clip knows no model {model!r}: set `model` of `clip` to a name such as {', '.join(near)}"
         )
