@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -169,6 +170,14 @@ def test_every_point_and_its_values_come_back(tmp_path, monkeypatch, batches):
     assert [split.rgb(number) is None for number in range(8)] == [False, True, False, False] * 2
 
 
+def test_a_batch_ends_once_it_has_enough(tmp_path, monkeypatch):
+    monkeypatch.setattr("blendclip.training.packing._ROWS_AT_ONCE", 1)
+    mined().write(tmp_path)
+    pack(tmp_path, "drive", points=5, features=5)
+    clouds = pa.ipc.open_file(packed_path(tmp_path, "drive"))
+    assert [clouds.get_batch(n).num_rows for n in range(clouds.num_record_batches)] == [2, 1, 1], "4 + 1, 9, 7 points"
+
+
 def test_columns_tell_what_triplets_do(tmp_path):
     split, rows = pack_drive(tmp_path, points=6), rows_of(tmp_path, "triplets", "drive")
     for name in ("triplet_id", "instance_token", "category", "class_name", "caption", "scene", "dataset", "split"):
@@ -211,7 +220,7 @@ def test_ready_features_of_objects(tmp_path):
         np.testing.assert_array_equal(split.images(number), images)
         assert len(images) == 3
         order = (
-            ("a chair", "junk", "seat") if name == "x" else ("mug", "beaker")
+            ("a chair", "seat", "junk") if name == "x" else ("mug", "beaker")
         )  # where none is the caption, the first
         np.testing.assert_array_equal(split.texts(number), [texts[text] for text in order])
     assert split.intensity(0) is None and split.time_lag_s(1) is None
