@@ -237,7 +237,9 @@ def packed_features(width: int) -> pa.Schema:
             ("held_by", pa.int32()),  # row that holds the features of the triplet's instance: its first in the part
             ("own_image", pa.int32()),  # place of the triplet's own view among the images that are held
             ("own_text", pa.int32()),
-            ("images", features),  # empty where another row holds them
+            ("num_images", pa.int32()),  # how many there are of the instance
+            ("num_texts", pa.int32()),
+            ("images", features),  # the first repeated after the last; empty where another row holds them
             ("texts", features),
         ]
     )

@@ -54,16 +54,14 @@ class PackedSplit:
         first_of_part_T = np.repeat(np.cumsum(sizes) - sizes, sizes)
         self.instances: NDArray[np.int64] = first_of_part_T + _joined(feature_batches, "held_by", np.int32)
         """(T,) the first triplet of each triplet's instance: alike where two are of one object."""
-        self._images, self._texts = _Ragged(feature_batches, "images"), _Ragged(feature_batches, "texts")
-        self.num_images: NDArray[np.int32] = self._images.lengths[self.instances]
+        self.num_images: NDArray[np.int32] = _joined(feature_batches, "num_images", np.int32)
         """(T,) how many `images` has."""
-        self.num_texts: NDArray[np.int32] = self._texts.lengths[self.instances]
+        self.num_texts: NDArray[np.int32] = _joined(feature_batches, "num_texts", np.int32)
         """(T,) how many `texts` has."""
-        # memoryviews give Python integers, several times faster than arrays give theirs
-        self._held_by = memoryview(self.instances)
-        self._own_image = memoryview(_joined(feature_batches, "own_image", np.int32))
-        self._own_text = memoryview(_joined(feature_batches, "own_text", np.int32))
-        self._points = _Ragged(self._cloud_batches, "points")
+        own_image_T, own_text_T = (_joined(feature_batches, name, np.int32) for name in ("own_image", "own_text"))
+        self._images = _Runs.of(feature_batches, "images").within(self.instances, own_image_T, self.num_images)
+        self._texts = _Runs.of(feature_batches, "texts").within(self.instances, own_text_T, self.num_texts)
+        self._points = _Runs.of(self._cloud_batches, "points")
 
     @classmethod
     def open(cls, results: Path, clip_name: str, dataset: str, split: str, parts: int | None = None) -> PackedSplit:
@@ -105,19 +103,19 @@ class PackedSplit:
 
     def image(self, row: int) -> NDArray[np.float16]:
         """The feature of a triplet's own view, (D,), unit length; a view of the file."""
-        return self._images[self._held_by[row]][self._own_image[row]]
+        return self._images[row][0]
 
     def text(self, row: int) -> NDArray[np.float16]:
         """The feature of a triplet's own caption, (D,), unit length; a view of the file."""
-        return self._texts[self._held_by[row]][self._own_text[row]]
+        return self._texts[row][0]
 
     def images(self, row: int) -> NDArray[np.float16]:
-        """Features of all views of a triplet's instance, (k, D), unit length, its own view first."""
-        return _own_first(self._images[self._held_by[row]], self._own_image[row])
+        """Features of all views of a triplet's instance, (k, D), unit length, its own first; a view of the file."""
+        return self._images[row]
 
     def texts(self, row: int) -> NDArray[np.float16]:
-        """Features of all captions of a triplet's instance, (m, D), unit length, its own first."""
-        return _own_first(self._texts[self._held_by[row]], self._own_text[row])
+        """Features of all captions of a triplet's instance, (m, D), unit length, its own first; a view of the file."""
+        return self._texts[row]
 
     def column(self, name: str) -> list[Any] | NDArray[Any]:
         """One of `COLUMNS` for all triplets: a list of texts (None where null), or an array of numbers.
@@ -132,16 +130,16 @@ class PackedSplit:
         return (chunks.fill_null(_NULL[name]) if name in _NULL else chunks).to_numpy()
 
     @cached_property
-    def _rgb(self) -> _Ragged:
-        return _Ragged(self._cloud_batches, "rgb")
+    def _rgb(self) -> _Runs:
+        return _Runs.of(self._cloud_batches, "rgb")
 
     @cached_property
-    def _intensity(self) -> _Ragged:
-        return _Ragged(self._cloud_batches, "intensity")
+    def _intensity(self) -> _Runs:
+        return _Runs.of(self._cloud_batches, "intensity")
 
     @cached_property
-    def _time_lag_s(self) -> _Ragged:
-        return _Ragged(self._cloud_batches, "time_lag_s")
+    def _time_lag_s(self) -> _Runs:
+        return _Runs.of(self._cloud_batches, "time_lag_s")
 
 
 def as_text(split: PackedSplit) -> str:
@@ -157,30 +155,35 @@ def as_text(split: PackedSplit) -> str:
     )
 
 
-class _Ragged:
-    """A column of lists over record batches; a row of it is a view of the file."""
+class _Runs:
+    """For each row a run of one of several arrays over a file."""
 
-    def __init__(self, batches: Sequence[pa.RecordBatch], name: str) -> None:
+    def __init__(self, values: Sequence[NDArray], batch: NDArray, start: NDArray, stop: NDArray) -> None:
+        self._values = values
+        # memoryviews give Python integers, several times faster than arrays give theirs
+        self._batch, self._start, self._stop = (memoryview(numbers) for numbers in (batch, start, stop))
+
+    @classmethod
+    def of(cls, batches: Sequence[pa.RecordBatch], name: str) -> _Runs:
+        """A column of lists."""
         lists = [batch.column(name) for batch in batches]
-        self._values = [_array(column.values) for column in lists]
-        ends = [column.offsets.to_numpy() for column in lists]
-        starts, stops = (np.concatenate([np.zeros(0, np.int32), *runs]) for runs in _runs(ends))
-        self.lengths = stops - starts
-        self._start, self._stop = memoryview(starts), memoryview(stops)
-        self._batch = memoryview(np.repeat(np.arange(len(lists)), [len(column) for column in lists]))
+        ends = [np.zeros(1, np.int32), *(column.offsets.to_numpy() for column in lists)]
+        batch = np.repeat(np.arange(len(lists)), [len(column) for column in lists])
+        starts, stops = (np.concatenate([run[piece] for run in ends]) for piece in (slice(-1), slice(1, None)))
+        return cls([_array(column.values) for column in lists], batch, starts, stops)
+
+    def within(self, rows_T: NDArray, skipped_T: NDArray, counts_T: NDArray) -> _Runs:
+        """Of the runs in some rows, so many values each, without the first few."""
+        start = np.asarray(self._start)[rows_T] + skipped_T
+        return _Runs(self._values, np.asarray(self._batch)[rows_T], start, start + counts_T)
 
     def __getitem__(self, row: int) -> NDArray:
         return self._values[self._batch[row]][self._start[row] : self._stop[row]]
 
     def get(self, row: int) -> NDArray | None:
-        """A row, None where it is null: packed rows are never empty otherwise."""
+        """A run, None where the column is null: it is never empty otherwise."""
         values = self[row]
         return values if len(values) else None
-
-
-def _runs(ends: list[NDArray[np.int32]]) -> tuple[list[NDArray[np.int32]], list[NDArray[np.int32]]]:
-    """Where the lists of each batch start and stop."""
-    return [offsets[:-1] for offsets in ends], [offsets[1:] for offsets in ends]
 
 
 def _array(values: pa.Array) -> NDArray:
@@ -188,12 +191,6 @@ def _array(values: pa.Array) -> NDArray:
     if pa.types.is_fixed_size_list(values.type):
         return values.flatten().to_numpy().reshape(len(values), values.type.list_size)
     return values.to_numpy()
-
-
-def _own_first(features_KD: NDArray[np.float16], own: int) -> NDArray[np.float16]:
-    if own == 0:
-        return features_KD
-    return np.concatenate([features_KD[own : own + 1], features_KD[:own], features_KD[own + 1 :]])
 
 
 def _joined(batches: Sequence[pa.RecordBatch], name: str, kind: type) -> NDArray:

@@ -1,7 +1,9 @@
 """CLIP features of one part of triplets as an Arrow file that is memory-mapped.
 
 Many triplets share an instance. Its features, of all its views and captions, lie once in the file, in the row of its
-first triplet; every triplet says which row that is, and which of the features are of its own view.
+first triplet; every triplet says which row that is, and which of the features are of its own view. The first features
+are repeated after the last, as far as is needed for a run to begin at any triplet's own and hold them all, so that
+reading one's own first copies nothing.
 
 Letters in names: T triplets, E rows of embeddings, K of them that are held for some triplets, D numbers of a feature.
 """
@@ -57,11 +59,13 @@ class _Links:
     """Which embeddings of one kind a part holds."""
 
     rows_K: NDArray[np.int64]
-    """Their rows, ordered by the triplet in whose row they lie."""
-    counts_T: NDArray[np.int64]
-    """How many lie in the row of each triplet."""
+    """Their rows, ordered by the triplet in whose row they lie, with repeats."""
+    lengths_T: NDArray[np.int64]
+    """How many lie in the row of each triplet, with repeats."""
     own_T: NDArray[np.int32]
-    """Place of a triplet's own among those of its instance."""
+    """Place of a triplet's own in the row that holds those of its instance."""
+    counts_T: NDArray[np.int32]
+    """How many a triplet's instance has."""
 
 
 def pack_features(sources: FeatureSources, output: Path, features_per_batch: int = 100_000) -> int:
@@ -82,9 +86,10 @@ def pack_features(sources: FeatureSources, output: Path, features_per_batch: int
     about = storage.metadata("packed", {"embeddings": storage.options_of(sources.embeddings)})
     about[DIGEST] = triplets_digest(part.triplets)
     with storage.arrow_writer(output, schema, about) as write:
-        for rows in _batches(links["image"].counts_T + links["text"].counts_T, features_per_batch):
+        for rows in _batches(links["image"].lengths_T + links["text"].lengths_T, features_per_batch):
             columns = {"triplet_id": part.triplets["triplet_id"][rows], "held_by": part.held_by_T[rows]}
             columns |= {f"own_{kind}": links[kind].own_T[rows] for kind in _KINDS}
+            columns |= {f"num_{kind}s": links[kind].counts_T[rows] for kind in _KINDS}
             columns |= {f"{kind}s": _unit_lists(part, links[kind], rows, vectors_ED, schema) for kind in _KINDS}
             write(pa.table(columns))
     return part.triplets.num_rows
@@ -186,11 +191,16 @@ def _linked(part: _Part, kind: str) -> _Links:
     held = np.flatnonzero(is_kind & (part.held_by_E >= 0))
     rows_K = held[np.argsort(part.held_by_E[held], kind="stable")]
     counts_T = np.bincount(part.held_by_E[rows_K], minlength=part.triplets.num_rows)
+    starts_T = np.cumsum(counts_T) - counts_T
     place_E = np.empty(part.embeddings.num_rows, np.int64)
     place_E[rows_K] = np.arange(len(rows_K))
-    starts_T = np.cumsum(counts_T) - counts_T
     own_T = place_E[_own_rows(part, kind, rows_K)] - starts_T[part.held_by_T]
-    return _Links(rows_K, counts_T, own_T.astype(np.int32))
+    repeats_T = np.zeros_like(counts_T)
+    np.maximum.at(repeats_T, part.held_by_T, own_T)
+    lengths_T = counts_T + repeats_T
+    within_K = np.arange(lengths_T.sum()) - np.repeat(np.cumsum(lengths_T) - lengths_T, lengths_T)
+    rows_K = rows_K[np.repeat(starts_T, lengths_T) + within_K % np.repeat(counts_T, lengths_T)]
+    return _Links(rows_K, lengths_T, own_T.astype(np.int32), counts_T[part.held_by_T].astype(np.int32))
 
 
 def _own_rows(part: _Part, kind: str, rows_K: NDArray[np.int64]) -> list[int]:
@@ -221,16 +231,16 @@ def _vectors(embeddings: Path) -> NDArray[np.float16]:
     return np.concatenate([chunk.flatten().to_numpy() for chunk in column.chunks]).reshape(-1, widths[0])
 
 
-def _batches(counts_T: NDArray[np.int64], most: int) -> Iterator[slice]:
+def _batches(lengths_T: NDArray[np.int64], most: int) -> Iterator[slice]:
     """Runs of triplets; a run ends with the triplet that takes its count to a multiple of `most`."""
-    run_T = (np.cumsum(counts_T) - counts_T) // most
-    ends = [*(np.flatnonzero(np.diff(run_T)) + 1).tolist(), len(counts_T)]
+    run_T = (np.cumsum(lengths_T) - lengths_T) // most
+    ends = [*(np.flatnonzero(np.diff(run_T)) + 1).tolist(), len(lengths_T)]
     yield from (slice(start, end) for start, end in zip([0, *ends], ends, strict=False) if end > start)
 
 
 def _unit_lists(part: _Part, links: _Links, rows: slice, vectors_ED: NDArray, schema: pa.Schema) -> pa.ListArray:
     """The features that lie in some rows, of unit length."""
-    before, count = links.counts_T[: rows.start].sum(), links.counts_T[rows].sum()
+    before, count = links.lengths_T[: rows.start].sum(), links.lengths_T[rows].sum()
     rows_K = links.rows_K[before : before + count]
     vectors_KD = vectors_ED[rows_K].astype(np.float32)
     lengths_K = np.linalg.norm(vectors_KD, axis=1)
@@ -241,4 +251,4 @@ def _unit_lists(part: _Part, links: _Links, rows: slice, vectors_ED: NDArray, sc
             part.sources, f"has a {row['kind']} feature of {row['view_id'] or row['triplet_id']} without direction"
         )
     units_KD = (vectors_KD / lengths_K[:, None]).astype(np.float16)
-    return ragged(units_KD, links.counts_T[rows], schema.field("images").type)
+    return ragged(units_KD, links.lengths_T[rows], schema.field("images").type)
