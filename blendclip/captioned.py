@@ -26,7 +26,7 @@ class CaptionedViews:
 
 
 def captioned_views(results: Path, dataset: str, split: str) -> Iterator[CaptionedViews]:
-    """The views of each part in turn, joined with the captions of the same part by `view_id`.
+    """The views of each part that has any, joined with the captions of the same part by `view_id`.
 
     Raises:
         UserError: the split has no views, or captions of a part are missing.
@@ -38,6 +38,8 @@ def captioned_views(results: Path, dataset: str, split: str) -> Iterator[Caption
         said = storage.read_parquet(results / "captions" / dataset / split / part.name, ["view_id", "caption"])
         captions = dict(zip(*(said[name].to_pylist() for name in said.column_names), strict=True))
         views = storage.read_parquet(part, _VIEW_COLUMNS)
+        if not views.num_rows:
+            continue
         ids, instances, categories, classes = (
             views[name].to_pylist() for name in (_VIEW_COLUMNS[0], *_VIEW_COLUMNS[2:])
         )

@@ -84,8 +84,9 @@ def _train_tiny_clip(args: argparse.Namespace) -> None:
 
 def _test_command(args: argparse.Namespace) -> str:
     """What prints the numbers again, for people who have the folder and the results elsewhere."""
-    prompts = f"--classes {' '.join(args.classes)} --templates {' '.join(args.test_templates)}"
-    return f"blendclip evaluate-clip --results RESULTS --model local-dir:FOLDER --splits {' '.join(args.held_out)} {prompts}"
+    options = {"splits": args.held_out, "classes": args.classes, "templates": args.test_templates}
+    listed = " ".join(f"--{name} {' '.join(values)}" for name, values in options.items())
+    return f"blendclip evaluate-clip --results RESULTS --model local-dir:FOLDER {listed}"
 
 
 def _add_common(parser: argparse.ArgumentParser, splits: list[str], templates: list[str]) -> None:
@@ -106,9 +107,10 @@ def _tested(
     classes: MergedClasses,
     templates: list[str],
 ) -> dict[str, dict[str, Any]]:
-    from blendclip.evaluation.image_text import OpenClip, evaluate_image_text
+    from blendclip.evaluation.image_text import evaluate_image_text
+    from blendclip.evaluation.interim_clip import load_clip
 
-    clip = OpenClip(model, pretrained, args.device)
+    clip = load_clip(model, pretrained, args.device)
     return evaluate_image_text(clip, args.results, _splits(splits), classes, _templates(templates))
 
 

@@ -1,6 +1,6 @@
 """How well a CLIP knows the pictures that training aligns to: zero-shot classes, and retrieval of captions both ways.
 
-Letters in names: N pictures, D width of the features.
+Letters in names: N pictures, B of them at once, H and W pixels of a side, D width of the features.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
 
-from blendclip import encoders
 from blendclip.captioned import CaptionedViews, captioned_views
 from blendclip.errors import UserError
 from blendclip.evaluation.metrics import mean_class_accuracy, top_k_accuracy
@@ -22,8 +24,7 @@ from blendclip.evaluation.prompts import MergedClasses
 from blendclip.evaluation.retrieval import distinct, recall
 from blendclip.evaluation.zero_shot import EmbedTexts, classifier, scores
 
-TINY = Path(encoders.__file__).parent / "tiny_clip"
-"""The CLIP that comes with the project, as open_clip's `local-dir:` takes it."""
+_PICTURES_AT_ONCE = 128
 _COLUMNS = {
     "views": "views",
     "labelled": "in a class",
@@ -38,53 +39,17 @@ _COLUMNS = {
 }
 
 
-class OpenClip:
-    """A frozen model of open_clip: JPEGs and texts to features in numpy."""
+class Clip(Protocol):
+    """What is tested: see `blendclip.encoders.clip.Clip`."""
 
-    def __init__(self, model: str, pretrained: str | None = None, device: str = "cpu", batch: int = 128) -> None:
-        """Load `tiny`, a name of open_clip with the tag or file of its weights, or `local-dir:FOLDER`.
+    def prepared(self, image: Image.Image) -> Tensor:
+        """A picture as (H, W, 3) uint8."""
 
-        Raises:
-            UserError: no weights are named, or there are none.
-        """
-        import open_clip
+    def embed_images(self, pixels_BHW3: Tensor) -> Tensor:
+        """(B, D) features of prepared pictures."""
 
-        name = f"local-dir:{TINY}" if model == "tiny" else model
-        if pretrained is None and ":" not in name:
-            raise UserError(f"{model} needs weights: name a tag of open_clip or a file with --pretrained")
-        try:
-            self._model, _, self._transform = open_clip.create_model_and_transforms(
-                name, pretrained=pretrained, device=device, require_pretrained=True
-            )
-        except (RuntimeError, FileNotFoundError) as error:
-            raise UserError(f"open_clip cannot load {model}: {' '.join(str(error).split())}") from None
-        self._tokenizer = open_clip.get_tokenizer(name)
-        self._model.eval()
-        self._device, self._batch = device, batch
-
-    def embed_images(self, jpegs: Sequence[bytes]) -> NDArray[np.float32]:
-        """Features (N, D) of JPEGs."""
-        import torch
-        from PIL import Image
-
-        features = []
-        for begin in range(0, len(jpegs), self._batch):
-            pictures = [Image.open(io.BytesIO(jpeg)).convert("RGB") for jpeg in jpegs[begin : begin + self._batch]]
-            with torch.inference_mode():
-                batch = torch.stack([self._transform(picture) for picture in pictures]).to(self._device)
-                features.append(self._model.encode_image(batch).float().cpu().numpy())
-        return np.concatenate(features)
-
-    def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Features (N, D) of texts."""
-        import torch
-
-        features = []
-        for begin in range(0, len(texts), self._batch):
-            tokens = self._tokenizer(list(texts[begin : begin + self._batch])).to(self._device)
-            with torch.inference_mode():
-                features.append(self._model.encode_text(tokens).float().cpu().numpy())
-        return np.concatenate(features)
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """(B, D) features of texts."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +63,7 @@ class _Known:
 
 
 def evaluate_image_text(
-    model: OpenClip,
+    clip: Clip,
     results: Path,
     splits: Sequence[tuple[str, str]],
     classes: MergedClasses,
@@ -112,8 +77,12 @@ def evaluate_image_text(
     Raises:
         UserError: a split has no views, none of a class, or none with a caption.
     """
-    weights_CD = classifier(model.embed_texts, classes.words, templates)
-    known = {f"{dataset}/{split}": _embedded(model, results, dataset, split, classes) for dataset, split in splits}
+
+    def embed_texts(texts: list[str]) -> NDArray:
+        return clip.embed_texts(texts).cpu().numpy()
+
+    weights_CD = classifier(embed_texts, classes.words, templates)
+    known = {f"{dataset}/{split}": _embedded(clip, results, dataset, split, classes) for dataset, split in splits}
     for name, one in known.items():
         if not (one.labels_N >= 0).any():
             raise UserError(f"no view of {name} has one of the classes: name the file with its classes")
@@ -121,7 +90,7 @@ def evaluate_image_text(
             raise UserError(f"no view of {name} has a caption: caption them first")
     if len(known) > 1:
         known["all"] = _together(list(known.values()))
-    return {name: _numbers(one, weights_CD, model.embed_texts) for name, one in known.items()}
+    return {name: _numbers(one, weights_CD, embed_texts) for name, one in known.items()}
 
 
 def as_text(numbers: dict[str, dict[str, Any]], classes: int) -> str:
@@ -134,14 +103,21 @@ def as_text(numbers: dict[str, dict[str, Any]], classes: int) -> str:
     return "\n".join([about, *lines])
 
 
-def _embedded(model: OpenClip, results: Path, dataset: str, split: str, classes: MergedClasses) -> _Known:
-    return _together([_known(model, part, classes) for part in captioned_views(results, dataset, split) if part.jpegs])
+def _embedded(clip: Clip, results: Path, dataset: str, split: str, classes: MergedClasses) -> _Known:
+    return _together([_known(clip, part, classes) for part in captioned_views(results, dataset, split)])
 
 
-def _known(model: OpenClip, part: CaptionedViews, classes: MergedClasses) -> _Known:
+def _known(clip: Clip, part: CaptionedViews, classes: MergedClasses) -> _Known:
     places = {name: place for place, name in enumerate(classes.words)}
     labels = [places[classes.names[name]] if name in classes.names else -1 for name in part.class_names]
-    return _Known(model.embed_images(part.jpegs), np.array(labels), part.captions)
+    batches = [part.jpegs[begin : begin + _PICTURES_AT_ONCE] for begin in range(0, len(labels), _PICTURES_AT_ONCE)]
+    features = [clip.embed_images(torch.stack([_prepared(clip, jpeg) for jpeg in batch])) for batch in batches]
+    return _Known(torch.cat(features).cpu().numpy(), np.array(labels), part.captions)
+
+
+def _prepared(clip: Clip, jpeg: bytes) -> Tensor:
+    with Image.open(io.BytesIO(jpeg)) as image:
+        return clip.prepared(image)
 
 
 def _together(known: list[_Known]) -> _Known:

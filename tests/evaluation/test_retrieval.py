@@ -1,5 +1,7 @@
 """Recall at k against a loop that does it word by word."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -54,14 +56,14 @@ def test_equal_features_are_worth_nothing():
 def test_as_a_loop_has_it_whatever_is_held_at_a_time(monkeypatch, held):
     monkeypatch.setattr(retrieval, "_SCORES", held)
     rng = np.random.default_rng(5)
-    questions, answers = (
-        rng.choice([-0.5, 0.5], (count, 4)) for count in (30, 17)
-    )  # exact cosines, many of them equal
-    pairs = np.stack([rng.integers(0, 30, 60), rng.integers(0, 17, 60)], axis=1)
+    signs = np.array(list(itertools.product((-0.5, 0.5), repeat=4)))  # of unit length, with exact cosines, many equal
+    questions, answers = signs[rng.integers(0, 16, 30)], signs[rng.permutation(16)]
+    pairs = np.stack([rng.integers(0, 30, 40), rng.integers(0, 16, 40)], axis=1)
+    pairs = np.concatenate([pairs, [(q, int((answers @ questions[q]).argmax())) for q in range(0, 30, 4)]])
     pairs = np.concatenate([pairs, pairs[:5]])
-    expected = {k: by_loop(questions, answers, pairs.tolist(), k) for k in (1, 3, 5)}
-    assert recall(questions, answers, pairs, (1, 3, 5)) == expected
-    assert 0 < expected[1] < expected[3] < expected[5] < 1
+    expected = {k: by_loop(questions, answers, pairs.tolist(), k) for k in (1, 5, 9)}
+    assert recall(questions, answers, pairs, (1, 5, 9)) == expected
+    assert 0 < expected[1] < expected[5] < expected[9] < 1
 
 
 def test_many_samples_as_a_loop_has_them():
