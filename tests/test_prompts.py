@@ -3,30 +3,16 @@
 from pathlib import Path
 
 import pytest
-import yaml
+
+from blendclip.evaluation.prompts import read_classes, read_templates
 
 PROMPTS = Path(__file__).parents[1] / "prompts"
 COUNTS = {"nuscenes": 10, "truckscenes": 12, "modelnet40": 40, "scanobjectnn": 15, "city": 10, "shapes": 56}
 
 
-def load(path):
-    """YAML in which a repeated key is an error, not the last one's victory."""
-
-    class Loader(yaml.SafeLoader):
-        pass
-
-    def mapping(loader, node):
-        keys = [loader.construct_object(key) for key, _ in node.value]
-        assert len(keys) == len(set(keys)), f"{path}: a key twice in {keys}"
-        return dict(zip(keys, (loader.construct_object(value, deep=True) for _, value in node.value), strict=True))
-
-    Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
-    return yaml.load(path.read_text(), Loader)  # noqa: S506
-
-
 @pytest.mark.parametrize("path", sorted((PROMPTS / "classes").iterdir()), ids=lambda path: path.stem)
 def test_class_names_are_texts_without_duplicates(path):
-    classes = load(path)["classes"]
+    classes = read_classes(path)
     assert len(classes) == COUNTS[path.stem]
     words = [word for group in classes.values() for word in group]
     assert all(isinstance(word, str) and word == word.strip() and word for word in [*classes, *words])
@@ -36,7 +22,7 @@ def test_class_names_are_texts_without_duplicates(path):
 
 @pytest.mark.parametrize("path", sorted((PROMPTS / "templates").iterdir()), ids=lambda path: path.stem)
 def test_templates_hold_one_place_for_the_class(path):
-    templates = load(path)["templates"]
+    templates = read_templates(path)
     assert len(templates) == len(set(templates)) and templates
     assert all(template.count("{}") == 1 and template.format("car").count("car") == 1 for template in templates)
 
@@ -46,10 +32,10 @@ def test_driving_classes_are_those_of_the_benchmarks():
     from truckscenes.eval.detection.constants import DETECTION_NAMES as TRUCKSCENES
 
     for name, official in (("nuscenes", NUSCENES), ("truckscenes", TRUCKSCENES), ("city", NUSCENES)):
-        assert list(load(PROMPTS / "classes" / f"{name}.yaml")["classes"]) == list(official)
+        assert list(read_classes(PROMPTS / "classes" / f"{name}.yaml")) == list(official)
 
 
 def test_the_generated_shapes_have_these_classes():
     from blendclip.datasets.shapes import CLASSES
 
-    assert list(load(PROMPTS / "classes" / "shapes.yaml")["classes"]) == list(CLASSES)
+    assert list(read_classes(PROMPTS / "classes" / "shapes.yaml")) == list(CLASSES)

@@ -1,0 +1,47 @@
+"""The views of a split with their captions, part by part, as pictures and sentences to train on or to test with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from blendclip import storage
+from blendclip.errors import UserError
+
+_VIEW_COLUMNS = ["view_id", "image", "instance_token", "category", "class_name"]
+
+
+@dataclass(frozen=True)
+class CaptionedViews:
+    """Views in the order of their file; the lists are of one length."""
+
+    view_ids: list[str]
+    jpegs: list[bytes]
+    captions: list[str | None]
+    """None where a view was not captioned."""
+    instances: list[str]
+    categories: list[str | None]
+    class_names: list[str | None]
+
+
+def captioned_views(results: Path, dataset: str, split: str) -> Iterator[CaptionedViews]:
+    """The views of each part that has any, joined with the captions of the same part by `view_id`.
+
+    Raises:
+        UserError: the split has no views, or captions of a part are missing.
+    """
+    parts = sorted((results / "views" / dataset / split).glob("part-*.parquet"))
+    if not parts:
+        raise UserError(f"there are no views of {dataset}/{split} in {results}: mine them first")
+    for part in parts:
+        said = storage.read_parquet(results / "captions" / dataset / split / part.name, ["view_id", "caption"])
+        captions = dict(zip(*(said[name].to_pylist() for name in said.column_names), strict=True))
+        views = storage.read_parquet(part, _VIEW_COLUMNS)
+        if not views.num_rows:
+            continue
+        ids, instances, categories, classes = (
+            views[name].to_pylist() for name in (_VIEW_COLUMNS[0], *_VIEW_COLUMNS[2:])
+        )
+        jpegs = [image["bytes"] for image in views["image"].to_pylist()]
+        yield CaptionedViews(ids, jpegs, [captions.get(view) for view in ids], instances, categories, classes)
