@@ -92,7 +92,7 @@ def test_dropout_drops_up_to_its_share_and_keeps_points_as_they_are():
     rows = torch.cat([clouds.points, clouds.rgb], 1).split(clouds.lengths.tolist())
     left = torch.cat([result.points, result.rgb], 1).split(result.lengths.tolist())
     for before, after in zip(rows, left, strict=True):
-        places = [before.tolist().index(row) for row in after.tolist()[:20]]
+        places = [before.tolist().index(row) for row in after.tolist()[:3]]
         assert places == sorted(places)
 
 
