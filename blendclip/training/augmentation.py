@@ -17,7 +17,7 @@ from blendclip.encoders.clouds import Clouds, normalized
 from blendclip.errors import UserError
 from blendclip.training.occlusion import Occlusion, occluded
 from blendclip.training.ragged import kept, of_clouds, places
-from blendclip.training.randomness import normal, uniform
+from blendclip.randomness import normal, uniform
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,13 @@ from torch.nn.parallel import DistributedDataParallel
 
 from blendclip.encoders.pointbert import PointBert
 from blendclip.errors import UserError
-from blendclip.randomness import key_of
+from blendclip.randomness import key_of, uniform
 from blendclip.storage import replacing
 from blendclip.training.augmentation import augmented
 from blendclip.training.batches import Batch, Batches, loader, sources_of
 from blendclip.training.distributed import Group
 from blendclip.training.journal import Journal
-from blendclip.training.loss import LogitScale, contrast
+from blendclip.training.loss import Temperature, align
 from blendclip.training.optimization import adamw, learning_rate
 from blendclip.training.pace import Pace
 from blendclip.training.packed import PackedSplit
@@ -41,11 +41,11 @@ class Aligner(torch.nn.Module):
     def __init__(self, encoder: PointBert):
         super().__init__()
         self.encoder = encoder
-        self.scale = LogitScale()
+        self.temperature = Temperature()
 
-    def forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Features (B, D), not normalised, and the scale."""
-        return self.encoder(batch.clouds), self.scale()
+    def forward(self, batch: Batch, draws_BL2: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features (B, D), not normalised, and the scale; `draws_BL2` is of `PointBert.forward`."""
+        return self.encoder(batch.clouds, draws_BL2), self.temperature()
 
 
 @dataclass(frozen=True)
@@ -151,14 +151,13 @@ class Training:
         for micro_batch in range(recipe.micro_batches):
             batch = pace.next(reader).to(device)
             ids += batch.ids
-            torch.manual_seed(_step_key(recipe.seed, self.step, micro_batch, self.group.rank))
             last = micro_batch == recipe.micro_batches - 1
             with nullcontext() if last or self.group.size == 1 else model.no_sync():
                 with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                    features_BD, scale = model(self._seen(batch))
-                measured = contrast(features_BD.float(), batch.texts, batch.images, scale, recipe.same_text)
-                (measured.loss / recipe.micro_batches).backward()
-            sums.update(measured.numbers())
+                    features_BD, scale = model(self._seen(batch), self._draws(batch))
+                aligned = align(features_BD, batch.images, batch.texts, scale, recipe.same_caption)
+                (aligned.loss / recipe.micro_batches).backward()
+            sums.update({name: value.item() for name, value in vars(aligned).items()} | {"scale": scale.item()})
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.optimization.max_gradient_norm)
         self._check_finite(sums["loss"] + norm.item(), ids, folder)
         self.optimizer.step()
@@ -170,6 +169,13 @@ class Training:
         """The batch as the encoder sees it: augmented and normalised."""
         clouds = augmented(batch.clouds, batch.seeds, batch.synthetic, self.recipe.augmentation)
         return replace(batch, clouds=clouds)
+
+    def _draws(self, batch: Batch) -> torch.Tensor:
+        """What decides which blocks a sample skips, (B, depth, 2): of its own seed, like all that is random about it."""
+        depth = self.recipe.encoder.depth
+        number_BL2 = torch.arange(2 * depth, device=batch.seeds.device).expand(len(batch.seeds), -1)
+        draws = uniform(batch.seeds[:, None].expand_as(number_BL2), "drop path", number_BL2)
+        return draws.view(-1, depth, 2)
 
     def _check_finite(self, number: float, ids: list[str], folder: Path) -> None:
         (broken,) = self.group.any(not math.isfinite(number))

@@ -118,7 +118,7 @@ class Recipe:
     """Samples of a step, over all processes and micro-batches."""
     micro_batches: int = 1
     """Parts in which each process takes its share, one after another; contrast is within a part."""
-    same_text: float | None = None
+    same_caption: float | None = None
     """Cosine of text features above which two samples are not pushed apart; null pushes all apart."""
     seed: int = 0
     """Another seed, other weights, draws and augmentation."""
@@ -136,8 +136,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if min(self.batch_size, self.micro_batches, self.checkpoint_every, self.log_every) < 1:
             raise UserError("batch_size, micro_batches, checkpoint_every and log_every must be at least 1")
-        if self.same_text is not None and not -1 < self.same_text <= 1:
-            raise UserError(f"same_text is {self.same_text}: it is a cosine, give a number up to 1 or null")
+        if self.same_caption is not None and not -1 < self.same_caption <= 1:
+            raise UserError(f"same_caption is {self.same_caption}: it is a cosine, give a number up to 1 or null")
 
     def splits(self) -> list[str]:
         """The splits that are trained on, synthetic ones first."""

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from blendclip.encoders.clouds import Clouds
-from blendclip.training.randomness import key_of
+from blendclip.randomness import key_of
 
 
 def seeds(count, name="test"):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from blendclip.training.randomness import bits, key_of, mixed, permutation, subsample, subset, uniform
+from blendclip.randomness import bits, key_of, mixed, permutation, subsample, subset, uniform
 
 
 def test_mixing_is_that_of_splitmix64():
