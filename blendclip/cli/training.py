@@ -13,6 +13,7 @@ from blendclip.cli.common import Commands, add_paths, new_command
 _STOPPED = 143  # as a shell reports it: 128 + SIGTERM
 _TORCHRUN = ["-m", "torch.distributed.run", "--standalone"]
 
+
 def add_commands(commands: Commands) -> None:
     """Add the commands of this room."""
     for add in (_add_classes, _add_recipe, _add_train, _add_show):
@@ -20,7 +21,9 @@ def add_commands(commands: Commands) -> None:
 
 
 def _add_classes(commands: Commands) -> None:
-    parser = new_command(commands, "embed-classes", _classes, "write the text weight of each class, for zero-shot tests")
+    parser = new_command(
+        commands, "embed-classes", _classes, "write the text weight of each class, for zero-shot tests"
+    )
     _paths = {"classes": "file of prompts/classes", "output": "Parquet to write"}
     add_paths(parser, **_paths)
     parser.add_argument("--templates", required=True, help="file of prompts/templates, or openai_imagenet")
@@ -59,7 +62,9 @@ def _add_train(commands: Commands) -> None:
     )
     parser.add_argument("--threads", type=int, help="of torch on the CPU; its own choice when not given")
     parser.add_argument("--workers", type=int, default=0, help="processes that read ahead, for each that trains")
-    parser.add_argument("--gpus", type=int, default=0, help="train in so many processes, a GPU each; 0 and 1 are this one")
+    parser.add_argument(
+        "--gpus", type=int, default=0, help="train in so many processes, a GPU each; 0 and 1 are this one"
+    )
 
 
 def _train(args: argparse.Namespace) -> None:

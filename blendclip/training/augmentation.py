@@ -15,9 +15,9 @@ from torch import Tensor
 
 from blendclip.encoders.clouds import Clouds, normalized
 from blendclip.errors import UserError
+from blendclip.randomness import normal, uniform
 from blendclip.training.occlusion import Occlusion, occluded
 from blendclip.training.ragged import kept, of_clouds, places
-from blendclip.randomness import normal, uniform
 
 
 @dataclass(frozen=True)

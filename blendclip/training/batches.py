@@ -13,13 +13,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from blendclip.encoders.clouds import Clouds
 from blendclip.errors import UserError
-from blendclip.training.mixture import Mixture
+from blendclip.randomness import bits, subset
 from blendclip.training.packed import PackedSplit
 from blendclip.training.packing import UNSEEN_GREY
 from blendclip.training.plan import BatchPlan, Draws, Source, kept_rows
-from blendclip.randomness import bits, subset
 from blendclip.training.recipe import Data
-
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class Batch:
         return Batch(pinned, *(tensor.pin_memory() for tensor in tensors), self.ids)
 
 
-def sources_of(data: Data, splits: Sequence[PackedSplit], mixture: Mixture) -> list[Source]:
+def sources_of(data: Data, splits: Sequence[PackedSplit]) -> list[Source]:
     """What a plan may draw: the rows of each split, in the order of `data`, that its rules keep.
 
     Raises:
@@ -61,8 +59,7 @@ def sources_of(data: Data, splits: Sequence[PackedSplit], mixture: Mixture) -> l
     """
     names = [*data.synthetic, *data.real]
     columns = {
-        name: (split.column("class_name"), split.column("category"))
-        for name, split in zip(names, splits, strict=True)
+        name: (split.column("class_name"), split.column("category")) for name, split in zip(names, splits, strict=True)
     }
     kept = kept_rows(columns, data.excluded_classes)
     sources = []

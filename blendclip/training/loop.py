@@ -140,7 +140,9 @@ class Training:
         """Whether what happens every so many steps, and at the end, happens now."""
         return self.step == self.length.total or bool(every) and self.step % every == 0
 
-    def _train_step(self, model: torch.nn.Module, reader: Iterator[Batch], pace: Pace, folder: Path) -> dict[str, float]:
+    def _train_step(
+        self, model: torch.nn.Module, reader: Iterator[Batch], pace: Pace, folder: Path
+    ) -> dict[str, float]:
         """One step of the optimizer; what it measured, averaged over micro-batches."""
         recipe, device = self.recipe, self.group.device
         rate = learning_rate(self.step, self.length.total, self.length.warmup, recipe.optimization)

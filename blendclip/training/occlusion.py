@@ -16,8 +16,8 @@ from torch import Tensor
 
 from blendclip.encoders.clouds import Clouds
 from blendclip.errors import UserError
-from blendclip.training.ragged import count_kept, kept, of_clouds, places
 from blendclip.randomness import normal, uniform
+from blendclip.training.ragged import count_kept, kept, of_clouds, places
 
 METHODS = ("range_image", "hidden_points", "none")
 _CELLS_PER_POINT = 9  # room in a grid, see _Grid

@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from blendclip.errors import UserError
-from blendclip.training.mixture import Mixture
 from blendclip.randomness import bits, key_of, permutation
+from blendclip.training.mixture import Mixture
 
 DOMAINS = ("synthetic", "real")
 _UNIT = 1 << 32  # the expected number of real samples is summed as whole multiples of 1 / _UNIT, hence without drift

@@ -124,6 +124,8 @@ class Recipe:
     """Another seed, other weights, draws and augmentation."""
     initial_weights: str | None = None
     """A checkpoint to start from: ours (.safetensors), Point-BERT's or ULIP-2's."""
+    new_projection: bool = False
+    """Leave the last layer of `initial_weights` out: the file has none, or one to another CLIP."""
     validation: tuple[Validation, ...] = ()
     """What to measure while training."""
     validate_every: int = 0

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from blendclip import __version__
-from blendclip.encoders.checkpoints import load_foreign, load_encoder, save_encoder
+from blendclip.encoders.checkpoints import load_weights, save_encoder
 from blendclip.errors import UserError
 from blendclip.evaluation.class_weights import read_class_weights
 from blendclip.storage import replacing
-from blendclip.training.distributed import Group, training_group
+from blendclip.training.distributed import training_group
 from blendclip.training.journal import Journal
 from blendclip.training.loop import Training
 from blendclip.training.packed import PackedSplit
@@ -42,6 +41,7 @@ def train(recipe: Recipe, results: Path, output: Path, workers: int = 0) -> bool
         UserError: data are missing or do not fit the recipe, or the loss is not finite.
     """
     folder = output / "training"
+    folder.mkdir(parents=True, exist_ok=True)
     with training_group() as group, StopRequest() as stop:
         splits = [_packed(results, recipe.clip, name) for name in recipe.splits()]
         recipe = replace(recipe, encoder=replace(recipe.encoder, out_dim=_width(recipe, splits)))
@@ -68,7 +68,9 @@ def _width(recipe: Recipe, splits: Sequence[PackedSplit]) -> int:
     """Width of the CLIP's features."""
     widths = {name: split.width for name, split in zip(recipe.splits(), splits, strict=True) if len(split)}
     if len(set(widths.values())) != 1:
-        raise UserError(f"the packed features of {recipe.clip} are of several widths, or none ({widths}): pack them again")
+        raise UserError(
+            f"the packed features of {recipe.clip} are of several widths, or none ({widths}): pack them again"
+        )
     return next(iter(widths.values()))
 
 
@@ -89,12 +91,11 @@ def _begin(training: Training, recipe: Recipe, folder: Path) -> None:
     """Where there is a checkpoint go on from it, else from the weights that the recipe names, if any."""
     training.resume(folder)
     if training.step == 0 and recipe.initial_weights is not None:
-        load_into(training.model.encoder, Path(recipe.initial_weights))
+        load_weights(training.model.encoder, Path(recipe.initial_weights), recipe.new_projection)
 
 
 def _finish(training: Training, recipe: Recipe, output: Path) -> None:
     """Write what a run is for: the log, and the model."""
     with replacing(output / LOG) as temporary:
         shutil.copyfile(output / "training" / LOG, temporary)
-    about = {"blendclip": __version__, "recipe": asdict(recipe), "steps": training.step}
-    save_encoder(output / MODEL, training.model.encoder, about)
+    save_encoder(output / MODEL, training.model.encoder, asdict(recipe))

@@ -47,9 +47,7 @@ def states(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("step-*.safetensors") if _NAME.fullmatch(path.name))
 
 
-def load_state(
-    path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, recipe: dict[str, Any]
-) -> int:
+def load_state(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, recipe: dict[str, Any]) -> int:
     """Restore model and optimizer in place; return the number of steps done.
 
     Raises:

@@ -64,8 +64,4 @@ class HeldOut:
 
 def measured(held_out: Sequence[HeldOut], encoder: PointBert, max_points: int) -> dict[str, float]:
     """All numbers of all held-out splits, named split/number."""
-    return {
-        f"{one.name}/{name}": value
-        for one in held_out
-        for name, value in one.measure(encoder, max_points).items()
-    }
+    return {f"{one.name}/{name}": value for one in held_out for name, value in one.measure(encoder, max_points).items()}
