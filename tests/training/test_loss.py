@@ -133,6 +133,7 @@ def rank_of_two(rank, folder):
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_are_one(tmp_path):
     torch.multiprocessing.spawn(rank_of_two, (str(tmp_path),), nprocs=2)
     expected = trained(Model(), *batch())
