@@ -1,11 +1,11 @@
 """Patches of clouds, as in Point-BERT: centres by farthest point sampling, around each its nearest neighbours.
 
-Centres start at a cloud's first point; where two points are equally far or near, the earlier one counts. So patches depend
-on nothing but their own cloud. On the CPU a numba kernel makes them cloud by cloud, elsewhere torch does for many clouds at
-once; both choose the same points, since distances are rounded alike: float32, (dx dx + dy dy) + dz dz.
+Centres start at a cloud's first point; where two points are equally far or near, the earlier one counts. So patches
+depend on nothing but their own cloud. On the CPU a numba kernel makes them cloud by cloud, elsewhere torch does for
+many clouds at once; both choose the same points, since distances are rounded alike: float32, (dx dx + dy dy) + dz dz.
 
 Letters in names: N points of all clouds together, B clouds, P patches of all clouds together, K points of a patch;
-in the padded layout S is the longest cloud's length and M the most patches of one.
+in the padded layout of a chunk A is the 3 axes, S the longest cloud's length, M the most patches of a cloud.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from blendclip.encoders.clouds import Clouds
@@ -70,7 +69,7 @@ def grouped(clouds: Clouds, counts: list[int], patch_points: int) -> Patches:
 
 
 def group_with_numba(
-    points_N3: Tensor,  # noqa: N803
+    points_N3: Tensor,
     lengths: list[int],
     counts: list[int],
     patch_points: int,
@@ -137,7 +136,7 @@ def _neighbours(squared, offset, nearest, rows):
 
 
 def group_with_torch(
-    points_N3: Tensor,  # noqa: N803
+    points_N3: Tensor,
     lengths: list[int],
     counts: list[int],
     patch_points: int,
@@ -151,12 +150,12 @@ def group_with_torch(
     for chunk in _chunks(order, lengths, counts):
         chunk_lengths, chunk_counts = [lengths[b] for b in chunk], [counts[b] for b in chunk]
         offset_B1 = torch.as_tensor(offsets[chunk], device=device)[:, None]
-        axes_3BS, outside_BS = _padded(points_N3, offset_B1, chunk_lengths)
-        center_BM = _farthest_points(axes_3BS, outside_BS, chunk_counts)
+        axes_ABS, outside_BS = _padded(points_N3, offset_B1, chunk_lengths)
+        center_BM = _farthest_points(axes_ABS, outside_BS, chunk_counts)
         patches = np.concatenate([np.arange(starts[b], starts[b + 1]) for b in chunk])
         taken = np.concatenate([i * chunk_counts[0] + np.arange(m) for i, m in enumerate(chunk_counts)])
         rows_P, taken_P = torch.as_tensor(patches, device=device), torch.as_tensor(taken, device=device)
-        near_BMK = _nearest_points(axes_3BS, outside_BS, center_BM, patch_points)
+        near_BMK = _nearest_points(axes_ABS, outside_BS, center_BM, patch_points)
         centers_P[rows_P] = (center_BM + offset_B1).flatten()[taken_P]
         members_PK[rows_P, : near_BMK.shape[2]] = (near_BMK + offset_B1[:, :, None]).flatten(0, 1)[taken_P]
     return centers_P, members_PK
@@ -178,7 +177,7 @@ def _chunks(order: list[int], lengths: list[int], counts: list[int]) -> Iterator
     yield chunk
 
 
-def _padded(points_N3: Tensor, offset_B1: Tensor, lengths: list[int]) -> tuple[Tensor, Tensor]:  # noqa: N803
+def _padded(points_N3: Tensor, offset_B1: Tensor, lengths: list[int]) -> tuple[Tensor, Tensor]:
     """Coordinates (3, B, S) and which places are padding (B, S)."""
     place_S = torch.arange(max(lengths), device=points_N3.device)
     outside_BS = place_S >= torch.as_tensor(lengths, device=points_N3.device)[:, None]
@@ -186,40 +185,40 @@ def _padded(points_N3: Tensor, offset_B1: Tensor, lengths: list[int]) -> tuple[T
     return points_N3[rows_BS].permute(2, 0, 1).contiguous(), outside_BS
 
 
-def _farthest_points(axes_3BS: Tensor, outside_BS: Tensor, counts: list[int]) -> Tensor:  # noqa: N803
+def _farthest_points(axes_ABS: Tensor, outside_BS: Tensor, counts: list[int]) -> Tensor:
     """(B, M) places of centres; counts fall, and a cloud drops out once it has its own, the rest of its row being 0."""
-    center_BM = torch.zeros(len(counts), counts[0], dtype=torch.int64, device=axes_3BS.device)
+    center_BM = torch.zeros(len(counts), counts[0], dtype=torch.int64, device=axes_ABS.device)
     reach_BS = torch.where(outside_BS, -1.0, torch.inf)
     active = len(counts)
     for step in range(1, counts[0]):
         while counts[active - 1] <= step:
             active -= 1
         last_B1 = center_BM[:active, step - 1 : step]
-        squared_BS = _squared(axes_3BS[:, :active], last_B1)
+        squared_BS = _squared(axes_ABS[:, :active], last_B1)
         reach_BS[:active] = torch.minimum(reach_BS[:active], squared_BS)
         center_BM[:active, step] = reach_BS[:active].argmax(dim=1)
     return center_BM
 
 
-def _squared(axes_3BS: Tensor, center_BM: Tensor) -> Tensor:  # noqa: N803
+def _squared(axes_ABS: Tensor, center_BM: Tensor) -> Tensor:
     """(B, S), or (B, M, S) where M is more than 1: squared distances of all points from centres."""
-    offset = axes_3BS[:, :, None] - axes_3BS.gather(2, center_BM.expand(3, -1, -1))[..., None]
+    offset = axes_ABS[:, :, None] - axes_ABS.gather(2, center_BM.expand(3, -1, -1))[..., None]
     offset = (offset * offset).squeeze(2)
     return offset[0] + offset[1] + offset[2]
 
 
-def _nearest_points(axes_3BS: Tensor, outside_BS: Tensor, center_BM: Tensor, patch_points: int) -> Tensor:  # noqa: N803
+def _nearest_points(axes_ABS: Tensor, outside_BS: Tensor, center_BM: Tensor, patch_points: int) -> Tensor:
     """(B, M, K) places of the nearest points, K at most the longest cloud's length; padding comes after real points."""
-    most = min(patch_points, axes_3BS.shape[2])
-    place_S = torch.arange(axes_3BS.shape[2], device=axes_3BS.device)
-    at_once = max(1, _DISTANCES_AT_ONCE // axes_3BS[0].numel())
+    most = min(patch_points, axes_ABS.shape[2])
+    place_S = torch.arange(axes_ABS.shape[2], device=axes_ABS.device)
+    at_once = max(1, _DISTANCES_AT_ONCE // axes_ABS[0].numel())
     near = []
     for start in range(0, center_BM.shape[1], at_once):
-        squared_BMS = _squared(axes_3BS, center_BM[:, start : start + at_once]).reshape(
+        squared_BMS = _squared(axes_ABS, center_BM[:, start : start + at_once]).reshape(
             len(center_BM), -1, len(place_S)
         )
         squared_BMS = squared_BMS.masked_fill(outside_BS[:, None], torch.inf)
-        # topk leaves open which of equals it takes: no two keys are, as the place stands behind the bits of the distance.
+        # topk leaves open which of equals it takes, so no two keys are: the place follows the bits of the distance.
         key_BMS = squared_BMS.view(torch.int32).long() << 32 | place_S
         near.append(key_BMS.topk(most, dim=2, largest=False, sorted=True).values & 0xFFFFFFFF)
     return torch.cat(near, dim=1)

@@ -32,7 +32,7 @@ class PatchEncoder(nn.Module):
             {"linear": nn.Linear(2 * width, 2 * width), "norm": RowNorm(2 * width), "out": nn.Linear(2 * width, width)}
         )
 
-    def forward(self, points_PKC: Tensor, repeated_X: Tensor | None) -> Tensor:  # noqa: N803
+    def forward(self, points_PKC: Tensor, repeated_X: Tensor | None) -> Tensor:
         """(P, C) vectors of patches.
 
         Args:
@@ -54,7 +54,7 @@ class PatchEncoder(nn.Module):
 class RowNorm(nn.BatchNorm1d):
     """Batch normalisation whose statistics are of real rows only, and of all ranks together where there are several."""
 
-    def forward(self, input: Tensor, repeated_X: Tensor | None = None) -> Tensor:  # noqa: N803
+    def forward(self, input: Tensor, repeated_X: Tensor | None = None) -> Tensor:
         """(R, C) normalised rows; rows `repeated_X` are left out of the statistics, None where none is to be."""
         together = dist.is_initialized() and dist.get_world_size() > 1
         if not self.training or (repeated_X is None and not together):
@@ -77,8 +77,8 @@ class _Normalised(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        rows_RC: Tensor,  # noqa: N803
-        repeated_X: Tensor | None,  # noqa: N803
+        rows_RC: Tensor,
+        repeated_X: Tensor | None,
         eps: float,
         together: bool,
     ) -> tuple[Tensor, ...]:
@@ -95,17 +95,17 @@ class _Normalised(torch.autograd.Function):
         return normal_RC, mean_C, variance_C, count
 
     @staticmethod
-    def backward(ctx: Any, grad_RC: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:  # noqa: N803
+    def backward(ctx: Any, grad_RC: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         normal_RC, scale_C, repeated_X, count = ctx.saved_tensors
-        sums_2C = torch.stack([grad_RC.sum(0), (grad_RC * normal_RC).sum(0)])
-        through_mean_C, through_scale_C = _added_up(sums_2C, ctx.together) / count
+        sums = torch.stack([grad_RC.sum(0), (grad_RC * normal_RC).sum(0)])
+        through_mean_C, through_scale_C = _added_up(sums, ctx.together) / count
         through_RC = torch.addcmul(through_mean_C, normal_RC, through_scale_C)
         if repeated_X is not None:
             through_RC.index_fill_(0, repeated_X, 0)
         return through_RC.neg_().add_(grad_RC).mul_(scale_C), None, None, None
 
 
-def _sum(rows_RC: Tensor, repeated_X: Tensor | None) -> Tensor:  # noqa: N803
+def _sum(rows_RC: Tensor, repeated_X: Tensor | None) -> Tensor:
     total_C = rows_RC.sum(0)
     return total_C if repeated_X is None else total_C - rows_RC[repeated_X].sum(0)
 

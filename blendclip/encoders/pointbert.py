@@ -89,10 +89,10 @@ PRESETS: dict[str, dict[str, Any]] = {
 class PointBert(nn.Module):
     """Point-BERT (Yu et al., arXiv 2111.14819) with ULIP's projection to CLIP (Xue et al., arXiv 2212.05171).
 
-    Patches (farthest point sampling, 32 neighbours less their centre) go through a mini-PointNet; with a class token and
-    position vectors, which every block adds anew, through a pre-norm transformer. A cloud's features are its class token
-    beside the maximum over its patches, projected linearly. Colours, where used, follow the coordinates as they are: red,
-    green, blue from 0 to 1, the order and range of ULIP-2's coloured checkpoints.
+    Patches (farthest point sampling, 32 neighbours less their centre) go through a mini-PointNet; with a class token
+    and position vectors, which every block adds anew, through a pre-norm transformer. A cloud's features are its class
+    token beside the maximum over its patches, projected linearly. Colours, where used, follow the coordinates: red,
+    green, blue from 0 to 1, the order and range that ULIP-2's coloured checkpoints are for.
     """
 
     def __init__(self, config: PointBertConfig) -> None:
@@ -109,7 +109,7 @@ class PointBert(nn.Module):
         self.projection = nn.Linear(2 * width, config.out_dim, bias=False)
         nn.init.normal_(self.projection.weight, std=config.out_dim**-0.5)
 
-    def forward(self, clouds: Clouds, draws_BL2: Tensor | None = None) -> Tensor:  # noqa: N803
+    def forward(self, clouds: Clouds, draws_BL2: Tensor | None = None) -> Tensor:
         """(B, out_dim) features, not normalised, of `normalized` clouds.
 
         Args:
@@ -160,12 +160,12 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(width)
         self.mlp = nn.Sequential(nn.Linear(width, inner), nn.GELU(), nn.Linear(inner, width))
 
-    def forward(self, tokens_TD: Tensor, buckets: list[Bucket], draws_T2: Tensor | None) -> Tensor:  # noqa: N803
+    def forward(self, tokens_TD: Tensor, buckets: list[Bucket], draws_T2: Tensor | None) -> Tensor:
         """(T, D) tokens after the block."""
         tokens_TD = tokens_TD + self._kept(self.attention(self.norm1(tokens_TD), buckets), draws_T2, 0)
         return tokens_TD + self._kept(self.mlp(self.norm2(tokens_TD)), draws_T2, 1)
 
-    def _kept(self, change_TD: Tensor, draws_T2: Tensor | None, half: int) -> Tensor:  # noqa: N803
+    def _kept(self, change_TD: Tensor, draws_T2: Tensor | None, half: int) -> Tensor:
         if draws_T2 is None or not self.training or self.drop == 0:
             return change_TD
         return change_TD * (draws_T2[:, half, None] >= self.drop) / (1 - self.drop)
@@ -180,26 +180,26 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.out = nn.Linear(width, width)
 
-    def forward(self, tokens_TD: Tensor, buckets: list[Bucket]) -> Tensor:  # noqa: N803
+    def forward(self, tokens_TD: Tensor, buckets: list[Bucket]) -> Tensor:
         """(T, D) what the tokens gather."""
         qkv_TE = self.qkv(tokens_TD)
         return self.out(torch.cat([self._attended(qkv_TE[bucket.rows], bucket) for bucket in buckets]))
 
-    def _attended(self, qkv_TE: Tensor, bucket: Bucket) -> Tensor:  # noqa: N803
+    def _attended(self, qkv_TE: Tensor, bucket: Bucket) -> Tensor:
         qkv = qkv_TE.view(bucket.size, bucket.length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         mask = None if bucket.real is None else bucket.real[:, None, None, :]
         gathered = F.scaled_dot_product_attention(*qkv, attn_mask=mask)
         return gathered.transpose(1, 2).reshape(bucket.size * bucket.length, -1)
 
 
-def _placed(vector_PD: Tensor, of_class_D: Tensor, layout: Layout) -> Tensor:  # noqa: N803
+def _placed(vector_PD: Tensor, of_class_D: Tensor, layout: Layout) -> Tensor:
     """(T, D): the vectors of patches and of class tokens in their rows; padding is 0."""
     rows_TD = vector_PD.new_zeros(layout.rows, vector_PD.shape[1]).index_copy(0, layout.patch_rows, vector_PD)
     of_class_BD = of_class_D.to(vector_PD.dtype).expand(len(layout.class_rows), -1)
     return rows_TD.index_copy(0, layout.class_rows, of_class_BD)
 
 
-def _pooled(tokens_TD: Tensor, layout: Layout) -> Tensor:  # noqa: N803
+def _pooled(tokens_TD: Tensor, layout: Layout) -> Tensor:
     """(B, 2D): the class token beside the maximum over patches."""
     pooled = []
     for bucket in layout.buckets:
