@@ -1,6 +1,6 @@
 """How fast the embedding stage is beside the model's bare forward pass.
 
-    python benchmarks/embedding.py                            # 96 generated crops by ViT-B-16
+    python benchmarks/embedding.py                            # 32 generated crops by ViT-B-16
     python benchmarks/embedding.py --model ViT-L-14 --pretrained laion2b_s32b_b82k --device cuda --workers 16 \\
         --views results/views/city/mini_train/part-*.parquet
 
@@ -37,11 +37,11 @@ def main() -> None:
     parser.add_argument("--model", default="ViT-B-16")
     parser.add_argument("--pretrained", help="tag or file; random weights when not given")
     parser.add_argument("--views", type=Path, nargs="+", help="Parquet files of views; generated crops when not given")
-    parser.add_argument("--pictures", type=int, default=96, help="crops to generate")
+    parser.add_argument("--pictures", type=int, default=32, help="crops to generate")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--workers", type=int, default=1, help="on a GPU, processes that decode")
     parser.add_argument("--batch-size", type=int, help="by default 32, on a GPU what it has room for")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=6)
     args = parser.parse_args()
     logging.disable(logging.WARNING)
     on_cpu = args.device == "cpu"

@@ -65,7 +65,7 @@ def embed(parts: Sequence[Part], clip: Clip, cache: Path, workers: int = 1, batc
     """Write the features (schema `storage.EMBEDDINGS`) of parts: of every view with a picture and of every caption.
 
     A caption that comes more than once is embedded once. Finished pieces of work are kept in the folder `cache`, from
-    which the next run takes those whose input and weights have not changed.
+    which the next run takes those whose input and weights have not changed. On a CPU it sets torch to one thread.
 
     Args:
         parts: of one dataset and split.

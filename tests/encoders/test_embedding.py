@@ -190,6 +190,21 @@ def test_the_number_of_workers_changes_no_byte(town, clip):
         assert len({(town / f"out{workers}" / part).read_bytes() for workers in (1, 2, 3)}) == 1
 
 
+def test_on_a_cpu_one_thread_embeds(town, clip, monkeypatch):
+    """With several, sums would be split otherwise and bytes depend on the machine."""
+    threads = []
+    real = clip.model.encode_image
+
+    def watched(*args, **options):
+        threads.append(torch.get_num_threads())
+        return real(*args, **options)
+
+    monkeypatch.setattr(clip.model, "encode_image", watched)
+    torch.set_num_threads(2)
+    embed(found(town), clip, town / "cache")
+    assert set(threads) == {1}
+
+
 def test_pictures_prepared_ahead_by_other_processes_are_the_same(town, clip):
     embed(found(town), clip, town / "cache", batch_size=2)
     kept = pieces.Cache(town / "cache", clip.digest())
