@@ -87,7 +87,7 @@ class PackedSplit:
 
     def points(self, row: int) -> NDArray[np.float32]:
         """The cloud of a triplet, (n, 3), in its box frame, neither normalised nor centred; a view of the file."""
-        return self._points[row]
+        return self._points.run(row)
 
     def rgb(self, row: int) -> NDArray[np.uint8] | None:
         """Colours of its points (n, 3), 0-255, `packing.UNSEEN_GREY` where no camera sees one; None without colours."""
@@ -103,19 +103,19 @@ class PackedSplit:
 
     def image(self, row: int) -> NDArray[np.float16]:
         """The feature of a triplet's own view, (D,), unit length; a view of the file."""
-        return self._images[row][0]
+        return self._images.first(row)
 
     def text(self, row: int) -> NDArray[np.float16]:
         """The feature of a triplet's own caption, (D,), unit length; a view of the file."""
-        return self._texts[row][0]
+        return self._texts.first(row)
 
     def images(self, row: int) -> NDArray[np.float16]:
         """Features of all views of a triplet's instance, (k, D), unit length, its own first; a view of the file."""
-        return self._images[row]
+        return self._images.run(row)
 
     def texts(self, row: int) -> NDArray[np.float16]:
         """Features of all captions of a triplet's instance, (m, D), unit length, its own first; a view of the file."""
-        return self._texts[row]
+        return self._texts.run(row)
 
     def column(self, name: str) -> list[Any] | NDArray[Any]:
         """One of `COLUMNS` for all triplets: a list of texts (None where null), or an array of numbers.
@@ -158,6 +158,8 @@ def as_text(split: PackedSplit) -> str:
 class _Runs:
     """For each row a run of one of several arrays over a file."""
 
+    __slots__ = ("_batch", "_start", "_stop", "_values")
+
     def __init__(self, values: Sequence[NDArray], batch: NDArray, start: NDArray, stop: NDArray) -> None:
         self._values = values
         # memoryviews give Python integers, several times faster than arrays give theirs
@@ -177,12 +179,17 @@ class _Runs:
         start = np.asarray(self._start)[rows_T] + skipped_T
         return _Runs(self._values, np.asarray(self._batch)[rows_T], start, start + counts_T)
 
-    def __getitem__(self, row: int) -> NDArray:
+    def run(self, row: int) -> NDArray:
+        """All of a row; not `__getitem__`, since Python calls a plain method faster."""
         return self._values[self._batch[row]][self._start[row] : self._stop[row]]
+
+    def first(self, row: int) -> NDArray:
+        """The first value of a row."""
+        return self._values[self._batch[row]][self._start[row]]
 
     def get(self, row: int) -> NDArray | None:
         """A run, None where the column is null: it is never empty otherwise."""
-        values = self[row]
+        values = self.run(row)
         return values if len(values) else None
 
 

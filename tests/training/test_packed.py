@@ -15,6 +15,7 @@ from blendclip.errors import UserError
 from blendclip.training.packed import PackedSplit
 from blendclip.training.packing import pack_clouds
 from blendclip.training.packing_features import FeatureSources, pack_features
+from tests.datasets.cad import test_openshape as openshape
 
 WIDTH = 6
 FIXED = {
@@ -418,3 +419,17 @@ def test_commands_pack_and_count(tmp_path, capsys):
 def test_packing_and_reading_start_without_torch():
     code = "import sys, blendclip.training.packing_features, blendclip.training.packed, blendclip.cli.packing\n"
     subprocess.run([sys.executable, "-c", code + "assert 'torch' not in sys.modules"], check=True)
+
+
+def test_packs_what_the_reader_of_openshape_writes(tmp_path):
+    made = openshape.shape()
+    openshape.write(openshape.release(tmp_path / "in", made), tmp_path / "out")
+    files = [tmp_path / "out" / f"{stage}.parquet" for stage in STAGES]
+    pack_clouds(files[0], tmp_path / "clouds.arrow")
+    pack_features(FeatureSources(*files), tmp_path / "features.arrow")
+    split = PackedSplit([tmp_path / "clouds.arrow"], [tmp_path / "features.arrow"])
+    own = made["blip_caption_feat"]["prompt_avg"].reshape(-1)
+    np.testing.assert_allclose(split.text(0), own / np.linalg.norm(own), atol=1e-3)
+    images = np.concatenate([made["image_feat"], made["thumbnail_feat"]])
+    np.testing.assert_allclose(split.images(0), images / np.linalg.norm(images, axis=1, keepdims=True), atol=1e-3)
+    assert split.points(0).shape == (10000, 3) and split.num_texts.tolist() == [4]
