@@ -107,8 +107,8 @@ def _tested(
     classes: MergedClasses,
     templates: list[str],
 ) -> dict[str, dict[str, Any]]:
+    from blendclip.encoders.clip import load_clip
     from blendclip.evaluation.image_text import evaluate_image_text
-    from blendclip.evaluation.interim_clip import load_clip
 
     clip = load_clip(model, pretrained, args.device)
     return evaluate_image_text(clip, args.results, _splits(splits), classes, _templates(templates))

@@ -71,7 +71,7 @@ def points_in_frame(
     points_sensor: NDArray[np.float32],
     times_us: NDArray[np.int64] | None,
     moments_us: NDArray[np.int64],
-    frame_SE3_sensor: NDArray[np.float64],  # noqa: N803
+    frame_SE3_sensor: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """All points (N, 3) of a sweep in another frame, whose poses (K, 3, 4) at the moments (K,) are blended linearly."""
     times_us = np.empty(0, np.int64) if times_us is None else times_us

@@ -40,7 +40,7 @@ class Group:
 
 @contextmanager
 def training_group() -> Iterator[Group]:
-    """The group that `torchrun` describes in the environment, or a group of one; each process has its own GPU, if any."""
+    """The group that `torchrun` describes in the environment, or a group of one; each has its own GPU, if any."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     rank = int(os.environ.get("RANK", "0"))
     on_gpu = torch.cuda.is_available()

@@ -173,7 +173,7 @@ class Training:
         return replace(batch, clouds=clouds)
 
     def _draws(self, batch: Batch) -> torch.Tensor:
-        """What decides which blocks a sample skips, (B, depth, 2): of its own seed, like all that is random about it."""
+        """What decides which blocks a sample skips, (B, depth, 2), by its own seed."""
         depth = self.recipe.encoder.depth
         number_BL2 = torch.arange(2 * depth, device=batch.seeds.device).expand(len(batch.seeds), -1)
         draws = uniform(batch.seeds[:, None].expand_as(number_BL2), "drop path", number_BL2)
@@ -187,6 +187,6 @@ class Training:
         with replacing(path) as temporary:
             temporary.write_text(json.dumps({"step": self.step, "rank": self.group.rank, "triplet_ids": ids}, indent=2))
         raise UserError(
-            f"loss or gradient of step {self.step} is not a finite number: look at the triplets of its batch, which {path} "
-            "lists, or lower optimization.learning_rate; the last checkpoint is from before"
+            f"loss or gradient of step {self.step} is not a finite number: look at the triplets of its batch, "
+            f"which {path} lists, or lower optimization.learning_rate; the last checkpoint is from before"
         )

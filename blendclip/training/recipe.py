@@ -35,7 +35,7 @@ class Data:
     min_points: int = 1
     """Clouds of fewer points are left out of training."""
     views: str = "random"
-    """Which view a sample is aligned to: `random`, one of all views of its instance, or `own`, the one of its triplet."""
+    """Which view a sample is aligned to: `random`, any of its instance, or `own`, that of its triplet."""
 
     def __post_init__(self) -> None:
         if not (self.synthetic or self.real):

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from blendclip.cli import main
+from blendclip.encoders.clip import load_clip
 from blendclip.errors import UserError
 from blendclip.evaluation.image_text import evaluate_image_text
-from blendclip.evaluation.interim_clip import load_clip
 from blendclip.evaluation.prompts import merged_classes
 from tests.toy_views import CLASSES, COLOURS, write_prompts, write_toy
 

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 
+from blendclip.encoders.clip_names import TINY_FOLDER as TINY
 from blendclip.errors import UserError
-from blendclip.evaluation.interim_clip import TINY_FOLDER as TINY
 from blendclip.training.tiny_clip import (
     TinyRecipe,
     contrastive_loss,
