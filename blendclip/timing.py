@@ -13,7 +13,7 @@ def in_time(
 ) -> NDArray[np.bool_]:
     """Whether each reading lies within a second of the time it serves; what does not has a wrong time stamp.
 
-    An image serves the moment of its keyframe, a sweep the time since the keyframe before; before the first one as much.
+    An image serves the moment of its keyframe, a sweep the time since the keyframe before (before the first, as much).
 
     Args:
         time_us: (M,) of the readings.
