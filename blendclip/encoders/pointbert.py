@@ -193,10 +193,13 @@ class Attention(nn.Module):
 
 
 def _placed(vector_PD: Tensor, of_class_D: Tensor, layout: Layout) -> Tensor:
-    """(T, D): the vectors of patches and of class tokens in their rows; padding is 0."""
+    """(T, D): the vectors of patches and of class tokens in their rows; padding is 0.
+
+    In the precision of the weights: what blocks add up is kept in full where autocast computes in half.
+    """
+    vector_PD = vector_PD.to(of_class_D.dtype)
     rows_TD = vector_PD.new_zeros(layout.rows, vector_PD.shape[1]).index_copy(0, layout.patch_rows, vector_PD)
-    of_class_BD = of_class_D.to(vector_PD.dtype).expand(len(layout.class_rows), -1)
-    return rows_TD.index_copy(0, layout.class_rows, of_class_BD)
+    return rows_TD.index_copy(0, layout.class_rows, of_class_D.expand(len(layout.class_rows), -1))
 
 
 def _pooled(tokens_TD: Tensor, layout: Layout) -> Tensor:

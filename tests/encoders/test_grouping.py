@@ -92,11 +92,11 @@ def test_torch_looks_at_few_distances_at_once(monkeypatch):
 
 
 def test_small_clouds_repeat_their_centre():
-    patches = grouped(ragged([3, 40]), [1, 2], 8)
-    assert patches.members[0, 3:].tolist() == [0] * 5
-    assert sorted(patches.members[0, :3].tolist()) == [0, 1, 2]
-    assert patches.repeated.tolist() == [3, 4, 5, 6, 7]
-    assert (patches.members[1:] >= 3).all()
+    patches = grouped(ragged([40, 3]), [2, 1], 8)
+    assert patches.members[2, 3:].tolist() == [40] * 5
+    assert sorted(patches.members[2, :3].tolist()) == [40, 41, 42]
+    assert patches.repeated.tolist() == [19, 20, 21, 22, 23]
+    assert (patches.members[:2] < 40).all()
 
 
 def test_patches_do_not_depend_on_the_batch():

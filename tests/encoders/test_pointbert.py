@@ -86,6 +86,17 @@ def test_the_same_cloud_twice_gives_the_same_bits():
         assert torch.equal(model(random_clouds()), model(random_clouds()))
 
 
+@pytest.mark.parametrize("training", [False, True])
+def test_bfloat16_is_near(training):
+    model, clouds = random_model(PointBertConfig.preset("tiny", out_dim=24)).train(training), random_clouds()
+    full = model(clouds)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = model(clouds)
+    half.float().square().sum().backward()
+    assert torch.cosine_similarity(full, half.float()).min() > 0.99
+    assert all(parameter.grad.dtype == torch.float32 for parameter in model.parameters())
+
+
 def test_coincident_points_give_finite_features_and_gradients():
     model = PointBert(PointBertConfig.preset("tiny", drop_path=0.3)).train()
     features = model(normalized(Clouds.of([torch.ones(1, 3), torch.ones(100, 3), torch.ones(20, 3)])))
