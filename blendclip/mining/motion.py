@@ -119,7 +119,7 @@ def passage_of(
     poses: TrackPoses,
     boxes: NDArray[np.int64],
     moments_us: NDArray[np.int64],
-    global_SE3_sensor: NDArray[np.float64],  # noqa: N803
+    global_SE3_sensor: NDArray[np.float64],
 ) -> Passage:
     """Boxes (B,) before a sensor that is at `global_SE3_sensor` (K, 3, 4) at the moments (K,)."""
     leaders, trajectory = poses.trajectories(boxes)

@@ -273,6 +273,7 @@ def packed_splits():
     datasets = embedded_datasets().items()
     return [f"{name}/{split}:{dataset['parts']}" for name, dataset in datasets for split in dataset["splits"]]
 
+
 def run_recipes():
     """The recipe of each run that `train` lists, by name: `recipe` with what the run changes."""
     unknown = sorted(set(config["train"]) - set(config["runs"]))
@@ -302,7 +303,9 @@ def run_packed(wildcards):
     for place in trained_splits(RECIPES[wildcards.run]):
         name, _, split = place.partition("/")
         if split not in embedded_datasets().get(name, {"splits": []})["splits"]:
-            raise WorkflowError(f"run {wildcards.run} reads {place}, which is no split of a dataset under `mine` or `cad`")
+            raise WorkflowError(
+                f"run {wildcards.run} reads {place}, which is no split of a dataset under `mine` or `cad`"
+            )
         paths += packed_parts(name, split)
     return paths
 

@@ -66,7 +66,7 @@ def _wireframe(
     moment: Moment,
     image: int,
     number: int,
-    camera_SE3_box: NDArray[np.float64],  # noqa: N803
+    camera_SE3_box: NDArray[np.float64],
     color: tuple[int, int, int],
     *,
     label: bool,
