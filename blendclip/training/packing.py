@@ -29,7 +29,7 @@ _PER_POINT = ("points", "rgb", "intensity", "time_lag_s")
 _ROWS_AT_ONCE = 64
 
 
-def pack_clouds(triplets: Path, output: Path, points_per_batch: int = 4_000_000) -> int:
+def pack_clouds(triplets: Path, output: Path, points_per_batch: int = 2_000_000) -> int:
     """Write the clouds of a part (schema `storage.PACKED_CLOUDS`); return their number.
 
     A record batch ends once it has `points_per_batch` points, which bounds memory and keeps offsets within int32.

@@ -68,7 +68,7 @@ class _Links:
     """How many a triplet's instance has."""
 
 
-def pack_features(sources: FeatureSources, output: Path, features_per_batch: int = 100_000) -> int:
+def pack_features(sources: FeatureSources, output: Path, features_per_batch: int = 25_000) -> int:
     """Write the features of a part (schema `storage.packed_features`), of unit length; return its number of triplets.
 
     An embedding belongs to the instance of its view or, where it names no view, of its triplet. A triplet's own are the
