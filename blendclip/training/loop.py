@@ -8,7 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -98,13 +98,13 @@ class Training:
     def resume(self, folder: Path) -> None:
         """Go on from the newest checkpoint in a folder, if there is one."""
         if found := states(folder):
-            self.step = load_state(found[-1], self.model, self.optimizer, asdict(self.recipe))
+            self.step = load_state(found[-1], self.model, self.optimizer)
             _logger.info("going on from %s", found[-1])
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint."""
         if self.group.leads:
-            save_state(folder, self.step, self.model, self.optimizer, asdict(self.recipe))
+            save_state(folder, self.step, self.model, self.optimizer)
 
     def run(
         self, folder: Path, workers: int, journal: Journal | None, held_out: Sequence[HeldOut], stop: StopRequest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from blendclip.encoders.checkpoints import load_weights, save_encoder
 from blendclip.errors import UserError
 from blendclip.evaluation.class_weights import read_class_weights
+from blendclip.randomness import key_of
 from blendclip.storage import replacing
 from blendclip.training.distributed import training_group
 from blendclip.training.journal import Journal
@@ -28,7 +30,7 @@ _logger = logging.getLogger(__name__)
 def train(recipe: Recipe, results: Path, output: Path, workers: int = 0) -> bool:
     """Train a run, or go on with one; return False when a signal stopped it before its end.
 
-    While it trains, checkpoints, log and TensorBoard are in `output`/training; in the end `output` holds the model
+    While it trains, checkpoints, log and TensorBoard are in `working_folder`; in the end `output` holds the model
     and the log.
 
     Args:
@@ -40,11 +42,11 @@ def train(recipe: Recipe, results: Path, output: Path, workers: int = 0) -> bool
     Raises:
         UserError: data are missing or do not fit the recipe, or the loss is not finite.
     """
-    folder = output / "training"
-    folder.mkdir(parents=True, exist_ok=True)
     with training_group() as group, StopRequest() as stop:
         splits = [_packed(results, recipe.clip, name) for name in recipe.splits()]
         recipe = replace(recipe, encoder=replace(recipe.encoder, out_dim=_width(recipe, splits)))
+        folder = working_folder(output, recipe, splits)
+        folder.mkdir(parents=True, exist_ok=True)
         held_out = _held_out(recipe, results) if group.leads else []
         training = Training(recipe, splits, group)
         _begin(training, recipe, folder)
@@ -53,10 +55,18 @@ def train(recipe: Recipe, results: Path, output: Path, workers: int = 0) -> bool
         with Journal(folder, training.step, training.length.total) as journal:
             done = training.run(folder, workers, journal, held_out, stop)
         if done:
-            _finish(training, recipe, output)
+            _finish(training, recipe, folder, output)
         else:
             _logger.warning("stopped after step %d: run the same command to go on", training.step)
         return done
+
+
+def working_folder(output: Path, recipe: Recipe, splits: Sequence[PackedSplit]) -> Path:
+    """Where a run keeps what it resumes from: a folder for each recipe and data, so that with others it starts anew."""
+    packed = [path.stat() for split in splits for path in (*split.clouds, *split.features)]
+    data = [(status.st_size, status.st_mtime_ns) for status in packed]
+    key = key_of(json.dumps([asdict(recipe), data], sort_keys=True))
+    return output / "training" / f"{key & 0xFFFFFFFF:08x}"
 
 
 def _packed(results: Path, clip: str, name: str) -> PackedSplit:
@@ -94,8 +104,8 @@ def _begin(training: Training, recipe: Recipe, folder: Path) -> None:
         load_weights(training.model.encoder, Path(recipe.initial_weights), recipe.new_projection)
 
 
-def _finish(training: Training, recipe: Recipe, output: Path) -> None:
+def _finish(training: Training, recipe: Recipe, folder: Path, output: Path) -> None:
     """Write what a run is for: the log, and the model."""
     with replacing(output / LOG) as temporary:
-        shutil.copyfile(output / "training" / LOG, temporary)
+        shutil.copyfile(folder / LOG, temporary)
     save_encoder(output / MODEL, training.model.encoder, asdict(recipe))

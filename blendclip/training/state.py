@@ -5,10 +5,8 @@ Everything else follows from recipe and step, since batches, augmentation and le
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -25,7 +23,6 @@ def save_state(
     step: int,
     model: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
-    recipe: dict[str, Any],
     keep: int = 2,
 ) -> Path:
     """Write `step-{steps done}.safetensors`, atomically; older files but the last `keep` are removed."""
@@ -36,7 +33,7 @@ def save_state(
     path = folder / f"step-{step:09d}.safetensors"
     with replacing(path) as temporary:
         contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-        save_file(contiguous, temporary, {"step": str(step), "recipe": json.dumps(recipe, sort_keys=True)})
+        save_file(contiguous, temporary, {"step": str(step)})
     for old in states(folder)[:-keep]:
         old.unlink()
     return path
@@ -47,11 +44,11 @@ def states(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("step-*.safetensors") if _NAME.fullmatch(path.name))
 
 
-def load_state(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, recipe: dict[str, Any]) -> int:
+def load_state(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> int:
     """Restore model and optimizer in place; return the number of steps done.
 
     Raises:
-        UserError: the file is of another recipe, or is damaged.
+        UserError: the file is damaged.
     """
     try:
         with safe_open(path, "pt") as file:
@@ -61,12 +58,6 @@ def load_state(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimi
         if type(error).__name__ != "SafetensorError":
             raise
         raise UserError(f"the checkpoint {path} is damaged ({error}): delete it to go on from the one before") from None
-    if json.loads(header["recipe"]) != json.loads(json.dumps(recipe)):
-        changed = _differences(json.loads(header["recipe"]), json.loads(json.dumps(recipe)))
-        raise UserError(
-            f"{path} was trained by another recipe (differs in {', '.join(changed)}): "
-            f"delete {path.parent} to train anew, or take the old recipe to go on"
-        )
     model.load_state_dict({name.removeprefix("model."): v for name, v in tensors.items() if name.startswith("model.")})
     names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     state = {}
@@ -76,15 +67,3 @@ def load_state(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimi
             state.setdefault(names.index(parameter), {})[key] = value
     optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
     return int(header["step"])
-
-
-def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    """Dotted names of the keys in which two recipes differ."""
-    found = []
-    for key in sorted({*old, *new}):
-        before, after = old.get(key), new.get(key)
-        if isinstance(before, dict) and isinstance(after, dict):
-            found += _differences(before, after, f"{prefix}{key}.")
-        elif before != after:
-            found.append(f"{prefix}{key}")
-    return found

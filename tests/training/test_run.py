@@ -16,7 +16,7 @@ from blendclip.training import loop
 from blendclip.training.journal import read_journal
 from blendclip.training.recipe import as_recipe
 from blendclip.training.run import train
-from tests.training.toyruns import CLASSES, cloud, recipe, write_recipe, write_results
+from tests.training.toyruns import CLASSES, cloud, recipe, write_recipe, write_results, write_split
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
@@ -44,7 +44,8 @@ def run(results, output, launcher=(), **changes):
 
 
 def steps_logged(output):
-    return [entry["step"] for entry in read_journal(output / "training" / "log.jsonl") if entry["kind"] == "train"]
+    journals = [read_journal(path) for path in (output / "training").glob("*/log.jsonl")]
+    return [entry["step"] for journal in journals for entry in journal if entry["kind"] == "train"]
 
 
 def signalled(results, output, number, at_step):
@@ -125,10 +126,30 @@ def test_a_loss_that_is_no_number_stops_the_run(results, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "align", broken)
     with pytest.raises(UserError, match="step 5 .*/broken-step-000000005.rank-0.json"):
         train(as_recipe(recipe()), results, tmp_path)
-    listed = json.loads((tmp_path / "training" / "broken-step-000000005.rank-0.json").read_text())
+    listed = json.loads(next((tmp_path / "training").glob("*/broken-step-000000005.rank-0.json")).read_text())
     assert len(listed["triplet_ids"]) == 8 and all(i.split("/")[0] in ("cad", "road") for i in listed["triplet_ids"])
     assert not (tmp_path / "model.safetensors").exists()
-    assert [path.name for path in (tmp_path / "training").glob("step-*")] == ["step-000000003.safetensors"]
+    assert [path.name for path in (tmp_path / "training").glob("*/step-*")] == ["step-000000003.safetensors"]
+
+
+def test_a_changed_recipe_starts_anew_and_the_old_one_goes_on(results, tmp_path):
+    short = {"count": 1, "rule": "distinct", "coverage": 1.0, "warmup": 0}
+    assert train(as_recipe(recipe(epochs=short)), results, tmp_path)
+    first = (tmp_path / "model.safetensors").read_bytes()
+    assert train(as_recipe(recipe(epochs=short, seed=1)), results, tmp_path)
+    assert (tmp_path / "model.safetensors").read_bytes() != first
+    assert train(as_recipe(recipe(epochs=short)), results, tmp_path)
+    assert (tmp_path / "model.safetensors").read_bytes() == first
+
+
+def test_a_run_on_other_data_starts_anew(tmp_path):
+    results = write_results(tmp_path / "results")
+    short = recipe(epochs={"count": 1, "rule": "distinct", "coverage": 1.0, "warmup": 0})
+    assert train(as_recipe(short), results, tmp_path)
+    first = (tmp_path / "model.safetensors").read_bytes()
+    write_split(results, "cad", "train", per_class=10, points=300, views=3, lidar=False, seed=7)
+    assert train(as_recipe(short), results, tmp_path)
+    assert (tmp_path / "model.safetensors").read_bytes() != first
 
 
 WRONG = [
