@@ -9,17 +9,28 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from blendclip.storage import replacing
+
 
 class Journal:
-    """The log of one run. A resumed run drops what was logged after the step that it resumes from."""
+    """The log of one run.
+
+    A resumed run drops what was logged after the step that it resumes from, and the measurement at the end, which it
+    makes again.
+    """
 
     def __init__(self, folder: Path, resumed_step: int, total_steps: int):
         from torch.utils.tensorboard import SummaryWriter
 
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "log.jsonl"
-        kept = [entry for entry in read_journal(self.path) if entry["step"] <= resumed_step]
-        self.path.write_text("".join(json.dumps(entry) + "\n" for entry in kept))
+        kept = [
+            json.dumps(entry) + "\n"
+            for entry in read_journal(self.path)
+            if entry["step"] <= resumed_step and (entry["step"] < total_steps or entry["kind"] != "validation")
+        ]
+        with replacing(self.path) as temporary:
+            temporary.write_text("".join(kept))
         self._lines = self.path.open("a")
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=resumed_step + 1)
         self._total = total_steps

@@ -120,6 +120,8 @@ class Training:
         if self.group.size > 1:
             model = DistributedDataParallel(model, broadcast_buffers=False)
         pace = Pace()
+        if journal and held_out and self.step == self.length.total:  # trained before, maybe measured otherwise
+            self._measure(journal, held_out)
         while self.step < self.length.total:
             numbers = self._train_step(model, reader, pace, folder)
             self.step += 1
@@ -127,14 +129,16 @@ class Training:
             if journal and self._is_time(self.recipe.log_every):
                 journal.add(self.step, "train", numbers | pace.read())
             if journal and held_out and self._is_time(self.recipe.validate_every):
-                numbers = measured(held_out, self.model.encoder, self.recipe.data.max_points)
-                journal.add(self.step, "validation", numbers)
+                self._measure(journal, held_out)
             (stopping,) = self.group.any(stop.requested)
             if stopping or self._is_time(self.recipe.checkpoint_every):
                 self.save(folder)
             if stopping:
                 return self.step == self.length.total
         return True
+
+    def _measure(self, journal: Journal, held_out: Sequence[HeldOut]) -> None:
+        journal.add(self.step, "validation", measured(held_out, self.model.encoder, self.recipe.data.max_points))
 
     def _is_time(self, every: int) -> bool:
         """Whether what happens every so many steps, and at the end, happens now."""

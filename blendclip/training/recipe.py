@@ -16,6 +16,7 @@ from blendclip.training.augmentation import Augmentation
 from blendclip.training.mixture import Mixture
 
 VIEWS = ("random", "own")
+_WATCHING = ("validation", "validate_every", "checkpoint_every", "log_every")
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,10 @@ class Recipe:
             raise UserError("batch_size, micro_batches, checkpoint_every and log_every must be at least 1")
         if self.same_caption is not None and not -1 < self.same_caption <= 1:
             raise UserError(f"same_caption is {self.same_caption}: it is a cosine, give a number up to 1 or null")
+
+    def decisive(self) -> dict[str, Any]:
+        """What the weights depend on: all but what is measured, and how often to save and to log."""
+        return {name: value for name, value in asdict(self).items() if name not in _WATCHING}
 
     def splits(self) -> list[str]:
         """The splits that are trained on, synthetic ones first."""

@@ -62,10 +62,10 @@ def train(recipe: Recipe, results: Path, output: Path, workers: int = 0) -> bool
 
 
 def working_folder(output: Path, recipe: Recipe, splits: Sequence[PackedSplit]) -> Path:
-    """Where a run keeps what it resumes from: a folder for each recipe and data, so that with others it starts anew."""
+    """Where a run keeps what it resumes from: named by all that its weights depend on, so that changes start anew."""
     packed = [path.stat() for split in splits for path in (*split.clouds, *split.features)]
     data = [(status.st_size, status.st_mtime_ns) for status in packed]
-    key = key_of(json.dumps([asdict(recipe), data], sort_keys=True))
+    key = key_of(json.dumps([recipe.decisive(), data], sort_keys=True))
     return output / "training" / f"{key & 0xFFFFFFFF:08x}"
 
 

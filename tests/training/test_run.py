@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from blendclip.encoders.checkpoints import load_encoder
 from blendclip.encoders.clouds import Clouds, normalized
@@ -140,6 +141,16 @@ def test_a_changed_recipe_starts_anew_and_the_old_one_goes_on(results, tmp_path)
     assert (tmp_path / "model.safetensors").read_bytes() != first
     assert train(as_recipe(recipe(epochs=short)), results, tmp_path)
     assert (tmp_path / "model.safetensors").read_bytes() == first
+
+
+def test_what_is_only_watched_trains_nothing_again(results, tmp_path):
+    short = {"epochs": {"count": 1, "rule": "distinct", "coverage": 1.0, "warmup": 0}}
+    assert train(as_recipe(recipe(**short, validation=[])), results, tmp_path)
+    first = load_file(tmp_path / "model.safetensors")
+    assert [entry["kind"] for entry in read_journal(tmp_path / "log.jsonl")] == ["train"] * 5
+    assert train(as_recipe(recipe(**short)), results, tmp_path)
+    assert [entry["kind"] for entry in read_journal(tmp_path / "log.jsonl")] == ["train"] * 5 + ["validation"]
+    torch.testing.assert_close(load_file(tmp_path / "model.safetensors"), first, rtol=0, atol=0)
 
 
 def test_a_run_on_other_data_starts_anew(tmp_path):
