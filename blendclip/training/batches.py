@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from blendclip.training.packed import PackedSplit
 from blendclip.training.packing import UNSEEN_GREY
 from blendclip.training.plan import BatchPlan, Draws, Source, kept_rows
 from blendclip.training.recipe import Data
+from blendclip.training.stopping import SIGNALS
 
 
 @dataclass(frozen=True)
@@ -136,8 +138,22 @@ class Batches(Dataset):
 
 def loader(batches: Batches, first: int, workers: int, on_gpu: bool) -> Iterator[Batch]:
     """Micro-batches from number `first` to the last, read ahead by `workers` processes."""
-    numbers = range(first, len(batches))
-    return iter(DataLoader(batches, batch_size=None, sampler=numbers, num_workers=workers, pin_memory=on_gpu))
+    return iter(
+        DataLoader(
+            batches,
+            batch_size=None,
+            sampler=range(first, len(batches)),
+            num_workers=workers,
+            pin_memory=on_gpu,
+            worker_init_fn=_leave_signals,
+        )
+    )
+
+
+def _leave_signals(worker: int) -> None:
+    """A signal to all processes is for the one that trains: it needs those that read until it has stopped."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def colors_of(split: PackedSplit, row: int) -> NDArray[np.float32]:

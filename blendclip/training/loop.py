@@ -98,13 +98,13 @@ class Training:
     def resume(self, folder: Path) -> None:
         """Go on from the newest checkpoint in a folder, if there is one."""
         if found := states(folder):
-            self.step = load_state(found[-1], self.model, self.optimizer)
+            self.step = load_state(found[-1], self.model, self.optimizer, self.recipe.decisive())
             _logger.info("going on from %s", found[-1])
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint."""
         if self.group.leads:
-            save_state(folder, self.step, self.model, self.optimizer)
+            save_state(folder, self.step, self.model, self.optimizer, self.recipe.decisive())
 
     def run(
         self, folder: Path, workers: int, journal: Journal | None, held_out: Sequence[HeldOut], stop: StopRequest

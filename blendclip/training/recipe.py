@@ -143,8 +143,9 @@ class Recipe:
             raise UserError(f"same_caption is {self.same_caption}: it is a cosine, give a number up to 1 or null")
 
     def decisive(self) -> dict[str, Any]:
-        """What the weights depend on: all but what is measured, and how often to save and to log."""
-        return {name: value for name, value in asdict(self).items() if name not in _WATCHING}
+        """What the weights depend on, as JSON has it: all but what is measured, and how often to save and to log."""
+        plain = json.loads(json.dumps(asdict(self)))
+        return {name: value for name, value in plain.items() if name not in _WATCHING}
 
     def splits(self) -> list[str]:
         """The splits that are trained on, synthetic ones first."""

@@ -18,7 +18,8 @@ from blendclip.training.distributed import training_group
 from blendclip.training.journal import Journal
 from blendclip.training.loop import Training
 from blendclip.training.packed import PackedSplit
-from blendclip.training.recipe import Recipe
+from blendclip.training.recipe import Recipe, write_recipe
+from blendclip.training.state import fingerprint
 from blendclip.training.stopping import StopRequest
 from blendclip.training.validation import HeldOut
 
@@ -30,8 +31,9 @@ _logger = logging.getLogger(__name__)
 def train(recipe: Recipe, results: Path, output: Path, workers: int = 0) -> bool:
     """Train a run, or go on with one; return False when a signal stopped it before its end.
 
-    While it trains, checkpoints, log and TensorBoard are in `working_folder`; in the end `output` holds the model
-    and the log.
+    While it trains, checkpoints, log and TensorBoard are in a folder of `output`/training that is named after recipe
+    and data: other ones train anew, and going back to them goes on with them. In the end `output` holds the model and
+    the log.
 
     Args:
         recipe: of the run.
@@ -45,13 +47,14 @@ def train(recipe: Recipe, results: Path, output: Path, workers: int = 0) -> bool
     with training_group() as group, StopRequest() as stop:
         splits = [_packed(results, recipe.clip, name) for name in recipe.splits()]
         recipe = replace(recipe, encoder=replace(recipe.encoder, out_dim=_width(recipe, splits)))
-        folder = working_folder(output, recipe, splits)
+        folder = output / "training" / fingerprint(recipe.decisive(), splits)
         folder.mkdir(parents=True, exist_ok=True)
         held_out = _held_out(recipe, results) if group.leads else []
         training = Training(recipe, splits, group)
         _begin(training, recipe, folder)
         if not group.leads:
             return training.run(folder, workers, None, [], stop)
+        write_recipe(recipe, folder / "recipe.json")
         with Journal(folder, training.step, training.length.total) as journal:
             done = training.run(folder, workers, journal, held_out, stop)
         if done:

@@ -5,16 +5,23 @@ Everything else follows from recipe and step, since batches, augmentation and le
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
 from blendclip.errors import UserError
-from blendclip.storage import replacing
+from blendclip.storage import STAGE_VERSIONS, replacing
+from blendclip.training.packed import PackedSplit
 
+_LOOKED_AT = 64
 _NAME = re.compile(r"step-(\d{9})\.safetensors")
 
 
@@ -39,6 +46,24 @@ def save_state(
     return path
 
 
+def fingerprint(recipe: dict[str, Any], splits: Sequence[PackedSplit]) -> str:
+    """A name for what a run's weights depend on, recipe and data: another one is another training.
+
+    Of the data it sees what packed files tell about themselves, the size of every cloud, and some clouds and features
+    spread over each split.
+    """
+    digest = hashlib.sha256(json.dumps([STAGE_VERSIONS["runs"], recipe], sort_keys=True).encode())
+    for split in splits:
+        for file in (*split.clouds, *split.features):
+            about = sorted((pa.ipc.open_file(pa.memory_map(str(file))).schema.metadata or {}).items())
+            digest.update(repr(about).encode())
+        digest.update(split.num_points.tobytes())
+        for row in np.unique(np.linspace(0, len(split) - 1, _LOOKED_AT).astype(np.int64)).tolist():
+            for values in (split.points(row), split.rgb(row), split.images(row), split.texts(row)):
+                digest.update(b"" if values is None else values.tobytes())
+    return digest.hexdigest()[:12]
+
+
 def states(folder: Path) -> list[Path]:
     """The files of `save_state` in a folder, oldest first."""
     return sorted(path for path in folder.glob("step-*.safetensors") if _NAME.fullmatch(path.name))
@@ -58,6 +83,10 @@ def load_state(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimi
         if type(error).__name__ != "SafetensorError":
             raise
         raise UserError(f"the checkpoint {path} is damaged ({error}): delete it to go on from the one before") from None
+    if changed := _differences(json.loads(header["recipe"]), recipe):
+        raise UserError(
+            f"{path} was trained by another recipe (differs in {', '.join(changed)}): move it out of this folder"
+        )
     model.load_state_dict({name.removeprefix("model."): v for name, v in tensors.items() if name.startswith("model.")})
     names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     state = {}

@@ -1,191 +1,171 @@
+"""Whole runs by their command: stopped, killed, shared between processes."""
+
 import json
-import os
+import random
+import re
 import signal
 import subprocess
-import sys
-import time
 
-import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
-from blendclip.encoders.checkpoints import load_encoder
-from blendclip.encoders.clouds import Clouds, normalized
-from blendclip.errors import UserError
-from blendclip.training import loop
 from blendclip.training.journal import read_journal
-from blendclip.training.recipe import as_recipe
-from blendclip.training.run import train
-from tests.training.toyruns import CLASSES, cloud, recipe, write_recipe, write_results, write_split
-
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
+from tests.training import toy
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    return write_results(tmp_path_factory.mktemp("results"))
+def whole(results, tmp_path_factory):
+    """A run that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("whole")
+    status, printed = toy.train(toy.write_recipe(folder / "recipe.json"), results, folder / "run")
+    assert status == 0, printed
+    return folder / "run"
 
 
-def command(results, output, **changes):
-    path = write_recipe(output / "recipe.json", **changes)
-    arguments = ["--recipe", path, "--results", results, "--output", output, "--threads", "1"]
-    return ["-m", "blendclip", "train", *map(str, arguments)]
+def checkpoints(output):
+    """The checkpoints of a run, oldest first."""
+    return sorted(output.glob("training/*/step-*.safetensors"))
 
 
-def run(results, output, launcher=(), **changes):
-    done = subprocess.run(
-        [sys.executable, *launcher, *command(results, output, **changes)],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
+def started(recipe, results, output, **options):
+    command = toy.command(recipe, results, output, **options)
+    return subprocess.Popen(command, env=toy.environment(), stderr=subprocess.PIPE, text=True)
+
+
+def at_step(process, wanted):
+    """Read what a run prints until it has done so many steps."""
+    for line in process.stderr:
+        if (found := re.match(r"step (\d+)/", line)) and int(found[1]) >= wanted:
+            return
+    raise AssertionError(f"the run ended before step {wanted}")
+
+
+def assert_same_run(output, whole):
+    """Same model byte for byte, same journal but for the clock, each step once."""
+    assert (output / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    assert (output / "model.json").read_bytes() == (whole / "model.json").read_bytes()
+    entries = read_journal(output / "log.jsonl")
+    assert [entry["step"] for entry in entries if entry["kind"] == "train"] == list(range(1, 21))
+    assert toy.timeless(entries) == toy.timeless(read_journal(whole / "log.jsonl"))
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_to_the_same_bytes(results, whole, tmp_path):
+    recipe, output, moment = toy.write_recipe(tmp_path / "recipe.json"), tmp_path / "run", random.Random(20)
+    for first, last in ((1, 3), (5, 8), (9, 13)):
+        step = moment.randint(first, last)
+        process = started(recipe, results, output)
+        at_step(process, step)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+        assert not (output / "model.safetensors").exists()
+        assert step <= 4 or checkpoints(output)
+    status, printed = toy.train(recipe, results, output)
+    assert status == 0, printed
+    assert "going on from" in printed and "step-0000" in printed
+    assert_same_run(output, whole)
+
+
+@pytest.mark.slow
+def test_a_run_told_to_stop_saves_and_goes_on_to_the_same_bytes(results, whole, tmp_path):
+    recipe, output = toy.write_recipe(tmp_path / "recipe.json", checkpoint_every=1000), tmp_path / "run"
+    process = started(recipe, results, output)
+    at_step(process, 3)
+    process.send_signal(signal.SIGTERM)
+    _, printed = process.communicate()
+    assert process.returncode == 143
+    (saved,) = checkpoints(output)
+    with safe_open(saved, "pt") as file:
+        step = int(file.metadata()["step"])
+    assert 3 <= step < 20 and saved.name == f"step-{step:09d}.safetensors"
+    assert f"stopped after step {step}: run the same command to go on" in printed
+    assert not (output / "model.safetensors").exists()
+    status, printed = toy.train(recipe, results, output)
+    assert status == 0 and f"step {step + 1}/20" in printed and f"step {step}/20" not in printed
+    ours, theirs = (load_file(folder / "model.safetensors") for folder in (output, whole))
+    assert all(torch.equal(ours[name], value) for name, value in theirs.items()) and ours.keys() == theirs.keys()
+
+
+def test_a_finished_run_stays_as_it_is(results, whole, tmp_path):
+    recipe = toy.write_recipe(tmp_path / "recipe.json")
+    before = {path: path.read_bytes() for path in (whole / "model.safetensors", whole / "model.json")}
+    entries = toy.timeless(read_journal(whole / "log.jsonl"))
+    status, printed = toy.train(recipe, results, whole)
+    assert status == 0 and "step 1/20" not in printed
+    assert before == {path: path.read_bytes() for path in before}
+    assert toy.timeless(read_journal(whole / "log.jsonl")) == entries
+    assert len(checkpoints(whole)) == 2, "the last two are kept"
+
+
+@pytest.mark.slow
+def test_reading_ahead_changes_nothing_and_survives_a_signal_to_all(results, whole, tmp_path):
+    recipe, output = toy.write_recipe(tmp_path / "recipe.json"), tmp_path / "run"
+    command = toy.command(recipe, results, output, "--workers", "2")
+    process = subprocess.Popen(
+        command, env=toy.environment(), stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    assert done.returncode == 0, done.stderr
-    return done.stderr
+    at_step(process, 2)
+    subprocess.run(["kill", "-TERM", "--", f"-{process.pid}"], check=True)  # as a cluster does
+    _, printed = process.communicate()
+    assert process.returncode == 143, printed
+    status, printed = toy.train(recipe, results, output, "--workers", "2")
+    assert status == 0, printed
+    assert_same_run(output, whole)
 
 
-def steps_logged(output):
-    journals = [read_journal(path) for path in (output / "training").glob("*/log.jsonl")]
-    return [entry["step"] for journal in journals for entry in journal if entry["kind"] == "train"]
+@pytest.mark.slow
+@pytest.mark.parametrize("drop_path", [0.0, 0.2])
+def test_two_processes_train_as_one(results, tmp_path, drop_path):
+    recipe = toy.write_recipe(tmp_path / "recipe.json", encoder__drop_path=drop_path)
+    for name, ranks in (("one", 1), ("two", 2)):
+        status, printed = toy.train(recipe, results, tmp_path / name, ranks=ranks)
+        assert status == 0, printed
+    one, two = (read_journal(tmp_path / name / "log.jsonl") for name in ("one", "two"))
+    assert [(entry["step"], entry["kind"]) for entry in one] == [(entry["step"], entry["kind"]) for entry in two]
+    losses = [[entry["loss"] for entry in entries if "loss" in entry] for entries in (one, two)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-4) and len(losses[0]) == 20
+    assert len(list((tmp_path / "two").rglob("log.jsonl"))) == 2, "one while it trains, one for good"
+    assert len(list((tmp_path / "two").rglob("events.out*"))) == 1
+    weights = [load_file(tmp_path / name / "model.safetensors") for name in ("one", "two")]
+    # Whatever is added before a batch norm is taken off again: those biases have no gradient but rounding.
+    idle = re.compile(r"patch_encoder\.(local\.out\.bias|\w+\.(linear\.bias|norm\.running_mean))")
+    for name, value in weights[0].items():
+        if idle.fullmatch(name):
+            continue
+        torch.testing.assert_close(
+            weights[1][name], value, atol=2e-4, rtol=1e-3, msg=lambda m, name=name: f"{name}: {m}"
+        )
 
 
-def signalled(results, output, number, at_step):
-    """Start a run, send it a signal once it has logged a step; its exit status."""
-    process = subprocess.Popen([sys.executable, *command(results, output)], env=ENVIRONMENT, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 120
-    while not any(step >= at_step for step in steps_logged(output)):
-        assert process.poll() is None and time.monotonic() < deadline, process.stderr.read()
-        time.sleep(0.01)
-    process.send_signal(number)
+@pytest.mark.slow
+def test_several_processes_told_to_stop_go_on_as_one(results, whole, tmp_path):
+    recipe, output = toy.write_recipe(tmp_path / "recipe.json"), tmp_path / "run"
+    process = started(recipe, results, output, ranks=2)
+    at_step(process, 6)
+    process.send_signal(signal.SIGTERM)
     process.communicate()
-    return process.returncode
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(results, tmp_path_factory):
-    output = tmp_path_factory.mktemp("whole")
-    run(results, output)
-    return output
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 143)])
-def test_a_stopped_run_goes_on_to_the_same_weights(results, uninterrupted, tmp_path, number, status):
-    assert signalled(results, tmp_path, number, at_step=7) == status
-    assert not (tmp_path / "model.safetensors").exists()
-    said = run(results, tmp_path)
-    assert "going on from" in said
-    for name in ("model.safetensors", "model.json"):
-        assert (tmp_path / name).read_bytes() == (uninterrupted / name).read_bytes()
-    assert [e["step"] for e in read_journal(tmp_path / "log.jsonl") if e["kind"] == "train"] == list(range(1, 26))
+    assert process.returncode != 0
+    assert checkpoints(output) and not (output / "model.safetensors").exists()
+    status, printed = toy.train(recipe, results, output)
+    assert status == 0 and "going on from" in printed
+    entries = [read_journal(folder / "log.jsonl") for folder in (output, whole)]
+    losses = [[entry["loss"] for entry in read if entry["kind"] == "train"] for read in entries]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-4)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("drop_path", [0.0, 0.3])
-def test_two_processes_train_to_what_one_does(results, tmp_path, drop_path):
-    encoder = recipe()["encoder"] | {"drop_path": drop_path}
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    run(results, tmp_path / "one", encoder=encoder)
-    run(results, tmp_path / "two", launcher, encoder=encoder)
-    losses = [
-        [entry["loss"] for entry in read_journal(tmp_path / name / "log.jsonl") if entry["kind"] == "train"]
-        for name in ("one", "two")
-    ]
-    assert len(losses[0]) == len(losses[1]) == 25
-    np.testing.assert_allclose(losses[0], losses[1], atol=1e-4)
-    # Not weight by weight: a bias before a norm has no gradient but rounding, which Adam makes as large as any other.
-    seen = normalized(
-        Clouds.of([torch.from_numpy(cloud(name, 60, np.random.default_rng(9))).float() for name in CLASSES])
+def test_it_learns_to_recognise_what_it_never_saw(results, tmp_path):
+    changes = {"epochs__count": 40, "log_every": 50, "checkpoint_every": 1000, "optimization__learning_rate": 2e-3}
+    recipe = toy.write_recipe(
+        tmp_path / "recipe.json", batch_size=16, **{"epochs": {"coverage": 1.0, "rule": "distinct"}} | changes
     )
-    one, two = (load_encoder(tmp_path / name / "model.safetensors")[0](seen) for name in ("one", "two"))
-    assert torch.nn.functional.cosine_similarity(one, two).min() > 0.9999
-
-
-def test_it_learns_what_it_is_shown(results, tmp_path):
-    # Four classes as frequent: chance is 25 %.
-    content = recipe(epochs={"count": 30, "rule": "distinct", "coverage": 1.0, "warmup": 1}, checkpoint_every=1000)
-    torch.set_num_threads(1)
-    assert train(as_recipe(content), results, tmp_path)
-    journal = read_journal(tmp_path / "log.jsonl")
-    assert journal[-1]["kind"] == "validation" and journal[-1]["road/val/most_frequent"] == 0.25
-    assert journal[-1]["road/val/top1"] > 0.6
-    assert journal[-2]["loss"] < journal[0]["loss"]
-    about = json.loads((tmp_path / "model.json").read_text())
-    assert about["recipe"]["epochs"]["count"] == 30 and about["encoder"]["out_dim"] == 16
-
-
-def test_a_loss_that_is_no_number_stops_the_run(results, tmp_path, monkeypatch):
-    align, calls = loop.align, []
-
-    def broken(*args):
-        calls.append(args)
-        aligned = align(*args)
-        if len(calls) == 6:
-            aligned.loss.data.fill_(torch.nan)
-        return aligned
-
-    monkeypatch.setattr(loop, "align", broken)
-    with pytest.raises(UserError, match="step 5 .*/broken-step-000000005.rank-0.json"):
-        train(as_recipe(recipe()), results, tmp_path)
-    listed = json.loads(next((tmp_path / "training").glob("*/broken-step-000000005.rank-0.json")).read_text())
-    assert len(listed["triplet_ids"]) == 8 and all(i.split("/")[0] in ("cad", "road") for i in listed["triplet_ids"])
-    assert not (tmp_path / "model.safetensors").exists()
-    assert [path.name for path in (tmp_path / "training").glob("*/step-*")] == ["step-000000003.safetensors"]
-
-
-def test_a_changed_recipe_starts_anew_and_the_old_one_goes_on(results, tmp_path):
-    short = {"count": 1, "rule": "distinct", "coverage": 1.0, "warmup": 0}
-    assert train(as_recipe(recipe(epochs=short)), results, tmp_path)
-    first = (tmp_path / "model.safetensors").read_bytes()
-    assert train(as_recipe(recipe(epochs=short, seed=1)), results, tmp_path)
-    assert (tmp_path / "model.safetensors").read_bytes() != first
-    assert train(as_recipe(recipe(epochs=short)), results, tmp_path)
-    assert (tmp_path / "model.safetensors").read_bytes() == first
-
-
-def test_what_is_only_watched_trains_nothing_again(results, tmp_path):
-    short = {"epochs": {"count": 1, "rule": "distinct", "coverage": 1.0, "warmup": 0}}
-    assert train(as_recipe(recipe(**short, validation=[])), results, tmp_path)
-    first = load_file(tmp_path / "model.safetensors")
-    assert [entry["kind"] for entry in read_journal(tmp_path / "log.jsonl")] == ["train"] * 5
-    assert train(as_recipe(recipe(**short)), results, tmp_path)
-    assert [entry["kind"] for entry in read_journal(tmp_path / "log.jsonl")] == ["train"] * 5 + ["validation"]
-    torch.testing.assert_close(load_file(tmp_path / "model.safetensors"), first, rtol=0, atol=0)
-
-
-def test_a_run_on_other_data_starts_anew(tmp_path):
-    results = write_results(tmp_path / "results")
-    short = recipe(epochs={"count": 1, "rule": "distinct", "coverage": 1.0, "warmup": 0})
-    assert train(as_recipe(short), results, tmp_path)
-    first = (tmp_path / "model.safetensors").read_bytes()
-    write_split(results, "cad", "train", per_class=10, points=300, views=3, lidar=False, seed=7)
-    assert train(as_recipe(short), results, tmp_path)
-    assert (tmp_path / "model.safetensors").read_bytes() != first
-
-
-WRONG = [
-    ({"data": {"synthetic": ["cad/none"]}}, "packed/cad/none/part-00000.arrow is missing: run"),
-    ({"mixture": {"max_real_ratio": 1.5}}, "mixture.max_real_ratio is 1.5"),
-    ({"batch_sise": 8}, "batch_sise"),
-    ({"batch_size": "many"}, "batch_size"),
-    ({"data": {"synthetic": ["cad/train"]}}, "asks for real samples but no real dataset"),
-    ({"data": {"synthetic": ["cad/train"], "real": ["road/train"], "excluded_classes": ["dog"]}}, "'dog'"),
-    (
-        {"data": {"synthetic": ["cad/train"], "excluded_classes": ["ball", "rod", "plate", "box"]}},
-        "cad/train has no rows left",
-    ),
-    ({"encoder": {"preset": "huge"}}, "encoder.preset is 'huge'"),
-    ({"micro_batches": 3}, "batch_size 8 cannot be shared out evenly"),
-    ({"initial_weights": "none.safetensors"}, "none"),
-    (
-        {"validation": [{"split": "road/val", "classes": "other", "templates": "plain"}]},
-        "other.plain.parquet is missing",
-    ),
-]
-
-
-@pytest.mark.parametrize(("changes", "sentence"), WRONG, ids=[str(number) for number in range(len(WRONG))])
-def test_what_is_wrong_is_told_in_a_sentence(results, tmp_path, changes, sentence):
-    with pytest.raises(UserError, match=sentence):
-        train(as_recipe(recipe(**changes)), results, tmp_path)
-    assert not (tmp_path / "model.safetensors").exists()
+    status, printed = toy.train(recipe, results, tmp_path / "run")
+    assert status == 0, printed
+    last = read_journal(tmp_path / "run" / "log.jsonl")[-1]
+    assert last["kind"] == "validation" and last["road/val/most_frequent"] == 0.25
+    assert last["road/val/top1"] > 0.6 and last["road/val/mean_class"] > 0.6 and last["road/val/top5"] == 1
+    about = json.loads((tmp_path / "run" / "model.json").read_text())
+    assert about["encoder"]["out_dim"] == toy.WIDTH and about["recipe"]["epochs"]["count"] == 40
