@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
@@ -46,10 +45,11 @@ def _add_recipe(commands: Commands) -> None:
 
 
 def _recipe(args: argparse.Namespace) -> None:
-    from blendclip.training.recipe import as_recipe, read_recipe, write_recipe
+    from blendclip.training.recipe import parsed_recipe, read_recipe, write_recipe
 
     is_text = args.recipe.lstrip().startswith("{")
-    write_recipe(as_recipe(json.loads(args.recipe)) if is_text else read_recipe(Path(args.recipe)), args.output)
+    recipe = parsed_recipe(args.recipe, "the recipe") if is_text else read_recipe(Path(args.recipe))
+    write_recipe(recipe, args.output)
 
 
 def _add_train(commands: Commands) -> None:

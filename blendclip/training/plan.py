@@ -192,7 +192,7 @@ def samples_per_epoch(objects: int, coverage: float = 0.8, rule: str = "coupon_c
     if rule == "coupon_collector" and 0 < coverage < 1:
         return math.ceil(objects * math.log(1 / (1 - coverage)))
     raise UserError(
-        f"epoch.coverage {coverage} with epoch.rule {rule!r} makes no epoch: "
+        f"epochs.coverage {coverage} with epochs.rule {rule!r} makes no epoch: "
         "give a share above 0 and below 1, and the rule coupon_collector or distinct"
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from blendclip.errors import UserError
 from blendclip.storage import replacing
 from blendclip.training.augmentation import Augmentation
 from blendclip.training.mixture import Mixture
+from blendclip.training.plan import samples_per_epoch
 
 VIEWS = ("random", "own")
 _WATCHING = ("validation", "validate_every", "checkpoint_every", "log_every")
@@ -45,6 +47,8 @@ class Data:
             raise UserError(f"data.views is {self.views!r}: take one of {', '.join(VIEWS)}")
         if self.max_points < 1 or self.min_points < 1:
             raise UserError("data.max_points and data.min_points must be at least 1")
+        for name in (*self.synthetic, *self.real):
+            _check_split("data", name)
         if strange := sorted(set(self.weights) - {*self.synthetic, *self.real}):
             raise UserError(f"data.weights names {strange[0]}, which neither data.synthetic nor data.real lists")
 
@@ -65,6 +69,7 @@ class Epochs:
     def __post_init__(self) -> None:
         if self.count < 1 or not 0 <= self.warmup < self.count:
             raise UserError("epochs.count must be at least 1, and epochs.warmup from 0 to below it")
+        samples_per_epoch(1, self.coverage, self.rule)
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,8 @@ class Optimization:
             raise UserError("optimization.final_learning_rate must lie between 0 and optimization.learning_rate")
         if self.max_gradient_norm <= 0 or self.weight_decay < 0:
             raise UserError("optimization.max_gradient_norm must be above 0, weight_decay not below")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise UserError(f"optimization.betas is {list(self.betas)}: give two numbers from 0 to below 1")
 
 
 @dataclass(frozen=True)
@@ -101,6 +108,11 @@ class Validation:
     """File of prompts/templates, without its ending."""
     max_clouds: int = 0
     """Take so many clouds, spread over the split; 0 is all."""
+
+    def __post_init__(self) -> None:
+        _check_split("validation", self.split)
+        if self.max_clouds < 0:
+            raise UserError(f"max_clouds of the validation on {self.split} is {self.max_clouds}: give 0 or more")
 
 
 @dataclass(frozen=True)
@@ -139,6 +151,16 @@ class Recipe:
     def __post_init__(self) -> None:
         if min(self.batch_size, self.micro_batches, self.checkpoint_every, self.log_every) < 1:
             raise UserError("batch_size, micro_batches, checkpoint_every and log_every must be at least 1")
+        if self.batch_size < 2 * self.micro_batches:
+            raise UserError(
+                f"batch_size {self.batch_size} leaves a micro-batch without two samples to tell apart: "
+                f"make it at least {2 * self.micro_batches}"
+            )
+        if self.validate_every < 0:
+            raise UserError(f"validate_every is {self.validate_every}: give 0 or more")
+        measured = Counter(validation.split for validation in self.validation)
+        if twice := [name for name, count in measured.items() if count > 1]:
+            raise UserError(f"validation names {twice[0]} twice: name a split once")
         if self.same_caption is not None and not -1 < self.same_caption <= 1:
             raise UserError(f"same_caption is {self.same_caption}: it is a cosine, give a number up to 1 or null")
 
@@ -158,13 +180,15 @@ def as_recipe(content: dict[str, Any]) -> Recipe:
     Raises:
         UserError: a key is unknown or missing, or a value is of another type or out of its range.
     """
-    config = dacite.Config(strict=True, cast=[tuple], type_hooks={float: _number})
+    config = dacite.Config(strict=True, type_hooks={float: _number})
+    if not isinstance(content, dict) or not isinstance(content.get("encoder", {}), dict):
+        raise UserError("the recipe, or its encoder, is no table of keys and values: see the keys in config.yaml")
     encoder = dict(content.get("encoder", {}))
     preset = encoder.pop("preset", "base")
-    if preset not in PRESETS:
+    if preset not in tuple(PRESETS):
         raise UserError(f"encoder.preset is {preset!r}: take one of {', '.join(PRESETS)}")
     try:
-        return dacite.from_dict(Recipe, content | {"encoder": PRESETS[preset] | encoder}, config)
+        return dacite.from_dict(Recipe, _frozen(content | {"encoder": PRESETS[preset] | encoder}), config)
     except dacite.DaciteError as error:
         raise UserError(f"the recipe is wrong: {error}") from None
 
@@ -175,18 +199,40 @@ def read_recipe(path: Path) -> Recipe:
     Raises:
         UserError: the file is missing, no JSON, or no recipe.
     """
+    if not path.is_file():
+        raise UserError(f"there is no recipe {path}: `blendclip recipe` writes one")
+    return parsed_recipe(path.read_text(), str(path))
+
+
+def parsed_recipe(text: str, place: str) -> Recipe:
+    """The recipe in JSON text, which is from `place`.
+
+    Raises:
+        UserError: it is no JSON, or no recipe.
+    """
     try:
-        return as_recipe(json.loads(path.read_text()))
-    except FileNotFoundError:
-        raise UserError(f"there is no recipe {path}: `blendclip recipe` writes one") from None
+        return as_recipe(json.loads(text))
     except json.JSONDecodeError as error:
-        raise UserError(f"{path} is no readable JSON: {error}") from None
+        raise UserError(f"{place} is no readable JSON: {error}") from None
 
 
 def write_recipe(recipe: Recipe, path: Path) -> None:
     """Write a recipe as JSON, every default spelt out."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(asdict(recipe), indent=2, sort_keys=True) + "\n")
+
+
+def _check_split(key: str, name: str) -> None:
+    dataset, _, split = name.partition("/")
+    if not dataset or not split or "/" in split:
+        raise UserError(f"{key} names {name!r}, which is no split: write dataset/split")
+
+
+def _frozen(value: Any) -> Any:
+    """Lists as tuples, throughout."""
+    if isinstance(value, dict):
+        return {key: _frozen(child) for key, child in value.items()}
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 def _number(value: Any) -> Any:

@@ -183,5 +183,5 @@ def test_epochs_that_see_four_fifths():
     seen = len(set(np.random.default_rng(0).integers(0, 10_000, samples_per_epoch(10_000)).tolist()))
     assert seen == pytest.approx(8000, abs=150)
     for coverage, rule in [(1, "coupon_collector"), (0, "distinct"), (0.8, "coupons")]:
-        with pytest.raises(UserError, match="epoch.coverage"):
+        with pytest.raises(UserError, match="epochs.coverage"):
             samples_per_epoch(100, coverage, rule)

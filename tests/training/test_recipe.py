@@ -1,100 +1,87 @@
-import dataclasses
 import json
-import typing
-from pathlib import Path
+from dataclasses import asdict, replace
 
 import pytest
-import yaml
 
 from blendclip.cli import main
-from blendclip.training.optimization import adamw, learning_rate
-from blendclip.training.recipe import Optimization, Recipe, as_recipe, read_recipe
+from blendclip.errors import UserError
+from blendclip.training.recipe import as_recipe, read_recipe
+from tests.training import toy
 
-REPOSITORY = Path(__file__).parents[2]
-
-
-def fields(kind):
-    """Names of a dataclass's fields, nested ones as mappings."""
-    hints, found = typing.get_type_hints(kind), {}
-    for field in dataclasses.fields(kind):
-        inner = [hints[field.name], *typing.get_args(hints[field.name])]
-        nested = [fields(one) for one in inner if dataclasses.is_dataclass(one)]
-        found[field.name] = nested[0] if nested else None
-    return found
+VALIDATION = {"split": "road/val", "classes": "toys", "templates": "plain"}
 
 
-def keys(node):
-    """Names of a schema's properties, nested ones as mappings."""
-    node = node.get("items", node)
-    properties = node.get("properties") or None
-    return properties and {name: keys(child) for name, child in properties.items()}
+def test_what_is_not_given_is_filled_in_and_lists_and_whole_numbers_will_do():
+    recipe = toy.toy_recipe(optimization__learning_rate=1, augmentation__scale=[1, 2])
+    assert recipe.data.synthetic == ("cad/train",) and recipe.splits() == ["cad/train", "road/train"]
+    assert recipe.optimization.learning_rate == 1.0 and recipe.augmentation.scale == (1.0, 2.0)
+    assert (recipe.encoder.depth, recipe.encoder.heads, recipe.encoder.drop_path) == (2, 2, 0.0), "changes of a preset"
+    assert recipe.optimization.betas == (0.9, 0.98) and recipe.micro_batches == 1
+    assert recipe.validation[0].split == "road/val"
 
 
-def test_the_schema_of_config_names_the_fields_of_the_recipe():
-    schema = yaml.safe_load((REPOSITORY / "workflow" / "schemas" / "config.schema.yaml").read_text())
-    described, expected = keys(schema["properties"]["recipe"]), fields(Recipe)
-    del (
-        expected["clip"],
-        expected["encoder"]["out_dim"],
-        described["encoder"]["preset"],
-    )  # of the key `clip`; of recipes
-    assert described == expected
+def test_decisive_is_all_but_what_is_watched():
+    recipe = toy.toy_recipe()
+    watched = replace(recipe, validation=(), validate_every=3, log_every=7, checkpoint_every=9)
+    assert recipe.decisive() == watched.decisive() == json.loads(json.dumps(recipe.decisive()))
+    assert replace(recipe, seed=1).decisive() != recipe.decisive()
+    assert {*asdict(recipe)} - {*recipe.decisive()} == {"validation", "validate_every", "log_every", "checkpoint_every"}
 
 
-@pytest.mark.parametrize("path", ["config.yaml", "configs/paper.yaml"])
-def test_the_runs_of_the_shipped_configs_are_recipes(path):
-    config = yaml.safe_load((REPOSITORY / path).read_text())
-    for changes in [{}, *config.get("runs", {}).values()]:
-        merged = {"clip": "tiny"} | config["recipe"]
-        for key, value in changes.items():
-            merged[key] = merged[key] | value if isinstance(value, dict) else value
-        as_recipe(merged)
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"data__sinthetic": ["a/b"]}, 'can not match "sinthetic"'),
+        ({"data__synthetic": "cad/train"}, '"data.synthetic"'),
+        ({"data__real": ["road"]}, "data names 'road', which is no split: write dataset/split"),
+        ({"data__real": ["road/a/b"]}, "data names 'road/a/b', which is no split"),
+        ({"data": {}}, "data names no split"),
+        ({"data__views": "any"}, "data.views is 'any'"),
+        ({"data__min_points": 0}, "data.min_points must be at least 1"),
+        ({"data__weights": {"cad/test": 1.0}}, "data.weights names cad/test"),
+        ({"batch_size": "8"}, '"batch_size" - should be "int"'),
+        ({"batch_size": 1}, "batch_size 1 leaves a micro-batch without two samples"),
+        ({"batch_size": 8, "micro_batches": 8}, "make it at least 16"),
+        ({"log_every": 0}, "must be at least 1"),
+        ({"validate_every": -1}, "validate_every is -1"),
+        ({"same_caption": 2}, "same_caption is 2"),
+        ({"optimization__betas": [0.9]}, "optimization.betas"),
+        ({"optimization__betas": [0.9, 1.0]}, "optimization.betas is"),
+        ({"optimization__learning_rate": float("nan")}, "optimization.final_learning_rate must lie between"),
+        ({"optimization__final_learning_rate": 1.0}, "optimization.final_learning_rate must lie between"),
+        ({"epochs__coverage": 2.0}, "epochs.coverage 2.0"),
+        ({"epochs__warmup": 9}, "epochs.warmup"),
+        ({"encoder": 3}, "no table of keys and values"),
+        ({"encoder__preset": ["x"]}, "encoder.preset is"),
+        ({"encoder__heads": 5}, "not a multiple of its heads, 5"),
+        ({"mixture__steps": 0.5}, "mixture.steps"),
+        ({"validation": [{"split": "a/b"}]}, "validation.classes"),
+        ({"validation": [VALIDATION, VALIDATION]}, "validation names road/val twice"),
+        ({"validation": [VALIDATION | {"max_clouds": -1}]}, "max_clouds of the validation on road/val is -1"),
+    ],
+)
+def test_a_wrong_value_is_named(changes, sentence):
+    with pytest.raises(UserError) as told:
+        toy.toy_recipe(**changes)
+    assert sentence in str(told.value)
 
 
-def test_the_paper_s_numbers():
-    recipe = as_recipe({"clip": "x"} | yaml.safe_load((REPOSITORY / "configs" / "paper.yaml").read_text())["recipe"])
-    assert (recipe.encoder.depth, recipe.encoder.width, recipe.encoder.heads, recipe.encoder.max_patches) == (
-        12,
-        384,
-        6,
-        512,
-    )
-    assert (recipe.data.max_points, recipe.batch_size, recipe.epochs.count) == (8192, 8 * 64, 250)
-    assert (recipe.mixture.schedule, recipe.mixture.max_real_ratio) == ("linear", 0.3)
-    options = recipe.optimization
-    assert (options.learning_rate, options.final_learning_rate, options.betas) == (1e-3, 1e-5, (0.9, 0.98))
-    assert options.weight_decay == 0.1
+def test_no_table_is_no_recipe():
+    with pytest.raises(UserError, match="no table"):
+        as_recipe([])
 
 
-def test_the_command_spells_out_defaults_and_reads_them_again(tmp_path):
+def test_the_command_spells_out_every_default(tmp_path, capsys):
     path = tmp_path / "recipe.json"
-    text = json.dumps({"clip": "tiny", "data": {"synthetic": ["cad/train"]}, "encoder": {"preset": "tiny"}})
-    assert main(["recipe", text, "--output", str(path)]) == 0
-    written = json.loads(path.read_text())
-    assert written["encoder"]["depth"] == 4 and written["augmentation"]["occlusion"]["method"] == "range_image"
-    assert read_recipe(path) == as_recipe(json.loads(text))
-    again = tmp_path / "again.json"
-    assert main(["recipe", str(path), "--output", str(again)]) == 0
-    assert again.read_bytes() == path.read_bytes()
-
-
-def test_learning_rate_step_by_step():
-    options = Optimization(learning_rate=1.0, final_learning_rate=0.2)
-    # Four steps of warm-up, then half a cosine from 1.0 to 0.2 over four more: 0.6 in its middle.
-    rates = [learning_rate(step, 9, 4, options) for step in range(9)]
-    assert rates[:4] == [0.25, 0.5, 0.75, 1.0]
-    assert rates[4:] == pytest.approx([1.0, 0.6 + 0.4 * 2**-0.5, 0.6, 0.6 - 0.4 * 2**-0.5, 0.2])
-
-
-def test_norms_biases_tokens_and_the_scale_do_not_decay():
-    from blendclip.encoders.pointbert import PointBert, PointBertConfig
-    from blendclip.training.loop import Aligner
-
-    model = Aligner(PointBert(PointBertConfig.preset("tiny", depth=1)))
-    optimizer = adamw(model, Optimization(weight_decay=0.1))
-    decay = {id(group["params"][0]): group["weight_decay"] for group in optimizer.param_groups}
-    free = {name for name, parameter in model.named_parameters() if decay[id(parameter)] == 0}
-    assert {"temperature.log_scale", "encoder.class_token", "encoder.class_position", "encoder.norm.weight"} <= free
-    assert all(name.endswith(".weight") for name, p in model.named_parameters() if decay[id(p)] == 0.1)
-    assert all("norm" in name or name.endswith("bias") for name in free if name.startswith("encoder.blocks"))
-    assert "encoder.projection.weight" not in free and "encoder.blocks.0.attention.qkv.weight" not in free
+    assert main(["recipe", json.dumps(toy.RECIPE), "--output", str(path)]) == 0
+    assert read_recipe(path) == toy.toy_recipe()
+    assert json.loads(path.read_text())["optimization"]["betas"] == [0.9, 0.98]
+    before = path.read_bytes()
+    assert main(["recipe", str(path), "--output", str(path)]) == 0 and path.read_bytes() == before
+    for text, sentence in (
+        ("{", "the recipe is no readable JSON"),
+        ("/nowhere.json", "there is no recipe /nowhere.json"),
+    ):
+        assert main(["recipe", text, "--output", str(tmp_path / "x.json")]) == 1
+        assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "x.json").exists()
