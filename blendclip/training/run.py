@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 from collections.abc import Sequence
@@ -12,7 +11,6 @@ from pathlib import Path
 from blendclip.encoders.checkpoints import load_weights, save_encoder
 from blendclip.errors import UserError
 from blendclip.evaluation.class_weights import read_class_weights
-from blendclip.randomness import key_of
 from blendclip.storage import replacing
 from blendclip.training.distributed import training_group
 from blendclip.training.journal import Journal
@@ -62,14 +60,6 @@ def train(recipe: Recipe, results: Path, output: Path, workers: int = 0) -> bool
         else:
             _logger.warning("stopped after step %d: run the same command to go on", training.step)
         return done
-
-
-def working_folder(output: Path, recipe: Recipe, splits: Sequence[PackedSplit]) -> Path:
-    """Where a run keeps what it resumes from: named by all that its weights depend on, so that changes start anew."""
-    packed = [path.stat() for split in splits for path in (*split.clouds, *split.features)]
-    data = [(status.st_size, status.st_mtime_ns) for status in packed]
-    key = key_of(json.dumps([recipe.decisive(), data], sort_keys=True))
-    return output / "training" / f"{key & 0xFFFFFFFF:08x}"
 
 
 def _packed(results: Path, clip: str, name: str) -> PackedSplit:

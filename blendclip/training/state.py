@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +31,7 @@ def save_state(
     step: int,
     model: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
+    recipe: dict[str, Any],
     keep: int = 2,
 ) -> Path:
     """Write `step-{steps done}.safetensors`, atomically; older files but the last `keep` are removed."""
@@ -40,7 +42,7 @@ def save_state(
     path = folder / f"step-{step:09d}.safetensors"
     with replacing(path) as temporary:
         contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-        save_file(contiguous, temporary, {"step": str(step)})
+        save_file(contiguous, temporary, {"step": str(step), "recipe": json.dumps(recipe, sort_keys=True)})
     for old in states(folder)[:-keep]:
         old.unlink()
     return path
@@ -69,11 +71,11 @@ def states(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("step-*.safetensors") if _NAME.fullmatch(path.name))
 
 
-def load_state(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> int:
+def load_state(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, recipe: dict[str, Any]) -> int:
     """Restore model and optimizer in place; return the number of steps done.
 
     Raises:
-        UserError: the file is damaged.
+        UserError: the file is of another recipe, or is damaged.
     """
     try:
         with safe_open(path, "pt") as file:
@@ -96,3 +98,15 @@ def load_state(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimi
             state.setdefault(names.index(parameter), {})[key] = value
     optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
     return int(header["step"])
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """Dotted names of the keys in which two recipes differ."""
+    found = []
+    for key in sorted({*old, *new}):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            found += _differences(before, after, f"{prefix}{key}.")
+        elif before != after:
+            found.append(f"{prefix}{key}")
+    return found

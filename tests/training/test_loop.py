@@ -95,7 +95,11 @@ def _strangers(path):
 
 
 def test_initial_weights(results, tmp_path):
-    quick = {"epochs__count": 1, "epochs__warmup": 0.0, "optimization": {"learning_rate": 1e-12, "final_learning_rate": 0.0}}
+    quick = {
+        "epochs__count": 1,
+        "epochs__warmup": 0.0,
+        "optimization": {"learning_rate": 1e-12, "final_learning_rate": 0.0},
+    }
     other = PointBert(PointBertConfig(**SMALL | {"width": 64}))
     save_encoder(tmp_path / "other.safetensors", other, {})
     with pytest.raises(UserError, match=r"other\.safetensors"):
