@@ -148,13 +148,16 @@ def occluded(clouds: Clouds, seed_B: Tensor, synthetic_B: Tensor, config: Occlus
     if config.method == "none":
         return clouds
     chosen_B = synthetic_B & (uniform(seed_B, "occlusion") < config.probability)
-    place = placement(clouds, seed_B, config)
+    rows_N = chosen_B[clouds.owners()].nonzero()[:, 0]
+    if not len(rows_N):
+        return clouds
+    chosen, seed_B = Clouds(clouds.points[rows_N], clouds.lengths[chosen_B]), seed_B[chosen_B]
     method = range_image if config.method == "range_image" else hidden_points
-    moved_N3, keep_N = method(clouds, place, seed_B, config.range_noise_m)
-    chosen_B = chosen_B & (count_kept(clouds, keep_N) >= config.min_points)
-    chosen_N = chosen_B[clouds.owners()]
-    points_N3 = torch.where(chosen_N[:, None], moved_N3, clouds.points)
-    return kept(Clouds(points_N3, clouds.lengths, clouds.rgb), keep_N | ~chosen_N)
+    moved_N3, keep_N = method(chosen, placement(chosen, seed_B, config), seed_B, config.range_noise_m)
+    seen_N = (count_kept(chosen, keep_N) >= config.min_points)[chosen.owners()]
+    points_N3 = clouds.points.index_copy(0, rows_N, torch.where(seen_N[:, None], moved_N3, chosen.points))
+    kept_N = torch.ones(len(points_N3), dtype=torch.bool, device=points_N3.device)
+    return kept(Clouds(points_N3, clouds.lengths, clouds.rgb), kept_N.index_copy(0, rows_N, keep_N | ~seen_N))
 
 
 def range_image(clouds: Clouds, place: Placement, seed_B: Tensor, noise_m: float) -> tuple[Tensor, Tensor]:
