@@ -12,6 +12,8 @@ import torch.distributed as dist
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+_VALUES_AT_ONCE = 2**16  # 256 KB: with what is made of them, half of a core's cache
+
 
 class PatchEncoder(nn.Module):
     """Two shared MLPs, each followed by a maximum over the patch (Point-BERT, arXiv 2111.14819, section 3.1).
@@ -41,14 +43,14 @@ class PatchEncoder(nn.Module):
         """
         patches, size, _ = points_PKC.shape
         hidden_RC = self.local["norm"](self.local["linear"](points_PKC.flatten(0, 1)), repeated_X)
-        local_RC = self.local["out"](F.relu(hidden_RC))
+        local_RC = self.local["out"](F.relu(hidden_RC, inplace=True))
         whole_PC = local_RC.view(patches, size, -1).max(1).values
         # One linear layer on (whole, local) side by side, of which the part on the whole is done once a patch.
         for_whole, for_local = self.joint["linear"].weight.chunk(2, dim=1)
         of_whole_PC = F.linear(whole_PC, for_whole, self.joint["linear"].bias)
         hidden_PKC = F.linear(local_RC, for_local).view(patches, size, -1) + of_whole_PC[:, None]
         hidden_RC = self.joint["norm"](hidden_PKC.flatten(0, 1), repeated_X)
-        return self.joint["out"](F.relu(hidden_RC)).view(patches, size, -1).max(1).values
+        return self.joint["out"](F.relu(hidden_RC, inplace=True)).view(patches, size, -1).max(1).values
 
 
 class RowNorm(nn.BatchNorm1d):
@@ -60,54 +62,75 @@ class RowNorm(nn.BatchNorm1d):
         if not self.training or (repeated_X is None and not together):
             return super().forward(input)
         rows_RC = input.to(torch.promote_types(input.dtype, torch.float32))
-        normal_RC, mean_C, variance_C, count = _Normalised.apply(rows_RC, repeated_X, self.eps, together)
+        normal_RC, mean_C, variance_C, count = _Normalised.apply(
+            rows_RC, self.weight, self.bias, repeated_X, self.eps, together
+        )
         with torch.no_grad():
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean_C.to(self.running_mean.dtype), self.momentum)
             self.running_var.lerp_((variance_C * count / (count - 1)).to(self.running_var.dtype), self.momentum)
-        return torch.addcmul(self.bias, normal_RC, self.weight).to(input.dtype)
+        return normal_RC.to(input.dtype)
 
 
 class _Normalised(torch.autograd.Function):
-    """Rows less their mean, over their deviation, with the gradient through both; repeated rows count in neither.
+    """Rows less their mean, over their deviation, times weight, plus bias, with the gradient through all.
 
-    Statistics and gradient sums are added up over ranks, so that ranks train as one process with all rows would.
+    Repeated rows count in neither mean nor deviation. Statistics and gradient sums are added up over ranks, so that
+    ranks train as one process with all rows would. There are more rows than a CPU's cache holds, and moving them takes
+    longer than computing: each pass goes over them in pieces, in which what lies between stays in the cache.
     """
 
     @staticmethod
     def forward(
         ctx: Any,
         rows_RC: Tensor,
+        weight_C: Tensor,
+        bias_C: Tensor,
         repeated_X: Tensor | None,
         eps: float,
         together: bool,
     ) -> tuple[Tensor, ...]:
-        number = len(rows_RC) - (0 if repeated_X is None else len(repeated_X))
-        sums = _added_up(torch.cat([_sum(rows_RC, repeated_X), rows_RC.new_tensor([number])]), together)
+        repeated_XC = rows_RC[:0] if repeated_X is None else rows_RC[repeated_X]
+        number = rows_RC.new_tensor([len(rows_RC) - len(repeated_XC)])
+        sums = _added_up(torch.cat([rows_RC.sum(0) - repeated_XC.sum(0), number]), together)
         mean_C, count = sums[:-1] / sums[-1], sums[-1]
-        normal_RC = rows_RC - mean_C
-        variance_C = _added_up(_sum(normal_RC.square(), repeated_X), together) / count
+        squares_C = -(repeated_XC - mean_C).square().sum(0)
+        for piece_RC in _pieces(rows_RC):
+            squares_C += (piece_RC - mean_C).square_().sum(0)
+        variance_C = _added_up(squares_C, together) / count
         scale_C = (variance_C + eps).rsqrt()
-        normal_RC *= scale_C
-        ctx.save_for_backward(normal_RC, scale_C, repeated_X, count)
+        normal_RC = torch.empty_like(rows_RC)
+        for piece_RC, out_RC in zip(_pieces(rows_RC), _pieces(normal_RC), strict=True):
+            torch.addcmul(bias_C, piece_RC - mean_C, scale_C * weight_C, out=out_RC)
+        ctx.save_for_backward(rows_RC, mean_C, scale_C, weight_C, repeated_X, count)
         ctx.together = together
         ctx.mark_non_differentiable(mean_C, variance_C, count)
         return normal_RC, mean_C, variance_C, count
 
     @staticmethod
     def backward(ctx: Any, grad_RC: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-        normal_RC, scale_C, repeated_X, count = ctx.saved_tensors
-        sums = torch.stack([grad_RC.sum(0), (grad_RC * normal_RC).sum(0)])
-        through_mean_C, through_scale_C = _added_up(sums, ctx.together) / count
-        through_RC = torch.addcmul(through_mean_C, normal_RC, through_scale_C)
+        rows_RC, mean_C, scale_C, weight_C, repeated_X, count = ctx.saved_tensors
+        grad_C, product_C = torch.zeros_like(mean_C), torch.zeros_like(mean_C)
+        for piece_RC, upstream_RC in zip(_pieces(rows_RC), _pieces(grad_RC), strict=True):
+            grad_C += upstream_RC.sum(0)
+            product_C += (piece_RC - mean_C).mul_(upstream_RC).sum(0)
+        product_C *= scale_C
+        through_mean_C, through_scale_C = _added_up(torch.stack([grad_C, product_C]), ctx.together) / count
+        gain_C = scale_C * weight_C
+        through_RC = torch.empty_like(rows_RC)
+        for piece_RC, upstream_RC, out_RC in zip(*map(_pieces, (rows_RC, grad_RC, through_RC)), strict=True):
+            torch.addcmul(upstream_RC - through_mean_C, piece_RC - mean_C, -scale_C * through_scale_C, out=out_RC)
+            out_RC *= gain_C
         if repeated_X is not None:
-            through_RC.index_fill_(0, repeated_X, 0)
-        return through_RC.neg_().add_(grad_RC).mul_(scale_C), None, None, None
+            through_RC[repeated_X] = grad_RC[repeated_X] * gain_C
+        return through_RC, product_C, grad_C, None, None, None
 
 
-def _sum(rows_RC: Tensor, repeated_X: Tensor | None) -> Tensor:
-    total_C = rows_RC.sum(0)
-    return total_C if repeated_X is None else total_C - rows_RC[repeated_X].sum(0)
+def _pieces(rows_RC: Tensor) -> tuple[Tensor, ...]:
+    """The rows, on the CPU in runs that its cache holds; elsewhere starting the work takes longer."""
+    if rows_RC.device.type != "cpu":
+        return (rows_RC,)
+    return rows_RC.split(max(1, _VALUES_AT_ONCE // rows_RC.shape[1]))
 
 
 def _added_up(values: Tensor, together: bool) -> Tensor:
