@@ -6,9 +6,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import distributed
+
+from blendclip.errors import UserError
+
+_PATIENCE = timedelta(hours=4)  # the others wait while the first one measures
 
 
 @dataclass(frozen=True)
@@ -32,25 +37,28 @@ class Group:
         distributed.all_reduce(together, distributed.ReduceOp.MAX)
         return together.bool().tolist()
 
-    def barrier(self) -> None:
-        """Wait for all."""
-        if self.size > 1:
-            distributed.barrier()
-
 
 @contextmanager
 def training_group() -> Iterator[Group]:
-    """The group that `torchrun` describes in the environment, or a group of one; each has its own GPU, if any."""
+    """The group that `torchrun` describes in the environment, or a group of one; each has its own GPU, if any.
+
+    Raises:
+        UserError: there are more processes than GPUs.
+    """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     rank = int(os.environ.get("RANK", "0"))
-    on_gpu = torch.cuda.is_available()
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if on_gpu else torch.device("cpu")
+    on_gpu, local_rank = torch.cuda.is_available(), int(os.environ.get("LOCAL_RANK", "0"))
+    if on_gpu and local_rank >= torch.cuda.device_count():
+        raise UserError(
+            f"process {local_rank} has no GPU, there are {torch.cuda.device_count()}: start as many processes"
+        )
+    device = torch.device("cuda", local_rank) if on_gpu else torch.device("cpu")
     if on_gpu:
         torch.cuda.set_device(device)
     if size == 1:
         yield Group(rank, size, device)
         return
-    distributed.init_process_group("nccl" if on_gpu else "gloo")
+    distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=_PATIENCE)
     try:
         yield Group(rank, size, device)
     finally:

@@ -130,6 +130,7 @@ class Training:
                 journal.add(self.step, "train", numbers | pace.read())
             if journal and held_out and self._is_time(self.recipe.validate_every):
                 self._measure(journal, held_out)
+                pace = Pace()
             (stopping,) = self.group.any(stop.requested)
             if stopping or self._is_time(self.recipe.checkpoint_every):
                 self.save(folder)

@@ -7,11 +7,12 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from blendclip.encoders.checkpoints import load_weights, save_encoder
 from blendclip.errors import UserError
 from blendclip.evaluation.class_weights import read_class_weights
-from blendclip.storage import replacing
+from blendclip.storage import existing, replacing
 from blendclip.training.distributed import training_group
 from blendclip.training.journal import Journal
 from blendclip.training.loop import Training
@@ -45,11 +46,15 @@ def train(recipe: Recipe, results: Path, output: Path, workers: int = 0) -> bool
     with training_group() as group, StopRequest() as stop:
         splits = [_packed(results, recipe.clip, name) for name in recipe.splits()]
         recipe = replace(recipe, encoder=replace(recipe.encoder, out_dim=_width(recipe, splits)))
-        folder = output / "training" / fingerprint(recipe.decisive(), splits)
+        folder = output / "training" / fingerprint(_decisive(recipe), splits)
         folder.mkdir(parents=True, exist_ok=True)
         held_out = _held_out(recipe, results) if group.leads else []
         training = Training(recipe, splits, group)
         _begin(training, recipe, folder)
+        if all(group.any(training.step > 0, training.step == 0)):
+            raise UserError(
+                f"some processes find checkpoints in {folder} and others none: put --output on a disk of all"
+            )
         if not group.leads:
             return training.run(folder, workers, None, [], stop)
         write_recipe(recipe, folder / "recipe.json")
@@ -88,6 +93,14 @@ def _held_out(recipe: Recipe, results: Path) -> list[HeldOut]:
         )
         for asked in recipe.validation
     ]
+
+
+def _decisive(recipe: Recipe) -> dict[str, Any]:
+    """What a run's weights depend on besides packed data; of a file to start from, its size and time."""
+    if recipe.initial_weights is None:
+        return recipe.decisive()
+    status = existing(Path(recipe.initial_weights)).stat()
+    return recipe.decisive() | {"weights_file": [status.st_size, status.st_mtime_ns]}
 
 
 def _begin(training: Training, recipe: Recipe, folder: Path) -> None:

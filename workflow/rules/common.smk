@@ -22,6 +22,8 @@ def typed(value, schema):
         known, others = schema.get("properties", {}), schema.get("additionalProperties")
         default = others if isinstance(others, dict) else {}
         return {key: typed(child, known.get(key, default)) for key, child in value.items()}
+    if isinstance(value, list):
+        return [typed(child, schema.get("items", {})) for child in value]
     wants_text = schema.get("type") not in ("integer", "number", "boolean")
     return value if wants_text or not isinstance(value, str) else yaml.safe_load(value)
 
@@ -282,7 +284,7 @@ def run_recipes():
     recipes = {}
     for name in config["train"]:
         recipes[name] = {"clip": CLIP_NAME} | copy.deepcopy(config["recipe"])
-        update_config(recipes[name], config["runs"][name] or {})
+        update_config(recipes[name], config["runs"][name])
     return recipes
 
 
@@ -308,6 +310,11 @@ def run_packed(wildcards):
             )
         paths += packed_parts(name, split)
     return paths
+
+
+def run_weights(wildcards):
+    """The file that a run starts from, if any."""
+    return RECIPES[wildcards.run].get("initial_weights", [])
 
 
 def run_classes(wildcards):

@@ -37,6 +37,7 @@ rule train_run:
     input:
         recipe="<results>/runs/{run}/recipe.json",
         packed=run_packed,
+        weights=run_weights,
         classes=run_classes,
     output:
         model="<results>/runs/{run}/model.safetensors",
@@ -50,9 +51,10 @@ rule train_run:
     resources:
         mem_mb=8000,
         gpu=0,
+        training_jobs=1,
     params:
         results=RESULTS,
         stage_version=STAGE_VERSIONS["runs"],
     shell:
         "blendclip train --recipe {input.recipe:q} --results {params.results:q} --threads {threads}"
-        ' --gpus {resources.gpu} --output "$(dirname {output.model:q})" 2>&1 | tee {log:q}'
+        ' --gpus {resources.gpu} --workers $(({resources.gpu} > 0 ? 4 : 0)) --output "$(dirname {output.model:q})" 2>&1 | tee -i {log:q}'
