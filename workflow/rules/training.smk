@@ -32,7 +32,7 @@ rule embed_classes:
 
 
 # Checkpoints, log and TensorBoard of a run under way are in its folder `training`, which is no output: a run that was
-# killed goes on from there.
+# killed goes on from there. Each recipe has a folder of its own in it, so that a changed one trains anew.
 rule train_run:
     input:
         recipe="<results>/runs/{run}/recipe.json",
