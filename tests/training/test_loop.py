@@ -66,7 +66,7 @@ def test_a_learning_rate_out_of_all_bounds_is_told(results, tmp_path):
         ({"data__excluded_classes": list(toy.CLASSES)}, "cad/train has no rows left to train on"),
         ({"data__excluded_classes": ["Ball"]}, "excluded_classes names 'Ball'"),
         ({"batch_size": 9, "micro_batches": 2}, "batch_size 9 cannot be shared out evenly"),
-        ({"initial_weights": "nowhere.safetensors"}, "nowhere.json is missing"),
+        ({"initial_weights": "nowhere.safetensors"}, "nowhere.safetensors is missing"),
         (
             {"validation": [{"split": "road/val", "classes": "nuscenes", "templates": "plain"}]},
             "nuscenes.plain.parquet is missing",
