@@ -8,7 +8,6 @@ from pathlib import Path
 TINY = "tiny"
 TINY_FOLDER = Path(__file__).with_name("tiny_clip")
 CONFIG_FILE = "open_clip_config.json"
-WEIGHTS_FILE = "open_clip_model.safetensors"
 LOCAL_FOLDER, HUB = "local-dir:", "hf-hub:"  # open_clip's own words
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".npz")
 

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from blendclip.encoders.clouds import Clouds
 from blendclip.errors import UserError
-from blendclip.randomness import bits, subset
+from blendclip.randomness import bits, subsample
 from blendclip.training.packed import PackedSplit
 from blendclip.training.packing import UNSEEN_GREY
 from blendclip.training.plan import BatchPlan, Draws, Source, kept_rows
@@ -104,14 +104,12 @@ class Batches(Dataset):
         """The samples of some draws."""
         splits = [self._splits[source] for source in draws.source_B]
         rows, seeds = draws.row_B.tolist(), draws.seed_B
-        chosen = [
-            subset(int(split.num_points[row]), self._data.max_points, int(seed))
-            for split, row, seed in zip(splits, rows, seeds, strict=True)
-        ]
-        points = [split.points(row)[which] for split, row, which in zip(splits, rows, chosen, strict=True)]
+        most = self._data.max_points
+        drawn = list(zip(splits, rows, map(int, seeds), strict=True))
+        points = [subsample(split.points(row), most, seed) for split, row, seed in drawn]
         rgb = None
         if self._colors:
-            rgb = [colors_of(split, row)[which] for split, row, which in zip(splits, rows, chosen, strict=True)]
+            rgb = [subsample(colors_of(split, row), most, seed) for split, row, seed in drawn]
         domains = [source.domain == "synthetic" for source in self._plan.sources]
         return Batch(
             clouds=Clouds(
