@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from blendclip.errors import UserError
@@ -81,9 +81,7 @@ def load_state(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimi
         with safe_open(path, "pt") as file:
             header = file.metadata()
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except Exception as error:
-        if type(error).__name__ != "SafetensorError":
-            raise
+    except SafetensorError as error:
         raise UserError(f"the checkpoint {path} is damaged ({error}): delete it to go on from the one before") from None
     if changed := _differences(json.loads(header["recipe"]), recipe):
         raise UserError(
