@@ -23,8 +23,7 @@ def _add_classes(commands: Commands) -> None:
     parser = new_command(
         commands, "embed-classes", _classes, "write the text weight of each class, for zero-shot tests"
     )
-    _paths = {"classes": "file of prompts/classes", "output": "Parquet to write"}
-    add_paths(parser, **_paths)
+    add_paths(parser, classes="file of prompts/classes", output="Parquet to write")
     parser.add_argument("--templates", required=True, help="file of prompts/templates, or openai_imagenet")
     parser.add_argument("--model", default="tiny", help="CLIP, as `clip.model` of config.yaml")
     parser.add_argument("--pretrained", help="its weights, as `clip.pretrained` of config.yaml")
