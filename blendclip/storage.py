@@ -36,6 +36,9 @@ STAGE_VERSIONS = {
     "packed": 1,
     "class_weights": 1,
     "runs": 1,
+    "benchmarks": 1,
+    "evaluation": 1,
+    "report": 1,
 }
 
 CONVENTIONS = {
@@ -209,6 +212,30 @@ PACKED_CLOUDS = pa.schema(
         ("rgb", pa.list_(pa.field("element", _colour, nullable=False))),  # grey where no camera sees a point
         ("intensity", _floats),
         ("time_lag_s", _floats),
+    ]
+)
+BENCHMARKS = pa.schema(
+    [
+        ("cloud_id", pa.string()),  # annotation, triplet, or what the source calls it
+        ("instance_token", pa.string()),  # clouds of one object share it
+        ("scene", pa.string()),
+        ("class_name", pa.string()),
+        ("label", pa.int32()),  # place of the class among those of the benchmark
+        ("points", _xyz_lists),
+        ("rgb", pa.list_(pa.field("element", _colour, nullable=False))),  # null where the source has none
+        ("num_points", pa.int32()),
+        ("timestamp_us", pa.int64()),
+        ("distance_m", pa.float32()),
+        ("visibility", pa.int8()),
+    ]
+)
+PREDICTIONS = pa.schema(
+    [
+        *(field for field in BENCHMARKS if field.name not in ("points", "rgb", "timestamp_us")),
+        ("rank", pa.int32()),  # wrong classes that score at least as high as the right one: 0 is right
+        ("top5", pa.list_(pa.int32())),  # places of the classes that score highest, best first
+        ("top5_scores", _floats),  # their cosines
+        ("embedding", pa.list_(pa.field("element", pa.float16(), nullable=False))),  # of unit length
     ]
 )
 REJECTS = pa.schema(
