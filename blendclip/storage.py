@@ -57,6 +57,9 @@ CONVENTIONS = {
     "view_time_gap_us": "time of the view less time of the cloud, microseconds",
 }
 
+UNSEEN_GREY = 102
+"""Red, green and blue of a point that no camera sees: 0.4 of 255, as OpenShape gives points without colour."""
+
 _vec3 = pa.list_(pa.float64(), 3)
 _velocity = pa.list_(pa.float64())  # not of fixed size: Parquet readers fail on a null one
 _pose = pa.list_(pa.float64(), 12)  # rows of [R | t]

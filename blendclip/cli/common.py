@@ -14,7 +14,7 @@ def new_command(commands: Commands, name: str, run: Callable, about: str) -> arg
     parser = commands.add_parser(
         name, help=about, description=about, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(execute=run)
     return parser
 
 

@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader, Dataset
 from blendclip.encoders.clouds import Clouds
 from blendclip.errors import UserError
 from blendclip.randomness import bits, subsample
+from blendclip.storage import UNSEEN_GREY
 from blendclip.training.packed import PackedSplit
-from blendclip.training.packing import UNSEEN_GREY
 from blendclip.training.plan import BatchPlan, Draws, Source, kept_rows
 from blendclip.training.recipe import Data
 from blendclip.training.stopping import SIGNALS

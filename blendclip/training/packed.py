@@ -90,7 +90,7 @@ class PackedSplit:
         return self._points.run(row)
 
     def rgb(self, row: int) -> NDArray[np.uint8] | None:
-        """Colours of its points (n, 3), 0-255, `packing.UNSEEN_GREY` where no camera sees one; None without colours."""
+        """Colours of its points (n, 3), 0-255, `storage.UNSEEN_GREY` where no camera sees one; None without colours."""
         return self._rgb.get(row)
 
     def intensity(self, row: int) -> NDArray[np.float32] | None:

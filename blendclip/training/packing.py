@@ -19,9 +19,6 @@ from numpy.typing import NDArray
 from blendclip import storage
 from blendclip.errors import UserError
 
-UNSEEN_GREY = 102
-"""Red, green and blue of a point that no camera sees: 0.4 of 255, as OpenShape gives points without colour."""
-
 DIGEST = "triplets"
 """Metadata key of packed files: a digest of the triplets, alike in files that belong together."""
 
@@ -85,7 +82,7 @@ def _check_lengths(table: pa.Table, triplets: Path) -> None:
 def _seen_or_grey(rgb: pa.ListArray) -> pa.ListArray:
     """Colours of clouds, with grey for points that are null; null for clouds that are."""
     colour_N = rgb.flatten()
-    rgb_N3 = np.full((len(colour_N), 3), UNSEEN_GREY, np.uint8)
+    rgb_N3 = np.full((len(colour_N), 3), storage.UNSEEN_GREY, np.uint8)
     rgb_N3[colour_N.is_valid().to_numpy(zero_copy_only=False)] = colour_N.flatten().to_numpy().reshape(-1, 3)
     lengths = pc.fill_null(pc.list_value_length(rgb), 0).to_numpy()
     return ragged(rgb_N3, lengths, storage.PACKED_CLOUDS.field("rgb").type, rgb.is_null())

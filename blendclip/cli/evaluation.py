@@ -1,0 +1,81 @@
+"""Commands that measure trained encoders on benchmarks."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from blendclip.cli.common import Commands, new_command
+
+if TYPE_CHECKING:
+    from blendclip.evaluation.cloud_retrieval import HeldOutTriplets
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the commands of this room."""
+    parser = new_command(commands, "evaluate", _evaluate, "tell the clouds of a benchmark by name with a trained run")
+    add = parser.add_argument
+    add("--results", type=Path, default=Path("results"), help="results folder with runs, benchmarks and class weights")
+    add("--run", required=True, help="name of the run")
+    add("--benchmark", required=True, help="name of the benchmark, as `blendclip benchmark` wrote it")
+    add("--classes", required=True, help="name of the file of prompts/classes that the benchmark was labelled with")
+    add("--templates", required=True, help="name of the file of prompts/templates")
+    add("--triplets", help="dataset/split of packed triplets of the same clouds, to find clouds by text and picture")
+    add("--device", help="such as cpu or cuda:1; by default a GPU where there is one")
+    add("--threads", type=int, help="of torch on the CPU; its own choice when not given")
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    import torch
+
+    from blendclip.encoders.checkpoints import load_encoder
+    from blendclip.evaluation.benchmark import answers_of, check_classes, encoded_benchmark, write_evaluation
+    from blendclip.evaluation.class_weights import read_class_weights
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    encoder, recipe = load_encoder(args.results / "runs" / args.run / "model.safetensors", device)
+    weights = args.results / "embeddings" / recipe["clip"] / "classes" / f"{args.classes}.{args.templates}.parquet"
+    classes = read_class_weights(weights)
+    benchmark = args.results / "evaluation" / "benchmarks" / f"{args.benchmark}.parquet"
+    check_classes(benchmark, classes)
+    triplets = _triplets(args.results, recipe["clip"], args.triplets) if args.triplets else None
+    about, features = encoded_benchmark(encoder, benchmark, recipe["data"]["max_points"])
+    output = args.results / "evaluation" / "runs" / args.run / args.benchmark
+    numbers = write_evaluation(
+        output, about, answers_of(about, features, classes), _names(args), recipe["data"]["excluded_classes"], triplets
+    )
+    sys.stdout.write(f"{args.run} on {args.benchmark}: top-1 {numbers['top1']['value']:.1%}\n")
+
+
+def _names(args: argparse.Namespace) -> dict[str, object]:
+    """What metrics.json says of where its numbers come from."""
+    command = f"blendclip evaluate --results results --run {args.run} --benchmark {args.benchmark}"
+    command += f" --classes {args.classes} --templates {args.templates}"
+    command += f" --triplets {args.triplets}" if args.triplets else ""
+    predictions = f"evaluation/runs/{args.run}/{args.benchmark}/predictions.parquet"
+    return {"run": args.run, "benchmark": args.benchmark, "command": command, "files": {"predictions": predictions}}
+
+
+def _triplets(results: Path, clip: str, place: str) -> HeldOutTriplets:
+    """Packed triplets, their clouds named as a benchmark names them: by annotation where mined, else by triplet."""
+    import numpy as np
+
+    from blendclip.evaluation.cloud_retrieval import HeldOutTriplets
+    from blendclip.training.packed import PackedSplit
+
+    dataset, _, split = place.partition("/")
+    packed = PackedSplit.open(results, clip, dataset, split)
+    is_mined = (results / "clouds" / dataset / split).is_dir()
+    ids = list(packed.column("triplet_id"))
+    rows = range(len(packed))
+    return HeldOutTriplets(
+        cloud_ids=[name.removeprefix(f"{dataset}/") for name in ids] if is_mined else ids,
+        instances=packed.instances,
+        captions=list(packed.column("caption")),
+        images_TD=np.stack([packed.image(row) for row in rows]),
+        texts_TD=np.stack([packed.text(row) for row in rows]),
+    )

@@ -1,0 +1,187 @@
+"""What a run reaches on a benchmark: accuracies with intervals, overall, by class, by condition and by track.
+
+Letters in names: N clouds, C classes, D width of the features, K accuracies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blendclip.evaluation.bootstrap import Bootstrap
+from blendclip.evaluation.metrics import ranks
+from blendclip.evaluation.zero_shot import scores, unit
+
+POINT_EDGES = (1, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+DISTANCE_EDGES_M = (0, 10, 20, 30, 40, 50)
+VISIBILITIES = (1, 2, 3, 4)
+_TRACK_CLOUDS = (1, 2, 4, 8, 16, 32)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Labelled clouds and where a run puts them."""
+
+    classes: list[str]
+    weights_CD: NDArray[np.float32]
+    features_ND: NDArray[np.float32]
+    """Unit length."""
+    labels_N: NDArray[np.int64]
+    instances: list[str]
+    timestamps_us: NDArray[np.float64]
+    """NaN where unknown, as in the next two."""
+    distances_m: NDArray[np.float64]
+    visibilities: NDArray[np.float64]
+    num_points: NDArray[np.int64]
+
+    def scores_NC(self) -> NDArray[np.float32]:
+        """Cosines of clouds and classes."""
+        return scores(self.features_ND, self.weights_CD)
+
+
+def best_classes(scores_NC: NDArray, labels_N: NDArray, count: int = 5) -> NDArray[np.int64]:
+    """The classes (N, up to count) that score highest, best first; among equals the right one comes last."""
+    shifted_NC = scores_NC.copy()
+    rows = np.arange(len(labels_N))
+    shifted_NC[rows, labels_N] = np.nextafter(shifted_NC[rows, labels_N], -np.inf)
+    return np.argsort(-shifted_NC, axis=1, kind="stable")[:, :count]
+
+
+def measured(answers: Answers, excluded: Sequence[str] = ()) -> dict[str, Any]:
+    """All numbers of metrics.json about the answers of a run.
+
+    Args:
+        answers: of one benchmark.
+        excluded: classes that the run was not trained on.
+    """
+    scores_NC, labels_N = answers.scores_NC(), answers.labels_N
+    rank_N = ranks(scores_NC, labels_N)
+    right_N = (rank_N == 0).astype(np.float64)
+    predicted_N = best_classes(scores_NC, labels_N, 1)[:, 0]
+    counts_C = np.bincount(labels_N, minlength=len(answers.classes))
+    return {
+        "clouds": len(labels_N),
+        "instances": len(set(answers.instances)),
+        "classes": answers.classes,
+        **_overall(rank_N, labels_N, answers.instances),
+        "most_frequent": float(counts_C.max() / len(labels_N)),
+        "per_class": _per_class(answers, right_N, counts_C),
+        "confusion": _confusion(labels_N, predicted_N, len(answers.classes)),
+        "by_points": _by_range(answers.num_points, POINT_EDGES, right_N, answers.instances),
+        "by_distance": _by_range(answers.distances_m, DISTANCE_EDGES_M, right_N, answers.instances),
+        "by_visibility": _by_level(answers.visibilities, right_N, answers.instances),
+        "tracks": _tracks(answers),
+        "held_out": _held_out(answers, right_N, excluded),
+    }
+
+
+def _overall(rank_N: NDArray, labels_N: NDArray, instances: list[str]) -> dict[str, Any]:
+    top_NK = np.stack([rank_N < k for k in (1, 3, 5)], axis=1).astype(np.float64)
+    present = np.unique(labels_N)
+    of_class_NK = np.where(labels_N[:, None] == present, top_NK[:, :1], np.nan)
+    bootstrap = Bootstrap.of(np.concatenate([top_NK, of_class_NK], axis=1), instances)
+    numbers = {f"top{k}": bootstrap.estimate(place).as_json() for place, k in enumerate((1, 3, 5))}
+    return numbers | {"mean_class": bootstrap.mean(range(3, 3 + len(present))).as_json()}
+
+
+def _per_class(answers: Answers, right_N: NDArray, counts_C: NDArray) -> list[dict[str, Any]]:
+    instances = np.asarray(answers.instances, object)
+    rows = []
+    for label in np.flatnonzero(counts_C):
+        chosen = answers.labels_N == label
+        rows.append(
+            {
+                "class_name": answers.classes[label],
+                "clouds": int(counts_C[label]),
+                "instances": len(set(instances[chosen])),
+                "top1": _accuracy(right_N, answers.instances, chosen),
+            }
+        )
+    return rows
+
+
+def _confusion(labels_N: NDArray, predicted_N: NDArray, classes: int) -> list[list[int]]:
+    counts = np.bincount(labels_N * classes + predicted_N, minlength=classes * classes)
+    return counts.reshape(classes, classes).tolist()
+
+
+def _by_range(
+    values_N: NDArray, edges: Sequence[float], right_N: NDArray, instances: list[str]
+) -> list[dict[str, Any]]:
+    """Accuracy between neighbouring edges, the upper one excluded, and from the last one on; empty where unknown."""
+    rows = []
+    for begin, end in zip(edges, [*edges[1:], None], strict=True):
+        chosen = (values_N >= begin) & (values_N < (np.inf if end is None else end))
+        rows += _condition(begin, end, chosen, right_N, instances)
+    return rows
+
+
+def _by_level(values_N: NDArray, right_N: NDArray, instances: list[str]) -> list[dict[str, Any]]:
+    return [row for level in VISIBILITIES for row in _condition(level, level, values_N == level, right_N, instances)]
+
+
+def _condition(
+    begin: float, end: float | None, chosen: NDArray, right_N: NDArray, instances: list[str]
+) -> list[dict[str, Any]]:
+    if not chosen.any():
+        return []
+    top1 = _accuracy(right_N, instances, chosen)
+    return [{"from": begin, "to": end, "clouds": int(chosen.sum()), "top1": top1}]
+
+
+def _accuracy(right_N: NDArray, instances: Sequence[str], chosen: NDArray) -> dict[str, float]:
+    names = [name for name, counts in zip(instances, chosen, strict=True) if counts]
+    return Bootstrap.of(right_N[chosen][:, None], names).estimate(0).as_json()
+
+
+def _held_out(answers: Answers, right_N: NDArray, excluded: Sequence[str]) -> dict[str, Any] | None:
+    """Accuracy of classes that the run never saw and of the others, both told among all classes."""
+    unseen_C = np.isin(answers.classes, list(excluded))
+    unseen_N = unseen_C[answers.labels_N]
+    if not unseen_N.any():
+        return None
+    others = {"others": _accuracy(right_N, answers.instances, ~unseen_N)} if not unseen_N.all() else {"others": None}
+    return {
+        "classes": [name for name, unseen in zip(answers.classes, unseen_C, strict=True) if unseen],
+        "clouds": int(unseen_N.sum()),
+        "top1": _accuracy(right_N, answers.instances, unseen_N),
+        **others,
+        "others_clouds": int((~unseen_N).sum()),
+    }
+
+
+def _tracks(answers: Answers) -> dict[str, Any] | None:
+    """Accuracy of instances by the mean feature of their clouds; None where each instance has one cloud.
+
+    By number of clouds: of each instance so many, spread evenly over its time, or all where it has fewer, so that
+    every number is of the same instances.
+    """
+    names, first_I, instance_N = np.unique(
+        np.asarray(answers.instances, object).astype(str), return_index=True, return_inverse=True
+    )
+    sizes_I = np.bincount(instance_N)
+    if sizes_I.max() == 1:
+        return None
+    order = np.lexsort((np.arange(len(instance_N)), answers.timestamps_us, instance_N))
+    runs = np.split(order, np.cumsum(sizes_I)[:-1])
+    labels_I = answers.labels_N[first_I]
+
+    def top1(clouds: int) -> dict[str, float]:
+        means = np.stack([answers.features_ND[_spread(run, clouds)].mean(axis=0) for run in runs])
+        right_I = ranks(scores(unit(means, "tracks"), answers.weights_CD), labels_I) == 0
+        return Bootstrap.of(right_I[:, None].astype(np.float64), names).estimate(0).as_json()
+
+    counts = [k for k in _TRACK_CLOUDS if k < sizes_I.max()] + [int(sizes_I.max())]
+    rows = [{"clouds": k, "tracks": int((sizes_I >= k).sum()), "top1": top1(k)} for k in counts]
+    return {"tracks": len(names), "top1": rows[-1]["top1"], "by_clouds": rows}
+
+
+def _spread(run: NDArray, count: int) -> NDArray:
+    """So many of a run, evenly spread: of one the middle; all where there are fewer."""
+    if count >= len(run):
+        return run
+    return run[((np.arange(count) + 0.5) * len(run) / count).astype(np.int64)]
