@@ -277,12 +277,13 @@ def packed_splits():
 
 
 def run_recipes():
-    """The recipe of each run that `train` lists, by name: `recipe` with what the run changes."""
-    unknown = sorted(set(config["train"]) - set(config["runs"]))
+    """The recipe of each run that `train` or `sweep` lists, by name: `recipe` with what the run changes."""
+    listed = list(dict.fromkeys([*config["train"], *config["sweep"]]))
+    unknown = sorted(set(listed) - set(config["runs"]))
     if unknown:
-        raise WorkflowError(f"`train` names {', '.join(unknown)}, which `runs` does not describe")
+        raise WorkflowError(f"`train` or `sweep` names {', '.join(unknown)}, which `runs` does not describe")
     recipes = {}
-    for name in config["train"]:
+    for name in listed:
         recipes[name] = {"clip": CLIP_NAME} | copy.deepcopy(config["recipe"])
         update_config(recipes[name], config["runs"][name])
     return recipes
@@ -331,3 +332,5 @@ wildcard_constraints:
     dataset="|".join(name for name in config["datasets"] if not is_cad(name)),  # those of CAD have rules of their own
     split="[A-Za-z0-9_]+",
     part="[0-9]{5}",
+    run="[^/]+",
+    benchmark="[^/]+",

@@ -1,0 +1,32 @@
+"""Clouds found by caption and picture, by hand."""
+
+import numpy as np
+import pytest
+
+from blendclip.errors import UserError
+from blendclip.evaluation.cloud_retrieval import HeldOutTriplets, cloud_retrieval
+
+AXES = np.eye(4)
+
+
+def test_captions_and_pictures_by_hand():
+    triplets = HeldOutTriplets(
+        cloud_ids=["x", "y", "z", "elsewhere"],
+        instances=np.array([0, 0, 2, 3]),
+        captions=["a car", "a car", "a bus", "a dog"],
+        images_TD=np.stack([AXES[1], AXES[0], AXES[1], AXES[3]]),
+        texts_TD=np.stack([AXES[0], AXES[0], AXES[1], AXES[3]]),
+    )
+    clouds = np.stack([AXES[0], AXES[3], AXES[2], AXES[1]])  # of w, z, y, x
+    found = cloud_retrieval(triplets, ["w", "z", "y", "x"], clouds)
+    assert (found["clouds"], found["texts"]) == (3, 2)
+    # "a car" points along axis 0, where no cloud with a triplet is; "a bus" along axis 1: x, not z.
+    assert found["text_to_cloud"]["1"] == 0.0 and found["text_to_cloud"]["5"] == 1.0
+    # The picture of x finds x, that of y nothing, that of z finds x, which is of another instance.
+    assert found["image_to_cloud"]["1"] == pytest.approx(1 / 3)
+
+
+def test_a_split_of_other_clouds_is_told():
+    triplets = HeldOutTriplets(["x"], np.array([0]), ["a car"], AXES[:1], AXES[:1])
+    with pytest.raises(UserError, match="no cloud of the benchmark has a triplet"):
+        cloud_retrieval(triplets, ["y"], AXES[:1])
