@@ -84,7 +84,7 @@ class OpenShape:
 
     def _entry(self, shape: Mapping[str, Any]) -> OpenShapeEntry:
         source = shape["dataset"]
-        return OpenShapeEntry(f"{source}/{shape['id']}", None, _below(shape["data_path"], source), source)
+        return OpenShapeEntry(f"{source}/{shape['id']}", None, path_below(shape["data_path"], source), source)
 
     def prepare(self, entries: Sequence[OpenShapeEntry]) -> None:
         """Nothing to prepare."""
@@ -130,30 +130,40 @@ def read_shape(path: Path) -> dict[str, Any]:
     Raises:
         BrokenObjectError: it is missing or broken, or holds something else.
     """
+    objects = read_objects(path)
+    shape = objects.item() if objects.size == 1 else objects
+    if not isinstance(shape, dict):
+        raise BrokenObjectError("bad_shape", f"it holds {type(shape).__name__}, not a dict")
+    return shape
+
+
+def read_objects(path: Path) -> NDArray[np.object_]:
+    """The array of objects in a .npy file, of any shape, without running code that the file may hold.
+
+    Raises:
+        BrokenObjectError: it is missing or broken, or holds something else.
+    """
     try:
         with path.open("rb") as file:
-            shape = _unpickled(file)
+            return _unpickled(file)
     except FileNotFoundError:
         raise BrokenObjectError("missing_shape", "there is no such file") from None
     except _UnsafeError as error:
         raise BrokenObjectError("unsafe_shape", f"it cannot be unpickled safely: {error}") from None
     except Exception as error:  # a broken pickle raises almost anything
         raise BrokenObjectError("unreadable_shape", f"it is no .npy file ({type(error).__name__}: {error})") from None
-    if not isinstance(shape, dict):
-        raise BrokenObjectError("bad_shape", f"it holds {type(shape).__name__}, not a dict")
-    return shape
 
 
-def _unpickled(file: BinaryIO) -> Any:
+def _unpickled(file: BinaryIO) -> NDArray[np.object_]:
     version = npy.read_magic(file)
     read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     _, _, dtype = read_header(file)
     if not dtype.hasobject:
-        raise ValueError(f"it holds {dtype}, not a pickled dict")
-    return _HarmlessUnpickler(file).load().item()
+        raise ValueError(f"it holds {dtype}, not pickled objects")
+    return np.asarray(_HarmlessUnpickler(file).load(), object)
 
 
-def _below(data_path: str, source: str) -> str:
+def path_below(data_path: str, source: str) -> str:
     """A list's path, which begins with a folder of its makers, from the folder of its dataset on."""
     parts = PurePosixPath(data_path).parts
     places = [place for place, part in enumerate(parts) if part == source]
