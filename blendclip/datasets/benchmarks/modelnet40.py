@@ -94,7 +94,7 @@ class ModelNet40:
         """
         read = {"openshape": self._openshape, "hdf5": self._hdf5, "off": self._off}[self._layout]
         number = 0
-        for number, cloud in enumerate(read(), 1):
+        for number, cloud in enumerate(read(), 1):  # noqa: B007
             yield cloud
         if number != _TEST_CLOUDS:
             log.warning("%s has %d clouds; the test split of ModelNet40 has %d", self.where, number, _TEST_CLOUDS)

@@ -93,7 +93,8 @@ class ScanObjectNN:
         if names_path.is_file():
             check_order(listed_names(names_path), NAMES, str(names_path))
         number = 0
-        for number, cloud in enumerate(self._openshape() if self._path.suffix == ".npy" else self._hdf5(), 1):
+        read = self._openshape if self._path.suffix == ".npy" else self._hdf5
+        for number, cloud in enumerate(read(), 1):  # noqa: B007
             yield cloud
         expected = _TEST_CLOUDS.get(self._variant)
         if expected not in (None, number):

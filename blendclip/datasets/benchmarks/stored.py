@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from blendclip import storage
 from blendclip.errors import UserError
-from blendclip.training.packing import UNSEEN_GREY
 
 _ROWS_AT_ONCE = 64
 
@@ -51,7 +50,7 @@ def read_clouds(path: Path, columns: Sequence[str]) -> Iterator[Cloud]:
 
 def _colours(rgb: pa.ListArray) -> list[NDArray[np.uint8] | None]:
     colour_M = rgb.flatten()
-    rgb_M3 = np.full((len(colour_M), 3), UNSEEN_GREY, np.uint8)
+    rgb_M3 = np.full((len(colour_M), 3), storage.UNSEEN_GREY, np.uint8)
     rgb_M3[colour_M.is_valid().to_numpy(zero_copy_only=False)] = colour_M.flatten().to_numpy().reshape(-1, 3)
     ends = np.cumsum(pc.fill_null(pc.list_value_length(rgb), 0).to_numpy())
     present = rgb.is_valid().to_pylist()
