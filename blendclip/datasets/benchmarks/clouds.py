@@ -74,7 +74,8 @@ def turned(points: Any, up: str, where: str) -> NDArray[np.float32]:
     points = np.asarray(points)
     if points.ndim != 2 or points.shape[1] != 3 or points.dtype.kind not in "fiu":
         raise UserError(f"{where} has points of shape {points.shape} and type {points.dtype}: it needs (N, 3) numbers")
-    return (points.astype(np.float64) @ box_R_source(up).T).astype(np.float32)
+    with np.errstate(invalid="ignore"):  # points that are not finite are dropped later
+        return (points.astype(np.float64) @ box_R_source(up).T).astype(np.float32)
 
 
 def colours(rgb: Any, count: int, most: float, where: str) -> NDArray[np.uint8] | None:
