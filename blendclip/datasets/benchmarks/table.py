@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,10 +14,10 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import trimesh
 from numpy.typing import NDArray
+from pypcd4 import PointCloud
 
-from blendclip.datasets.benchmarks.clouds import LabelledCloud, colours, turned, usable
+from blendclip.datasets.benchmarks.clouds import LabelledCloud, colours, turned
 from blendclip.errors import UserError
-from blendclip.mining.pcd import read_pcd
 
 FILES = (".npy", ".ply", ".pcd")
 _ABOUT = {
@@ -137,8 +137,7 @@ def _points_in(path: Path) -> tuple[NDArray, NDArray | None]:
         raise UserError(f"{path} is none of {', '.join(FILES)}: write the points as one of them")
     if not path.is_file():
         raise UserError(f"there is no file {path}: put it there, or leave its row out")
-    with usable(path):
-        return readers[path.suffix.lower()](path)
+    return readers[path.suffix.lower()](path)
 
 
 def _npy(path: Path) -> tuple[NDArray, NDArray | None]:
@@ -170,7 +169,12 @@ def _ply(path: Path) -> tuple[NDArray, NDArray | None]:
 
 
 def _pcd(path: Path) -> tuple[NDArray, NDArray | None]:
-    columns: Mapping[str, NDArray] = read_pcd(path)
-    if missing := [axis for axis in "xyz" if axis not in columns]:
-        raise UserError(f"{path} has no field {missing[0]}: write it again")
-    return np.column_stack([columns[axis] for axis in "xyz"]), None
+    try:
+        cloud = PointCloud.from_path(path)
+        if missing := [axis for axis in "xyz" if axis not in cloud.fields]:
+            raise UserError(f"{path} has no field {missing[0]}: write it again")
+        return cloud.numpy(("x", "y", "z")), None
+    except UserError:
+        raise
+    except Exception as error:  # its reader raises whatever it stumbles over
+        raise UserError(f"{path} is no readable PCD file ({type(error).__name__}: {error}): write it again") from None

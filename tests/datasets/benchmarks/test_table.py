@@ -117,9 +117,11 @@ def test_wrong_points(tmp_path, array, message):
 
 
 def test_broken_files(tmp_path):
-    for name, content in (("a.ply", "ply\nformat ascii"), ("a.pcd", "VERSION .7\n"), ("a.npy", "no")):
+    pcd(tmp_path / "whole.pcd")
+    cut = (tmp_path / "whole.pcd").read_bytes()[:-20].decode("latin-1")
+    for name, content in (("a.ply", "ply\nformat ascii"), ("a.pcd", "VERSION .7\n"), ("b.pcd", cut), ("a.npy", "no")):
         path = csv(tmp_path / "in", f"path,class_name\n{name},car\n")
-        (path.parent / name).write_text(content)
+        (path.parent / name).write_bytes(content.encode("latin-1"))
         with pytest.raises(UserError, match=f"{name} "):
             run(tmp_path, path)
     (tmp_path / "in.parquet").write_text("no")
