@@ -1,0 +1,67 @@
+"""Evaluation and report in the workflow, on paper: what is planned, and what is told before anything runs."""
+
+import pytest
+import yaml
+
+from tests.test_workflow import run
+
+ROAD = {"format": "nuscenes", "root": "/nowhere", "version": "v1.0-mini", "splits": ["train", "val"], "parts": 2}
+CAD = {"format": "meshes", "root": "/nowhere", "splits": ["train"], "parts": 1}
+MADE = {"format": "mined", "split": "road/val", "classes": "nuscenes", "templates": "point_cloud"}
+
+
+def configure(folder, **changes):
+    config = {
+        "mine": ["road"],
+        "cad": ["cad"],
+        "datasets": {"road": ROAD, "cad": CAD},
+        "recipe": {"data": {"synthetic": ["cad/train"], "real": ["road/train"]}, "validation": []},
+        "train": ["curriculum"],
+        "evaluate": ["road"],
+        "benchmarks": {"road": MADE},
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(config | changes))
+    return folder
+
+
+def commands(printed, name):
+    return [line for line in printed.splitlines() if f"blendclip {name} " in line]
+
+
+def test_each_run_meets_each_benchmark_once(tmp_path):
+    benchmarks = {"road": MADE, "mine": {"format": "table", "path": "c.csv", "classes": "city", "templates": "plain"}}
+    folder = configure(
+        tmp_path, train=["curriculum", "synthetic_only"], evaluate=["road", "mine"], benchmarks=benchmarks
+    )
+    status, printed = run(folder, "report", "--dry-run")
+    assert status == 0, printed
+    assert len(commands(printed, "benchmark")) == 2 and len(commands(printed, "evaluate")) == 4
+    (made,) = [line for line in commands(printed, "benchmark") if "--name road" in line]
+    assert "--format=mined" in made and "--split=road/val" in made
+    (made,) = [line for line in commands(printed, "benchmark") if "--name mine" in line]
+    assert "--format=table" in made and "--path=c.csv" in made
+    (written,) = commands(printed, "report")
+    assert "--runs curriculum synthetic_only --benchmarks road mine" in written and "--generated" not in written
+
+
+def test_the_sweep_trains_and_measures_its_own_runs(tmp_path):
+    status, printed = run(configure(tmp_path, sweep=["synthetic_only", "ratio_5"]), "sweep_ratios", "--dry-run")
+    assert status == 0, printed
+    assert [("run=ratio_5" in printed, "run=curriculum" in printed)] == [(True, False)]
+    assert len(commands(printed, "train")) == 2 and len(commands(printed, "evaluate")) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"evaluate": ["rood"]}, "`evaluate` names rood, which `benchmarks` does not describe"),
+        ({"benchmarks": {"road": MADE | {"split": "road/test"}}}, "which is no split of a dataset under `mine`"),
+        ({"benchmarks": {"road": MADE | {"format": "cad"}}}, "which is no split of a dataset under `cad`"),
+        ({"benchmarks": {"road": MADE | {"path": "x"}}}, "should not be valid"),
+        ({"benchmarks": {"road": {"format": "table", "classes": "city", "templates": "plain"}}}, "path"),
+        ({"benchmarks": {"road": MADE | {"clases": "x"}}}, "clases"),
+    ],
+)
+def test_a_wrong_benchmark_is_told_before_anything_runs(tmp_path, changes, sentence):
+    status, printed = run(configure(tmp_path, **changes), "report", "--dry-run")
+    assert status != 0 and sentence in printed, printed
