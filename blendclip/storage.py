@@ -13,8 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from blendclip import __version__
 from blendclip.errors import UserError
@@ -337,6 +339,15 @@ def arrow_writer(path: Path, schema: pa.Schema, about: dict[str, str]) -> Iterat
 def table_of(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
     """A table with `schema` from a list of rows; a missing column is an error, not a column of nulls."""
     return pa.table({name: pa.array([row[name] for row in rows], schema.field(name).type) for name in schema.names})
+
+
+def ragged(
+    values_ND: NDArray, lengths: NDArray[np.integer], kind: pa.ListType, mask: pa.BooleanArray | None = None
+) -> pa.ListArray:
+    """Runs of rows as an array of `kind`, list of lists of fixed size; null where `mask` is true."""
+    ends = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    rows = pa.FixedSizeListArray.from_arrays(pa.array(values_ND.ravel()), type=kind.value_type)
+    return pa.ListArray.from_arrays(pa.array(ends), rows, type=kind, mask=mask)
 
 
 def existing(path: Path) -> Path:

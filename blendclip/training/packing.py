@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from blendclip import storage
 from blendclip.errors import UserError
@@ -85,16 +84,7 @@ def _seen_or_grey(rgb: pa.ListArray) -> pa.ListArray:
     rgb_N3 = np.full((len(colour_N), 3), storage.UNSEEN_GREY, np.uint8)
     rgb_N3[colour_N.is_valid().to_numpy(zero_copy_only=False)] = colour_N.flatten().to_numpy().reshape(-1, 3)
     lengths = pc.fill_null(pc.list_value_length(rgb), 0).to_numpy()
-    return ragged(rgb_N3, lengths, storage.PACKED_CLOUDS.field("rgb").type, rgb.is_null())
-
-
-def ragged(
-    values_ND: NDArray, lengths: NDArray[np.integer], kind: pa.ListType, mask: pa.BooleanArray | None = None
-) -> pa.ListArray:
-    """Runs of rows as an array of `kind`, list of lists of fixed size; null where `mask` is true."""
-    ends = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    rows = pa.FixedSizeListArray.from_arrays(pa.array(values_ND.ravel()), type=kind.value_type)
-    return pa.ListArray.from_arrays(pa.array(ends), rows, type=kind, mask=mask)
+    return storage.ragged(rgb_N3, lengths, storage.PACKED_CLOUDS.field("rgb").type, rgb.is_null())
 
 
 def _gathered(tables: Iterable[pa.Table], points: int) -> Iterator[pa.Table]:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from blendclip import storage
 from blendclip.errors import UserError
-from blendclip.training.packing import DIGEST, ragged, triplets_digest
+from blendclip.training.packing import DIGEST, triplets_digest
 
 _VIEW_KEY = ("instance_token", "channel", "timestamp_us")
 _OF_TRIPLET = ["triplet_id", "dataset", "split", *_VIEW_KEY, "view_time_gap_us", "caption"]
@@ -251,4 +251,4 @@ def _unit_lists(part: _Part, links: _Links, rows: slice, vectors_ED: NDArray, sc
             part.sources, f"has a {row['kind']} feature of {row['view_id'] or row['triplet_id']} without direction"
         )
     units_KD = (vectors_KD / lengths_K[:, None]).astype(np.float16)
-    return ragged(units_KD, links.lengths_T[rows], schema.field("images").type)
+    return storage.ragged(units_KD, links.lengths_T[rows], schema.field("images").type)

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from blendclip import storage
 from blendclip.datasets.benchmarks.clouds import LabelledCloud
-from blendclip.training.packing import ragged
 
 
 def benchmark_rows(clouds: Sequence[LabelledCloud], places: dict[str, int]) -> pa.Table:
@@ -40,4 +39,4 @@ def _ragged(runs: Sequence[NDArray | None], column: str, dtype: type) -> pa.List
     rows = np.concatenate([np.zeros((0, 3), dtype), *(run for run in runs if run is not None)])
     lengths = np.array([0 if run is None else len(run) for run in runs], np.int64)
     missing = pa.array([run is None for run in runs], pa.bool_())
-    return ragged(rows, lengths, storage.BENCHMARKS.field(column).type, missing)
+    return storage.ragged(rows, lengths, storage.BENCHMARKS.field(column).type, missing)
