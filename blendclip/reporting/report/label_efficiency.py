@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from blendclip.reporting.report.evaluations import Evaluations, Run
 
+_FREE = ("seed", "mixture", "data.synthetic")
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -40,16 +42,21 @@ class Sweep:
 def sweep_of(found: Evaluations) -> Sweep:
     """The largest set of runs of one recipe with at least two shares; empty where there is none."""
     alike: dict[str, dict[float, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for run in found.runs.values():
-        if run.is_fixed_mixture:
-            alike[recipe_but(run, "seed", "mixture", "data.synthetic")][run.real_share].append(run.name)
+    fixed = [run for run in found.runs.values() if run.is_fixed_mixture]
+    for run in fixed:
+        if run.recipe["data"]["synthetic"]:
+            alike[recipe_but(run, "seed", "mixture")][run.real_share].append(run.name)
     largest = max(alike.values(), key=len, default={})
+    same = {recipe_but(found.runs[name], *_FREE) for names in largest.values() for name in names}
+    for run in fixed:  # with real samples alone there is no synthetic split to name
+        if not run.recipe["data"]["synthetic"] and recipe_but(run, *_FREE) in same:
+            largest[run.real_share].append(run.name)
     by_share = {share: largest[share] for share in sorted(largest)} if len(largest) > 1 else {}
     chosen = {run for runs in by_share.values() for run in runs}
-    return Sweep(by_share, [run.name for run in found.runs.values() if run.is_fixed_mixture and run.name not in chosen])
+    return Sweep(by_share, [run.name for run in fixed if run.name not in chosen])
 
 
-def without_repeats(found: Evaluations, most: int) -> list[str]:
+def without_repeats(found: Evaluations, most: int = 6) -> list[str]:
     """The first `most` runs that are not an earlier one with another seed."""
     first: dict[str, str] = {}
     for run in found.runs.values():

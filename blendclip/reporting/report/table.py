@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
@@ -20,12 +21,13 @@ NOTHING = "–"
 
 @dataclass(frozen=True)
 class Column:
-    """A column; `group` is a heading over several, `best` marks the highest of its values."""
+    """A column; `group` is a heading over several, `label` stands by it, `best` marks the highest of its values."""
 
     title: str
     kind: Kind = "text"
     group: str = ""
     best: bool = False
+    label: str = ""
 
     @property
     def full_title(self) -> str:
@@ -57,6 +59,14 @@ class Table:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "marked", frozenset(_best_places(self)))
+
+    @property
+    def groups(self) -> list[tuple[str, str, int]]:
+        """The headings over several columns with their labels and widths; none where no column has any."""
+        if not any(column.group for column in self.columns):
+            return []
+        runs = groupby((column.group, column.label) for column in self.columns)
+        return [(*heading, len(list(same))) for heading, same in runs]
 
     def text_of(self, row: int, column: int) -> str:
         """A value as people read it, without its interval."""

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from blendclip.reporting.report.evaluations import Evaluations, Metrics, summary_files
 from blendclip.reporting.report.label_efficiency import Sweep, sweep_of
 from blendclip.reporting.report.published import Method, published
 from blendclip.reporting.report.table import Column, Row, Table, Value
 
+GENERATED = "generated data, says nothing about real streets"
 INTERVAL_NOTE = "In percent; the range behind a value is its 95 % bootstrap interval over objects."
 _SLICES = {"by_distance": "distance, m", "by_points": "points", "by_visibility": "visibility level"}
 
 
-def headline(found: Evaluations) -> Table:
+def headline(found: Evaluations, generated: Collection[str]) -> Table:
     """Runs by benchmarks: top-1 with its interval, top-5, and the mean over classes.
 
-    Published numbers follow for the public benchmarks among ours.
+    Benchmarks of generated data are labelled so. Published numbers follow for the public benchmarks among ours.
     """
     columns, rows = [Column("run")], [[run] for run in found.runs]
     known = {name: key for name in found.benchmarks if (key := published().known_as(name))}
@@ -25,12 +26,14 @@ def headline(found: Evaluations) -> Table:
     others: list[list[Value]] = [[method.method] for method in methods]
     for name in found.benchmarks:
         group = f"{name} ({found.any_of(name).clouds:,} clouds)"
-        columns += [Column(title, "percent", group, best=True) for title in ("top-1", "top-5", "mean class")]
+        label = GENERATED if name in generated else ""
+        columns += [Column(title, "percent", group, True, label) for title in ("top-1", "top-5", "mean class")]
         for row, metrics in zip(rows, found.of_benchmark(name).values(), strict=True):
             row += [metrics.top1, metrics.top5.value, metrics.mean_class.value]
         for row, method in zip(others, methods, strict=True):
             row += [*_published_cells(method, known.get(name)), None]
     parts = [f"{_clouds(found, name)}, most frequent class {_percent(found, name)} %" for name in found.benchmarks]
+    parts += [f"{name}: {GENERATED}" for name in found.benchmarks if name in generated]
     return Table(
         "headline",
         "Zero-shot accuracy",
