@@ -31,7 +31,7 @@ def draw_per_class(found: Evaluations, benchmark: str, runs: Sequence[str], fold
     of_run = [found.metrics[run, benchmark].per_class for run in runs]
     names = [f"{part.class_name} ({part.clouds})" for part in of_run[0]]
     are_bars = len(names) * len(runs) <= _MOST_BARS
-    row_in = 0.14 * len(runs) + 0.12 if are_bars else 0.19
+    row_in = 0.14 * len(runs) + 0.12 if are_bars else max(0.06 * len(runs), 0.19)
     name, height = f"per_class_{benchmark}", 0.8 / len(runs) if are_bars else 0.0
     with drawing(folder, name, 0.9 + row_in * len(names)) as canvas:
         axes = canvas.subplots()
@@ -59,7 +59,7 @@ def draw_confusion(found: Evaluations, benchmark: str, run: str, folder: Path) -
     counts = np.array(metrics.confusion, np.float64)
     rows = np.flatnonzero(counts.sum(axis=1))
     share = counts[rows] / counts[rows].sum(axis=1, keepdims=True)
-    name, side_in = f"confusion_{benchmark}_{run}", min(max(4.2, 0.19 * len(counts) + 1.6), 10.5)
+    name, side_in = f"confusion_{benchmark}_{run}", min(max(5.4, 0.19 * len(counts) + 1.6), 10.5)
     with drawing(folder, name, side_in * 0.92, side_in * 1.06) as canvas:
         axes = canvas.subplots()
         image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
@@ -96,10 +96,10 @@ def draw_slices(found: Evaluations, benchmark: str, runs: Sequence[str], folder:
             percent_axis(axes, label="top-1, %" if axes is panels[0] else "")
             axes.set_xlabel(label)
         legend_above(canvas, panels[0])
-    kinds = ", ".join(label for _, label in known)
+    kinds = listed([label for _, label in known])
     return Figure(
         name,
-        f"{benchmark}: where accuracy comes from",
+        f"{benchmark}: accuracy by {kinds}",
         f"Top-1 accuracy of {listed(runs)} on {benchmark} by {kinds}. {_ends(found, benchmark, runs[0], known)}",
         f"Under each range the number of its clouds. {_WHISKERS}",
         _sources(found, benchmark, runs),

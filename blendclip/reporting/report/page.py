@@ -27,7 +27,7 @@ def write_page(writer: Writer, sections: Sequence[Section], gallery: str, output
 
     Args:
         writer: says which runs and benchmarks, and where figures and tables are.
-        sections: what the page shows; the gallery comes behind the sections on benchmarks.
+        sections: what the page shows; the gallery comes behind the first.
         gallery: HTML of the gallery, whose links start at `output`; empty for none.
         output: folder of the page.
     """

@@ -72,7 +72,7 @@ def sections_of(writer: Writer) -> list[Section]:
     sections = [
         _accuracy(writer),
         *(_benchmark(writer, name) for name in found.benchmarks),
-        Section("held-out", "Classes never seen in training", tuple(writer.block(tables.held_out(found)))),
+        Section("held-out", "Classes left out of training", tuple(writer.block(tables.held_out(found)))),
         _label_efficiency(writer),
         Section("retrieval", "Retrieval", tuple(writer.block(tables.retrieval(found)))),
         _training(writer),
@@ -84,7 +84,7 @@ def sections_of(writer: Writer) -> list[Section]:
 def _accuracy(writer: Writer) -> Section:
     ours = writer.block(tables.headline(writer.found, writer.generated))
     others = writer.block(tables.published_numbers())
-    return Section("accuracy", "Zero-shot accuracy", (*ours, *others))
+    return Section("accuracy", "Accuracy", (*ours, *others))
 
 
 def _benchmark(writer: Writer, name: str) -> Section:
@@ -102,7 +102,7 @@ def _benchmark(writer: Writer, name: str) -> Section:
     ]
     metrics = found.any_of(name)
     text = f"{metrics.clouds:,} clouds of {metrics.instances:,} objects, {len(metrics.classes)} names to choose from."
-    return Section(f"benchmark-{name}", name, tuple(blocks), text, writer.label(name))
+    return Section(f"benchmark-{name}", f"Benchmark {name}", tuple(blocks), text, writer.label(name))
 
 
 def _label_efficiency(writer: Writer) -> Section:

@@ -131,9 +131,9 @@ def as_markdown(table: Table) -> str:
 
 def as_plain_text(table: Table) -> str:
     """The table for a terminal: aligned columns, `*` behind the best values."""
-    titles = [column.full_title for column in table.columns]
-    lines = [titles, *(_plain_cells(table, row) for row in range(len(table.rows)))]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(titles))]
+    lines = [[column.title for column in table.columns], *(_plain_cells(table, row) for row in range(len(table.rows)))]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(table.columns))]
+    headings = _plain_groups(table, widths)
     aligned = [
         "  ".join(
             cell.ljust(width) if column.kind == "text" else cell.rjust(width)
@@ -141,7 +141,7 @@ def as_plain_text(table: Table) -> str:
         ).rstrip()
         for line in lines
     ]
-    return "\n".join([table.title, "", *aligned, *([table.note] if table.note else [])])
+    return "\n".join([table.title, "", *headings, *aligned, *([table.note] if table.note else [])])
 
 
 def _number(value: Value) -> float:
@@ -190,6 +190,17 @@ def _markdown_cells(table: Table, row: int) -> list[str]:
     if table.rows[row].published:
         cells[0] += " (published, not measured here)"
     return cells
+
+
+def _plain_groups(table: Table, widths: list[int]) -> list[str]:
+    """A line with the headings over several columns, which first widens these as far as they need; or no line."""
+    line, start = "", 0
+    for group, _, count in table.groups:
+        place = start + count - 1
+        widths[place] += max(len(group) - sum(widths[start : start + count]) - 2 * (count - 1), 0)
+        line += group.ljust(sum(widths[start : start + count]) + 2 * count)
+        start += count
+    return [line.rstrip()] if table.groups else []
 
 
 def _plain_cells(table: Table, row: int) -> list[str]:

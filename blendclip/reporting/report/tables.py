@@ -11,7 +11,7 @@ from blendclip.reporting.report.published import Method, published
 from blendclip.reporting.report.table import Column, Row, Table, Value
 
 GENERATED = "generated data, says nothing about real streets"
-INTERVAL_NOTE = "In percent; the range behind a value is its 95 % bootstrap interval over objects."
+INTERVAL_NOTE = "In percent, the best in bold; a range is a 95 % bootstrap interval over objects."
 _SLICES = {"by_distance": "distance, m", "by_points": "points", "by_visibility": "visibility level"}
 
 
@@ -36,7 +36,7 @@ def headline(found: Evaluations, generated: Collection[str]) -> Table:
     parts += [f"{name}: {GENERATED}" for name in found.benchmarks if name in generated]
     return Table(
         "headline",
-        "Zero-shot accuracy",
+        "Zero-shot accuracy of each run on each benchmark",
         tuple(columns),
         (*(Row(tuple(row)) for row in rows), *(Row(tuple(row), published=True) for row in others)),
         tuple(found.files_of(found.benchmarks)),
@@ -108,10 +108,11 @@ def held_out(found: Evaluations) -> Table:
     for name in found.benchmarks:
         of_run = found.of_benchmark(name)
         for classes in dict.fromkeys(tuple(one.held_out.classes) for one in of_run.values() if one.held_out):
-            rows += [Row((name, ", ".join(classes), run, *_held_out_cells(of_run[run], classes))) for run in of_run]
+            cells = [(name, ", ".join(classes), run, *_held_out_cells(of_run[run], classes)) for run in of_run]
+            rows += sorted((Row(one) for one in cells), key=lambda row: row.values[3] == "no")
     files, commands = tuple(found.files_of(found.benchmarks)), _commands(found, found.benchmarks)
-    note = f"{INTERVAL_NOTE} Runs that were trained with these classes are counted from their confusion, without one."
-    return Table("held_out", "Classes that training left out", tuple(columns), tuple(rows), files, commands, note)
+    note = f"{INTERVAL_NOTE} What other runs reach on these classes is counted from their confusion, without one."
+    return Table("held_out", "Top-1 on held-out classes", tuple(columns), tuple(rows), files, commands, note)
 
 
 def retrieval(found: Evaluations) -> Table:
@@ -128,7 +129,7 @@ def retrieval(found: Evaluations) -> Table:
     files = tuple(found.metrics_file(*key) for key in of_all)
     commands = tuple(found.metrics[key].command for key in of_all)
     note = "Share of queries, in percent, whose own cloud is among the k nearest."
-    return Table("retrieval", "Retrieval of clouds", tuple(columns), tuple(rows), files, commands, note)
+    return Table("retrieval", "Recall at k", tuple(columns), tuple(rows), files, commands, note)
 
 
 def label_efficiency(found: Evaluations) -> Table:
@@ -143,7 +144,9 @@ def label_efficiency(found: Evaluations) -> Table:
     )
     commands = tuple(found.metrics[run, name].command for run in sweep.runs for name in found.benchmarks)
     files = (*recipes, *(found.metrics_file(run, name) for run in sweep.runs for name in found.benchmarks))
-    return Table("label_efficiency", "Label efficiency", tuple(columns), tuple(rows), files, commands, note)
+    return Table(
+        "label_efficiency", "Top-1 by share of real samples", tuple(columns), tuple(rows), files, commands, note
+    )
 
 
 def datasets(found: Evaluations) -> Table:
