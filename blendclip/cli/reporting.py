@@ -1,0 +1,52 @@
+"""Commands that report what runs reached on benchmarks."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from blendclip.cli.common import Commands, add_paths, new_command
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the commands of this room."""
+    for add in (_add_report, _add_show):
+        add(commands)
+
+
+def _add_report(commands: Commands) -> None:
+    parser = new_command(commands, "report", _report, "write the page with tables and figures on runs and benchmarks")
+    _add_choice(parser)
+    parser.add_argument("--shown", nargs="+", default=[], metavar="RUN", help="runs of the figures; a choice of six")
+    parser.add_argument("--output", type=Path, help="folder of the page; report in the results folder if not given")
+    parser.add_argument("--tables", type=Path, help="folder of the tables; tables in the results folder if not given")
+
+
+def _report(args: argparse.Namespace) -> None:
+    from blendclip.reporting.report import write_report
+
+    output, tables = args.output or args.results / "report", args.tables or args.results / "tables"
+    choice = {"generated": args.generated, "shown": args.shown}
+    page = write_report(args.results, args.runs, args.benchmarks, output, tables, **choice, gallery=None)
+    sys.stdout.write(f"{page}\n")
+
+
+def _add_show(commands: Commands) -> None:
+    parser = new_command(commands, "show-report", _show, "print the accuracy of runs on benchmarks")
+    _add_choice(parser)
+
+
+def _show(args: argparse.Namespace) -> None:
+    from blendclip.reporting.report import headline_text
+
+    sys.stdout.write(headline_text(args.results, args.runs, args.benchmarks, args.generated) + "\n")
+
+
+def _add_choice(parser: argparse.ArgumentParser) -> None:
+    add_paths(parser, results="results folder")
+    parser.add_argument("--runs", nargs="+", required=True, metavar="RUN", help="names of runs, in order")
+    parser.add_argument("--benchmarks", nargs="+", required=True, metavar="NAME", help="names of benchmarks, in order")
+    parser.add_argument(
+        "--generated", nargs="*", default=[], metavar="NAME", help="benchmarks and datasets that are generated"
+    )

@@ -1,0 +1,94 @@
+"""The page itself."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from blendclip.reporting.report import tables
+from blendclip.reporting.report.plot import Figure
+from blendclip.reporting.report.published import published
+from blendclip.reporting.report.sections import Section, Writer
+from blendclip.storage import replacing
+
+_ASSETS = ("report.css", "report.js")
+_FEW_FILES = 2  # that are linked in the open
+
+
+def write_page(writer: Writer, sections: Sequence[Section], gallery: str, output: Path) -> Path:
+    """Write `index.html`, its style and its script into `output`; return the page.
+
+    Args:
+        writer: says which runs and benchmarks, and where figures and tables are.
+        sections: what the page shows; the gallery comes behind the first.
+        gallery: HTML of the gallery, whose links start at `output`; empty for none.
+        output: folder of the page.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    for name in _ASSETS:
+        _write(output / name, _packaged(name))
+    text = _template().render(
+        found=writer.found,
+        sections=sections,
+        gallery=Markup(gallery),  # noqa: S704 - made by this package
+        generated=[name for name in writer.found.benchmarks if name in writer.generated],
+        generated_label=tables.GENERATED,
+        published=published(),
+        command=_command(writer),
+        href=lambda path: _relative(path, output),
+        files=lambda part: _files(writer, part, output),
+        few=_FEW_FILES,
+        is_figure=lambda part: isinstance(part, Figure),
+    )
+    _write(output / "index.html", text)
+    return output / "index.html"
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.from_string(_packaged("report.html.jinja"))
+
+
+def _packaged(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _relative(path: Path, folder: Path) -> str:
+    """A link from pages in `folder`."""
+    return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+
+
+def _files(writer: Writer, part: Any, output: Path) -> dict[str, list[tuple[str, str]]]:
+    """The name and link of each file of a figure or table: what it was written to, and what it comes from."""
+    if isinstance(part, Figure):
+        written = [writer.figures / f"{part.name}.{ending}" for ending in ("svg", "png")]
+        written += [writer.tables / f"{name}.csv" for name in part.tables]
+    else:
+        written = [writer.tables / f"{part.name}.{ending}" for ending in ("csv", "md")]
+    results = writer.found.results.resolve()
+    sources = [(path.resolve().relative_to(results).as_posix(), _relative(path, output)) for path in part.sources]
+    return {"written": [(path.name, _relative(path, output)) for path in written], "sources": sources}
+
+
+def _command(writer: Writer) -> str:
+    """The command of this page, for a results folder below the current one."""
+    found = writer.found
+    parts = ["blendclip", "report", "--results", found.results.name, "--runs", *found.runs]
+    parts += ["--benchmarks", *found.benchmarks]
+    if writer.generated:
+        parts += ["--generated", *writer.generated]
+    return shlex.join(parts)

@@ -1,0 +1,138 @@
+"""What stands on the page, in order; drawing and writing happen on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from blendclip.reporting.report import figures, tables, training_figures
+from blendclip.reporting.report.evaluations import Evaluations
+from blendclip.reporting.report.label_efficiency import listed
+from blendclip.reporting.report.plot import Figure
+from blendclip.reporting.report.table import Table, write_table
+
+_LONG_TABLE = 15  # rows; of more, a table is folded
+
+
+@dataclass(frozen=True)
+class Block:
+    """Figures and tables; folded under a line of text where it has one."""
+
+    parts: tuple[Table | Figure, ...]
+    fold: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the page; `anchor` is where links to it lead, `label` a warning beside the title."""
+
+    anchor: str
+    title: str
+    blocks: tuple[Block, ...]
+    text: str = ""
+    label: str = ""
+
+
+@dataclass
+class Writer:
+    """Writes figures and tables of the report, and knows where they are."""
+
+    found: Evaluations
+    shown: list[str]  # runs that figures show
+    figures: Path
+    tables: Path
+    generated: tuple[str, ...]
+    drawn: list[str] = field(default_factory=list)
+
+    def block(self, *parts: Table | Figure | None, fold: str = "") -> list[Block]:
+        """A block of the parts that say something, whose tables are then written; none where there is none."""
+        kept = tuple(part for part in parts if part is not None and (isinstance(part, Figure) or part.rows))
+        for part in kept:
+            if isinstance(part, Table):
+                write_table(part, self.tables)
+            else:
+                self.drawn.append(part.name)
+        return [Block(kept, fold)] if kept else []
+
+    def remove_old_figures(self) -> None:
+        """Remove figures of an earlier report that this one lacks."""
+        for path in self.figures.glob("*.*"):
+            if path.suffix in (".svg", ".png") and path.stem not in self.drawn:
+                path.unlink()
+
+    def label(self, name: str) -> str:
+        """The warning that belongs to a benchmark or dataset."""
+        return tables.GENERATED if name in self.generated else ""
+
+
+def sections_of(writer: Writer) -> list[Section]:
+    """The sections that have something to say, in order."""
+    found = writer.found
+    sections = [
+        _accuracy(writer),
+        *(_benchmark(writer, name) for name in found.benchmarks),
+        Section("held-out", "Classes left out of training", tuple(writer.block(tables.held_out(found)))),
+        _label_efficiency(writer),
+        Section("retrieval", "Retrieval", tuple(writer.block(tables.retrieval(found)))),
+        _training(writer),
+        _data(writer),
+    ]
+    return [section for section in sections if section.blocks]
+
+
+def _accuracy(writer: Writer) -> Section:
+    ours = writer.block(tables.headline(writer.found, writer.generated))
+    others = writer.block(tables.published_numbers())
+    return Section("accuracy", "Accuracy", (*ours, *others))
+
+
+def _benchmark(writer: Writer, name: str) -> Section:
+    found, runs, folder = writer.found, writer.shown, writer.figures
+    per_class = tables.per_class(found, name)
+    for kind in ("by_distance", "by_points", "by_visibility"):
+        writer.block(tables.by_slice(found, name, kind))  # their numbers are in the figure
+    confusions = [figures.draw_confusion(found, name, run, folder) for run in runs]
+    blocks = [
+        *writer.block(figures.draw_per_class(found, name, runs, folder)),
+        *writer.block(per_class, fold=_fold_of(per_class)),
+        *writer.block(figures.draw_slices(found, name, runs, folder)),
+        *writer.block(figures.draw_tracks(found, name, runs, folder), tables.tracks(found, name)),
+        *writer.block(*confusions, fold=f"Confusion matrices of {listed(runs)}"),
+    ]
+    metrics = found.any_of(name)
+    text = f"{metrics.clouds:,} clouds of {metrics.instances:,} objects, {len(metrics.classes)} names to choose from."
+    return Section(f"benchmark-{name}", f"Benchmark {name}", tuple(blocks), text, writer.label(name))
+
+
+def _label_efficiency(writer: Writer) -> Section:
+    table = tables.label_efficiency(writer.found)
+    figure = figures.draw_label_efficiency(writer.found, writer.figures)
+    text = "The same recipe with another, fixed share of real samples in every batch."
+    return Section("label-efficiency", "Label efficiency", tuple(writer.block(figure, table)), text)
+
+
+def _training(writer: Writer) -> Section:
+    block = writer.block(training_figures.draw_training(writer.found, writer.shown, writer.figures))
+    return Section("training", "Training", tuple(block))
+
+
+def _data(writer: Writer) -> Section:
+    found, folder = writer.found, writer.figures
+    names = list(dict.fromkeys(one["dataset"] for one in found.summaries))
+    rejects = tables.rejects(found)
+    blocks = [
+        *writer.block(tables.datasets(found)),
+        *writer.block(*(training_figures.draw_dataset(found, name, folder) for name in names)),
+        *writer.block(training_figures.draw_rejects(found, folder)),
+        *writer.block(rejects, fold=_fold_of(rejects)),
+    ]
+    labelled = [name for name in names if writer.label(name)]
+    text = [f"{listed(labelled)}: {tables.GENERATED}."] if labelled else []
+    return Section("data", "Data", tuple(blocks), " ".join([*text, *training_figures.even_datasets(found)]))
+
+
+def _fold_of(table: Table) -> str:
+    """What a long table is folded under; nothing for a short one."""
+    rows: Sequence = table.rows
+    return f"{table.title}, a table of {len(rows)} rows" if len(rows) > _LONG_TABLE else ""

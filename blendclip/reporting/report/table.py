@@ -1,0 +1,213 @@
+"""One kind of table, written as CSV, Markdown, plain text, and (by the template) HTML."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import Literal
+
+from blendclip.reporting.report.evaluations import Interval
+from blendclip.storage import replacing
+
+Value = str | int | float | Interval | None
+Kind = Literal["text", "count", "percent"]
+NOTHING = "–"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column; `group` is a heading over several, `label` stands by it, `best` marks the highest of its values."""
+
+    title: str
+    kind: Kind = "text"
+    group: str = ""
+    best: bool = False
+    label: str = ""
+
+    @property
+    def full_title(self) -> str:
+        """The title where there is one line of headings only."""
+        return f"{self.group} {self.title}".strip()
+
+
+@dataclass(frozen=True)
+class Row:
+    """Values, one for each column; `published` are numbers of others, which never count as best."""
+
+    values: tuple[Value, ...]
+    published: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; `name` is that of its files, `sources` are the files that its numbers come from."""
+
+    name: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    sources: tuple[Path, ...] = ()
+    commands: tuple[str, ...] = ()
+    note: str = ""
+    best_in: Literal["column", "row"] = "column"
+    marked: frozenset[tuple[int, int]] = field(init=False)  # places (row, column) of the best values
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "marked", frozenset(_best_places(self)))
+
+    @property
+    def groups(self) -> list[tuple[str, str, int]]:
+        """The headings over several columns with their labels and widths; none where no column has any."""
+        if not any(column.group for column in self.columns):
+            return []
+        runs = groupby((column.group, column.label) for column in self.columns)
+        return [(*heading, len(list(same))) for heading, same in runs]
+
+    def text_of(self, row: int, column: int) -> str:
+        """A value as people read it, without its interval."""
+        return as_text(self.rows[row].values[column], self.columns[column].kind)
+
+    def interval_of(self, row: int, column: int) -> str:
+        """The interval of a value, empty where it has none."""
+        value = self.rows[row].values[column]
+        if not isinstance(value, Interval) or math.isnan(value.low + value.high):
+            return ""
+        return f"{100 * value.low:.1f} to {100 * value.high:.1f}"
+
+    def sort_key(self, row: int, column: int) -> str:
+        """What the page sorts numbers by; empty for text and where there is none."""
+        number = _number(self.rows[row].values[column])
+        return "" if math.isnan(number) else f"{number:.6g}"
+
+
+def as_text(value: Value, kind: Kind) -> str:
+    """A value as people read it: percent with one decimal, counts with thousands set apart."""
+    if isinstance(value, str):
+        return value
+    number = _number(value)
+    if math.isnan(number):
+        return NOTHING
+    return f"{100 * number:.1f}" if kind == "percent" else f"{number:,.0f}" if kind == "count" else f"{number:g}"
+
+
+def write_table(table: Table, folder: Path) -> None:
+    """Write `{name}.csv`, shares as 0 to 1 with their intervals beside them, and `{name}.md`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for ending, text in (("csv", as_csv(table)), ("md", as_markdown(table))):
+        with replacing(folder / f"{table.name}.{ending}") as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+def as_csv(table: Table) -> str:
+    """The table as CSV: exact values, an interval in two columns of its own, nothing where there is no value."""
+    has_interval = [
+        any(isinstance(row.values[place], Interval) for row in table.rows) for place in range(len(table.columns))
+    ]
+    has_published = any(row.published for row in table.rows)
+    titles = [_csv_titles(*pair) for pair in zip(table.columns, has_interval, strict=True)]
+    lines = io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    writer.writerow([*(name for names in titles for name in names), *(["published"] * has_published)])
+    for row in table.rows:
+        cells = [_csv_cells(*pair) for pair in zip(row.values, has_interval, strict=True)]
+        published = ["yes" if row.published else "no"] * has_published
+        writer.writerow([*(cell for some in cells for cell in some), *published])
+    return lines.getvalue()
+
+
+def as_markdown(table: Table) -> str:
+    """The table as Markdown, with title, note, and the best values in bold."""
+    titles = [column.full_title + (" %" if column.kind == "percent" else "") for column in table.columns]
+    rules = ["---" if column.kind == "text" else "---:" for column in table.columns]
+    lines = [titles, rules, *(_markdown_cells(table, row) for row in range(len(table.rows)))]
+    parts = [f"# {table.title}", "\n".join(f"| {' | '.join(line)} |" for line in lines), table.note]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def as_plain_text(table: Table) -> str:
+    """The table for a terminal: aligned columns, `*` behind the best values."""
+    lines = [[column.title for column in table.columns], *(_plain_cells(table, row) for row in range(len(table.rows)))]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(table.columns))]
+    headings = _plain_groups(table, widths)
+    aligned = [
+        "  ".join(
+            cell.ljust(width) if column.kind == "text" else cell.rjust(width)
+            for cell, width, column in zip(line, widths, table.columns, strict=True)
+        ).rstrip()
+        for line in lines
+    ]
+    return "\n".join([table.title, "", *headings, *aligned, *([table.note] if table.note else [])])
+
+
+def _number(value: Value) -> float:
+    """A value as a number; NaN where it is none."""
+    if isinstance(value, Interval):
+        return value.value
+    return math.nan if value is None or isinstance(value, str) else float(value)
+
+
+def _best_places(table: Table) -> set[tuple[int, int]]:
+    """Where the highest of at least two values are, as far as their shown digits tell them apart."""
+    places = [
+        [(row, column) for row in range(len(table.rows)) if not table.rows[row].published]
+        for column in range(len(table.columns))
+        if table.columns[column].best
+    ]
+    lines = places if table.best_in == "column" else list(zip(*places, strict=True))
+    return {place for line in lines for place in _highest(table, line)}
+
+
+def _highest(table: Table, places: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    numbers = {(row, column): round(100 * _number(table.rows[row].values[column]), 1) for row, column in places}
+    known = {place: number for place, number in numbers.items() if not math.isnan(number)}
+    return [place for place, number in known.items() if len(known) > 1 and number == max(known.values())]
+
+
+def _csv_titles(column: Column, has_interval: bool) -> list[str]:
+    title = column.full_title
+    return [title, f"{title} low", f"{title} high"] if has_interval else [title]
+
+
+def _csv_cells(value: Value, has_interval: bool) -> list[str | int | float]:
+    if isinstance(value, Interval):
+        parts: list[Value] = [value.value, value.low, value.high]
+    else:
+        parts = [value, None, None] if has_interval else [value]
+    return ["" if part is None or part != part else part for part in parts]
+
+
+def _markdown_cells(table: Table, row: int) -> list[str]:
+    cells = []
+    for column in range(len(table.columns)):
+        text, interval = table.text_of(row, column).replace("|", "\\|"), table.interval_of(row, column)
+        text = f"**{text}**" if (row, column) in table.marked else text
+        cells.append(f"{text} ({interval})" if interval else text)
+    if table.rows[row].published:
+        cells[0] += " (published, not measured here)"
+    return cells
+
+
+def _plain_groups(table: Table, widths: list[int]) -> list[str]:
+    """A line with the headings over several columns, which first widens these as far as they need; or no line."""
+    line, start = "", 0
+    for group, _, count in table.groups:
+        place = start + count - 1
+        widths[place] += max(len(group) - sum(widths[start : start + count]) - 2 * (count - 1), 0)
+        line += group.ljust(sum(widths[start : start + count]) + 2 * count)
+        start += count
+    return [line.rstrip()] if table.groups else []
+
+
+def _plain_cells(table: Table, row: int) -> list[str]:
+    cells = [
+        table.text_of(row, column) + ("*" if (row, column) in table.marked else "")
+        for column in range(len(table.columns))
+    ]
+    if table.rows[row].published:
+        cells[0] += " (published)"
+    return cells

@@ -1,0 +1,265 @@
+"""The tables of the report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+
+from blendclip.reporting.report.evaluations import Evaluations, Metrics, summary_files
+from blendclip.reporting.report.label_efficiency import Sweep, sweep_of
+from blendclip.reporting.report.published import Method, published
+from blendclip.reporting.report.table import Column, Row, Table, Value
+
+GENERATED = "generated data, says nothing about real streets"
+INTERVAL_NOTE = "In percent, the best in bold; a range is a 95 % bootstrap interval over objects."
+_SLICES = {"by_distance": "distance, m", "by_points": "points", "by_visibility": "visibility level"}
+
+
+def headline(found: Evaluations, generated: Collection[str]) -> Table:
+    """Runs by benchmarks: top-1 with its interval, top-5, and the mean over classes.
+
+    Benchmarks of generated data are labelled so. Published numbers follow for the public benchmarks among ours.
+    """
+    columns, rows = [Column("run")], [[run] for run in found.runs]
+    known = {name: key for name in found.benchmarks if (key := published().known_as(name))}
+    methods = [method for method in published().methods if set(method.accuracy) & set(known.values())]
+    others: list[list[Value]] = [[method.method] for method in methods]
+    for name in found.benchmarks:
+        group = f"{name} ({found.any_of(name).clouds:,} clouds)"
+        label = GENERATED if name in generated else ""
+        columns += [Column(title, "percent", group, True, label) for title in ("top-1", "top-5", "mean class")]
+        for row, metrics in zip(rows, found.of_benchmark(name).values(), strict=True):
+            row += [metrics.top1, metrics.top5.value, metrics.mean_class.value]
+        for row, method in zip(others, methods, strict=True):
+            row += [*_published_cells(method, known.get(name)), None]
+    parts = [f"{_clouds(found, name)}, most frequent class {_percent(found, name)} %" for name in found.benchmarks]
+    parts += [f"{name}: {GENERATED}" for name in found.benchmarks if name in generated]
+    return Table(
+        "headline",
+        "Zero-shot accuracy of each run on each benchmark",
+        tuple(columns),
+        (*(Row(tuple(row)) for row in rows), *(Row(tuple(row), published=True) for row in others)),
+        tuple(found.files_of(found.benchmarks)),
+        _commands(found, found.benchmarks),
+        f"{INTERVAL_NOTE} {'; '.join(parts)}.",
+    )
+
+
+def published_numbers() -> Table:
+    """Accuracy that others state; none of it is measured here."""
+    known = published().benchmarks
+    groups = [Column(title, "percent", about.title) for about in known.values() for title in ("top-1", "top-5")]
+    rows = [
+        Row((method.method, method.trained_on, *_cells_of_all(method, list(known)), method.source), published=True)
+        for method in published().methods
+    ]
+    columns = (Column("method"), Column("trained on"), *groups, Column("source"))
+    return Table(
+        "published", "Published zero-shot accuracy, not measured here", columns, tuple(rows), note="In percent."
+    )
+
+
+def per_class(found: Evaluations, benchmark: str) -> Table:
+    """Accuracy of each class by run; the best run of a class is marked."""
+    columns = [Column("class"), Column("clouds", "count"), Column("objects", "count")]
+    columns += [Column(run, "percent", best=True) for run in found.runs]
+    of_run = [{part.class_name: part for part in one.per_class} for one in found.of_benchmark(benchmark).values()]
+    rows = [
+        Row((name, part.clouds, part.instances, *(run[name].top1 if name in run else None for run in of_run)))
+        for name, part in of_run[0].items()
+    ]
+    return _of_benchmark(found, benchmark, "per_class", "Top-1 by class", columns, rows, best_in="row")
+
+
+def by_slice(found: Evaluations, benchmark: str, kind: str) -> Table:
+    """Accuracy by distance, points or visibility (`by_distance`, ...); no rows where the benchmark knows none."""
+    columns = [Column(f"{_SLICES[kind]} from"), Column("to"), Column("clouds", "count")]
+    columns += [Column(run, "percent", best=True) for run in found.runs]
+    of_run = [getattr(metrics, kind) for metrics in found.of_benchmark(benchmark).values()]
+    rows = [
+        Row((f"{part.start:g}", f"{part.end:g}" if part.end is not None else "", part.clouds, *(p.top1 for p in same)))
+        for part, *same in zip(of_run[0], *of_run, strict=True)
+    ]
+    title = f"Top-1 by {_SLICES[kind]}"
+    return _of_benchmark(found, benchmark, kind, title, columns, rows, best_in="row")
+
+
+def tracks(found: Evaluations, benchmark: str) -> Table:
+    """Accuracy on whole tracks and by the number of clouds averaged; no rows where there are no tracks."""
+    of_run = {run: metrics.tracks for run, metrics in found.of_benchmark(benchmark).items() if metrics.tracks}
+    sizes = {part.clouds: part.tracks for one in of_run.values() for part in one.by_clouds}
+    columns = [Column("run"), Column("whole track", "percent", best=True)]
+    columns += [_track_column(clouds, sizes[clouds]) for clouds in sorted(sizes)]
+    rows = []
+    for run, one in of_run.items():
+        by_clouds = {part.clouds: part.top1 for part in one.by_clouds}
+        rows.append(Row((run, one.top1, *(by_clouds.get(clouds) for clouds in sorted(sizes)))))
+    count = next(iter(of_run.values())).tracks if of_run else 0
+    note = f"{count:,} tracks. A track is classified by the mean embedding of so many of its clouds."
+    return _of_benchmark(found, benchmark, "tracks", "Top-1 of tracks", columns, rows, note=note)
+
+
+def held_out(found: Evaluations) -> Table:
+    """Accuracy on classes that some run never saw in training; other runs on the same classes for comparison."""
+    columns = [Column("benchmark"), Column("held-out classes"), Column("run"), Column("trained without them")]
+    columns += [Column("clouds", "count", "held out"), Column("top-1", "percent", "held out")]
+    columns += [Column("clouds", "count", "others"), Column("top-1", "percent", "others")]
+    rows = []
+    for name in found.benchmarks:
+        of_run = found.of_benchmark(name)
+        for classes in dict.fromkeys(tuple(one.held_out.classes) for one in of_run.values() if one.held_out):
+            cells = [(name, ", ".join(classes), run, *_held_out_cells(of_run[run], classes)) for run in of_run]
+            rows += sorted((Row(one) for one in cells), key=lambda row: row.values[3] == "no")
+    files, commands = tuple(found.files_of(found.benchmarks)), _commands(found, found.benchmarks)
+    note = f"{INTERVAL_NOTE} What other runs reach on these classes is counted from their confusion, without one."
+    return Table("held_out", "Top-1 on held-out classes", tuple(columns), tuple(rows), files, commands, note)
+
+
+def retrieval(found: Evaluations) -> Table:
+    """Recall at k of the right cloud, from its caption and from its image; no rows where nothing was retrieved."""
+    names = {"text_to_cloud": "caption to cloud", "image_to_cloud": "image to cloud"}
+    of_all = {key: metrics.retrieval for key, metrics in found.metrics.items() if metrics.retrieval}
+    ks = sorted({int(k) for one in of_all.values() for key in names for k in getattr(one, key)})
+    columns = [Column("benchmark"), Column("run"), Column("clouds", "count"), Column("captions", "count")]
+    columns += [Column(f"R@{k}", "percent", group) for group in names.values() for k in ks]
+    rows = []
+    for (run, benchmark), one in of_all.items():
+        recalls = [getattr(one, key).get(str(k)) for key in names for k in ks]
+        rows.append(Row((benchmark, run, one.clouds, one.texts, *recalls)))
+    files = tuple(found.metrics_file(*key) for key in of_all)
+    commands = tuple(found.metrics[key].command for key in of_all)
+    note = "Share of queries, in percent, whose own cloud is among the k nearest."
+    return Table("retrieval", "Recall at k", tuple(columns), tuple(rows), files, commands, note)
+
+
+def label_efficiency(found: Evaluations) -> Table:
+    """Accuracy by the share of real samples in every batch; no rows where fewer than two shares were trained."""
+    sweep = sweep_of(found)
+    columns = [Column("real share of a batch", "percent"), Column("run"), Column("seed")]
+    columns += [Column(name, "percent", _kind(found, name)) for name in found.benchmarks]
+    rows = [row for share in sweep.shares for row in _rows_of_share(found, sweep, share)]
+    recipes = [found.results / "runs" / run / "recipe.json" for run in sweep.runs]
+    note = "Top-1 in percent." + (
+        f" Trained otherwise, so not here: {', '.join(sweep.others)}." if sweep.others else ""
+    )
+    commands = tuple(found.metrics[run, name].command for run in sweep.runs for name in found.benchmarks)
+    files = (*recipes, *(found.metrics_file(run, name) for run in sweep.runs for name in found.benchmarks))
+    return Table(
+        "label_efficiency", "Top-1 by share of real samples", tuple(columns), tuple(rows), files, commands, note
+    )
+
+
+def datasets(found: Evaluations) -> Table:
+    """What mining made of each split."""
+    columns = [Column("dataset"), Column("split"), Column("scenes", "count"), Column("objects", "count")]
+    columns += [Column(title, "count") for title in ("boxes", "clouds", "views", "triplets", "classes")]
+    keys = ("scenes", "objects", "annotations", "clouds", "views", "triplets")
+    rows = [
+        Row((one["dataset"], one["split"], *(one.get(key) for key in keys), len(set(one["classes"]) - {"(no class)"})))
+        for one in found.summaries
+    ]
+    return _of_summaries(found, "datasets", "What was mined", columns, rows)
+
+
+def rejects(found: Evaluations) -> Table:
+    """What mining left out, by rule."""
+    columns = [Column(title) for title in ("dataset", "split", "stage", "rule", "kind", "of")]
+    keys = ("stage", "rule", "kind", "of", "count", "example")
+    rows = [
+        Row((one["dataset"], one["split"], *(reject[key] for key in keys)))
+        for one in found.summaries
+        for reject in one["rejects"]
+    ]
+    return _of_summaries(
+        found, "rejects", "What was left out", [*columns, Column("count", "count"), Column("example")], rows
+    )
+
+
+def _of_benchmark(
+    found: Evaluations,
+    benchmark: str,
+    name: str,
+    title: str,
+    columns: Sequence[Column],
+    rows: Sequence[Row],
+    note: str = "",
+    best_in: str = "column",
+) -> Table:
+    """A table about one benchmark, from the metrics of all runs."""
+    return Table(
+        f"{name}_{benchmark}",
+        f"{title}: {benchmark}",
+        tuple(columns),
+        tuple(rows),
+        tuple(found.files_of([benchmark])),
+        _commands(found, [benchmark]),
+        f"{INTERVAL_NOTE} {note}".strip(),
+        best_in,
+    )
+
+
+def _of_summaries(found: Evaluations, name: str, title: str, columns: list[Column], rows: list[Row]) -> Table:
+    commands = tuple(
+        f"blendclip {'cad-summary' if one.get('cad') else 'summary'} --results {found.results.name} "
+        f"--dataset {one['dataset']} --split {one['split']}"
+        for one in found.summaries
+    )
+    return Table(name, title, tuple(columns), tuple(rows), tuple(summary_files(found.results)), commands)
+
+
+def _commands(found: Evaluations, benchmarks: Sequence[str]) -> tuple[str, ...]:
+    return tuple(found.metrics[run, name].command for name in benchmarks for run in found.runs)
+
+
+def _clouds(found: Evaluations, benchmark: str) -> str:
+    metrics = found.any_of(benchmark)
+    return f"{benchmark}: {metrics.clouds:,} clouds of {metrics.instances:,} objects in {len(metrics.classes)} classes"
+
+
+def _percent(found: Evaluations, benchmark: str) -> str:
+    return f"{100 * found.any_of(benchmark).most_frequent:.1f}"
+
+
+def _published_cells(method: Method, benchmark: str | None) -> list[Value]:
+    """Top-1 and top-5, 0 to 1, of a method on a public benchmark."""
+    stated = method.accuracy.get(benchmark or "", [])
+    return [value / 100 for value in stated] if stated else [None, None]
+
+
+def _cells_of_all(method: Method, benchmarks: list[str]) -> list[Value]:
+    return [cell for name in benchmarks for cell in _published_cells(method, name)]
+
+
+def _track_column(clouds: int, count: int) -> Column:
+    return Column(f"{clouds} ({count:,} tracks)", "percent", "clouds averaged", best=True)
+
+
+def _held_out_cells(metrics: Metrics, classes: tuple[str, ...]) -> tuple[Value, ...]:
+    """Without them or not, then clouds and accuracy on the held-out classes and on the others."""
+    one = metrics.held_out
+    if one and tuple(one.classes) == classes:
+        return ("yes", one.clouds, one.top1, one.others_clouds, one.others)
+    chosen = [name in classes for name in metrics.classes]
+    return ("no", *_counted(metrics, chosen), *_counted(metrics, [not one for one in chosen]))
+
+
+def _counted(metrics: Metrics, chosen: list[bool]) -> tuple[int, float]:
+    """Clouds of some classes, and the share on the diagonal of the confusion."""
+    rows = [(sum(row), row[place]) for place, row in enumerate(metrics.confusion) if chosen[place]]
+    clouds = sum(count for count, _ in rows)
+    return clouds, sum(right for _, right in rows) / clouds if clouds else math.nan
+
+
+def _kind(found: Evaluations, benchmark: str) -> str:
+    return "drives" if found.any_of(benchmark).from_drives else "objects"
+
+
+def _rows_of_share(found: Evaluations, sweep: Sweep, share: float) -> list[Row]:
+    """A row for each run of a share, and one for their mean where there are several."""
+    runs = sweep.runs_of(share)
+    rows = [
+        Row((share, run, f"{found.runs[run].recipe['seed']}", *(found.metrics[run, b].top1 for b in found.benchmarks)))
+        for run in runs
+    ]
+    means = [sweep.mean(found, share, name) for name in found.benchmarks]
+    return [*rows, Row((share, f"mean of {len(runs)}", "", *means))] if len(runs) > 1 else rows
