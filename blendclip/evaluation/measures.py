@@ -16,7 +16,7 @@ from blendclip.evaluation.bootstrap import Bootstrap
 from blendclip.evaluation.metrics import ranks
 from blendclip.evaluation.zero_shot import scores, unit
 
-POINT_EDGES = (1, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+POINT_EDGES = (1, 5, 20, 100, 500, 2000)
 DISTANCE_EDGES_M = (0, 10, 20, 30, 40, 50)
 VISIBILITIES = (1, 2, 3, 4)
 _TRACK_CLOUDS = (1, 2, 4, 8, 16, 32)

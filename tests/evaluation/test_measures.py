@@ -30,8 +30,8 @@ def test_by_hand():
     assert found["confusion"] == [[1, 0, 0], [1, 1, 1], [0, 0, 0]]
     assert [(r["from"], r["to"], r["clouds"], r["top1"]["value"]) for r in found["by_points"]] == [
         (1, 5, 2, 0.5),
-        (5, 10, 1, 1.0),
-        (5000, None, 1, 0.0),
+        (5, 20, 1, 1.0),
+        (2000, None, 1, 0.0),
     ]
     assert [(r["from"], r["to"], r["clouds"]) for r in found["by_distance"]] == [(0, 10, 2), (10, 20, 1), (50, None, 1)]
     assert found["by_visibility"] == [] and found["tracks"] is None and found["held_out"] is None
