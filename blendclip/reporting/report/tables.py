@@ -150,7 +150,14 @@ def datasets(found: Evaluations) -> Table:
     columns += [Column(title, "count") for title in ("boxes", "clouds", "views", "triplets", "classes")]
     keys = ("scenes", "objects", "annotations", "clouds", "views", "triplets")
     rows = [
-        Row((one["dataset"], one["split"], *(one.get(key) for key in keys), len(set(one["classes"]) - {"(no class)"})))
+        Row(
+            (
+                one["dataset"],
+                one["split"],
+                *({"clouds": one["triplets"], **one}.get(key) for key in keys),
+                len(set(one["classes"]) - {"(no class)"}),
+            )
+        )
         for one in found.summaries
     ]
     return _of_summaries(found, "datasets", "What was mined", columns, rows)
