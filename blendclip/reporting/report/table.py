@@ -216,7 +216,7 @@ def _plain_groups(table: Table, widths: list[int]) -> list[str]:
 
 def _plain_cells(table: Table, row: int) -> list[str]:
     cells = [
-        table.text_of(row, column) + ("*" if (row, column) in table.marked else "")
+        table.text_of(row, column) + ("*" if (row, column) in table.marked else " " * table.columns[column].best)
         for column in range(len(table.columns))
     ]
     if table.rows[row].published:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Sequence
 
 from blendclip.reporting.report.evaluations import Evaluations, Metrics, summary_files
-from blendclip.reporting.report.label_efficiency import Sweep, sweep_of
+from blendclip.reporting.report.label_efficiency import Sweep, listed, sweep_of
 from blendclip.reporting.report.published import Method, published
 from blendclip.reporting.report.table import Column, Row, Table, Value
 
@@ -32,7 +32,8 @@ def headline(found: Evaluations, generated: Collection[str]) -> Table:
         for row, method in zip(others, methods, strict=True):
             row += [*_published_cells(method, known.get(name)), None]
     parts = [f"{_clouds(found, name)}, most frequent class {_percent(found, name)} %" for name in found.benchmarks]
-    parts += [f"{name}: {GENERATED}" for name in found.benchmarks if name in generated]
+    labelled = [name for name in found.benchmarks if name in generated]
+    parts += [f"{listed(labelled)}: {GENERATED}"] * bool(labelled)
     return Table(
         "headline",
         "Zero-shot accuracy of each run on each benchmark",
@@ -149,17 +150,11 @@ def datasets(found: Evaluations) -> Table:
     columns = [Column("dataset"), Column("split"), Column("scenes", "count"), Column("objects", "count")]
     columns += [Column(title, "count") for title in ("boxes", "clouds", "views", "triplets", "classes")]
     keys = ("scenes", "objects", "annotations", "clouds", "views", "triplets")
-    rows = [
-        Row(
-            (
-                one["dataset"],
-                one["split"],
-                *({"clouds": one["triplets"], **one}.get(key) for key in keys),
-                len(set(one["classes"]) - {"(no class)"}),
-            )
-        )
-        for one in found.summaries
-    ]
+    rows = []
+    for one in found.summaries:
+        known = {"clouds": one["triplets"], **one}  # a CAD triplet is a cloud
+        classes = len(set(one["classes"]) - {"(no class)"})
+        rows.append(Row((one["dataset"], one["split"], *(known.get(key) for key in keys), classes)))
     return _of_summaries(found, "datasets", "What was mined", columns, rows)
 
 
