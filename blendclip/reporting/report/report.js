@@ -1,7 +1,7 @@
 "use strict";
 
-// Tables sort by clicking their headings. A link such as index.html#headline/2/descending sorts one when it opens:
-// name of the table, column counted from 0, direction.
+// Tables sort by clicking their headings. A link such as index.html#table-headline/2/descending sorts one when it opens:
+// the table, its column counted from 0, direction.
 
 function valueOf(row, column) {
   const cell = row.cells[column];

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,7 +73,7 @@ def sections_of(writer: Writer) -> list[Section]:
         *(_benchmark(writer, name) for name in found.benchmarks),
         Section("held-out", "Classes left out of training", tuple(writer.block(tables.held_out(found)))),
         _label_efficiency(writer),
-        Section("retrieval", "Retrieval", tuple(writer.block(tables.retrieval(found)))),
+        _retrieval(writer),
         _training(writer),
         _data(writer),
     ]
@@ -112,6 +111,11 @@ def _label_efficiency(writer: Writer) -> Section:
     return Section("label-efficiency", "Label efficiency", tuple(writer.block(figure, table)), text)
 
 
+def _retrieval(writer: Writer) -> Section:
+    table = tables.retrieval(writer.found)
+    return Section("retrieval", "Retrieval", tuple(writer.block(table, fold=_fold_of(table))))
+
+
 def _training(writer: Writer) -> Section:
     block = writer.block(training_figures.draw_training(writer.found, writer.shown, writer.figures))
     return Section("training", "Training", tuple(block))
@@ -134,5 +138,5 @@ def _data(writer: Writer) -> Section:
 
 def _fold_of(table: Table) -> str:
     """What a long table is folded under; nothing for a short one."""
-    rows: Sequence = table.rows
-    return f"{table.title}, a table of {len(rows)} rows" if len(rows) > _LONG_TABLE else ""
+    count = len(table.rows)
+    return f"{table.title}, a table of {count} rows" if count > _LONG_TABLE else ""

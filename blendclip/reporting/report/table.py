@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -68,6 +69,15 @@ class Table:
         runs = groupby((column.group, column.label) for column in self.columns)
         return [(*heading, len(list(same))) for heading, same in runs]
 
+    def legend(self, best: str, intervals: bool = True) -> str:
+        """How to read the values, where the best is marked as `best` says ("in bold"); then the note."""
+        parts = ["In percent"] * any(column.kind == "percent" for column in self.columns)
+        parts += [f"the best of a {self.best_in} {best}"] * bool(self.marked)
+        has_intervals = any(isinstance(value, Interval) for row in self.rows for value in row.values)
+        parts += ["a range is a 95 % bootstrap interval over objects"] * (intervals and has_intervals)
+        text = "; ".join(parts)
+        return f"{text[:1].upper()}{text[1:]}. {self.note}".strip() if parts else self.note
+
     def text_of(self, row: int, column: int) -> str:
         """A value as people read it, without its interval."""
         return as_text(self.rows[row].values[column], self.columns[column].kind)
@@ -125,7 +135,7 @@ def as_markdown(table: Table) -> str:
     titles = [column.full_title + (" %" if column.kind == "percent" else "") for column in table.columns]
     rules = ["---" if column.kind == "text" else "---:" for column in table.columns]
     lines = [titles, rules, *(_markdown_cells(table, row) for row in range(len(table.rows)))]
-    parts = [f"# {table.title}", "\n".join(f"| {' | '.join(line)} |" for line in lines), table.note]
+    parts = [f"# {table.title}", "\n".join(f"| {' | '.join(line)} |" for line in lines), table.legend("in bold")]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -141,7 +151,8 @@ def as_plain_text(table: Table) -> str:
         ).rstrip()
         for line in lines
     ]
-    return "\n".join([table.title, "", *headings, *aligned, *([table.note] if table.note else [])])
+    legend = textwrap.wrap(table.legend("with a *", intervals=False), 100)
+    return "\n".join([table.title, "", *headings, *aligned, "", *legend])
 
 
 def _number(value: Value) -> float:
@@ -205,7 +216,7 @@ def _plain_groups(table: Table, widths: list[int]) -> list[str]:
 
 def _plain_cells(table: Table, row: int) -> list[str]:
     cells = [
-        table.text_of(row, column) + ("*" if (row, column) in table.marked else "")
+        table.text_of(row, column) + ("*" if (row, column) in table.marked else " " * table.columns[column].best)
         for column in range(len(table.columns))
     ]
     if table.rows[row].published:

@@ -6,12 +6,11 @@ import math
 from collections.abc import Collection, Sequence
 
 from blendclip.reporting.report.evaluations import Evaluations, Metrics, summary_files
-from blendclip.reporting.report.label_efficiency import Sweep, sweep_of
+from blendclip.reporting.report.label_efficiency import Sweep, listed, sweep_of
 from blendclip.reporting.report.published import Method, published
 from blendclip.reporting.report.table import Column, Row, Table, Value
 
 GENERATED = "generated data, says nothing about real streets"
-INTERVAL_NOTE = "In percent, the best in bold; a range is a 95 % bootstrap interval over objects."
 _SLICES = {"by_distance": "distance, m", "by_points": "points", "by_visibility": "visibility level"}
 
 
@@ -33,7 +32,8 @@ def headline(found: Evaluations, generated: Collection[str]) -> Table:
         for row, method in zip(others, methods, strict=True):
             row += [*_published_cells(method, known.get(name)), None]
     parts = [f"{_clouds(found, name)}, most frequent class {_percent(found, name)} %" for name in found.benchmarks]
-    parts += [f"{name}: {GENERATED}" for name in found.benchmarks if name in generated]
+    labelled = [name for name in found.benchmarks if name in generated]
+    parts += [f"{listed(labelled)}: {GENERATED}"] * bool(labelled)
     return Table(
         "headline",
         "Zero-shot accuracy of each run on each benchmark",
@@ -41,7 +41,7 @@ def headline(found: Evaluations, generated: Collection[str]) -> Table:
         (*(Row(tuple(row)) for row in rows), *(Row(tuple(row), published=True) for row in others)),
         tuple(found.files_of(found.benchmarks)),
         _commands(found, found.benchmarks),
-        f"{INTERVAL_NOTE} {'; '.join(parts)}.",
+        f"{'; '.join(parts)}.",
     )
 
 
@@ -54,9 +54,7 @@ def published_numbers() -> Table:
         for method in published().methods
     ]
     columns = (Column("method"), Column("trained on"), *groups, Column("source"))
-    return Table(
-        "published", "Published zero-shot accuracy, not measured here", columns, tuple(rows), note="In percent."
-    )
+    return Table("published", "Published zero-shot accuracy, not measured here", columns, tuple(rows))
 
 
 def per_class(found: Evaluations, benchmark: str) -> Table:
@@ -111,7 +109,7 @@ def held_out(found: Evaluations) -> Table:
             cells = [(name, ", ".join(classes), run, *_held_out_cells(of_run[run], classes)) for run in of_run]
             rows += sorted((Row(one) for one in cells), key=lambda row: row.values[3] == "no")
     files, commands = tuple(found.files_of(found.benchmarks)), _commands(found, found.benchmarks)
-    note = f"{INTERVAL_NOTE} What other runs reach on these classes is counted from their confusion, without one."
+    note = "What other runs reach on these classes is counted from their confusion, without one."
     return Table("held_out", "Top-1 on held-out classes", tuple(columns), tuple(rows), files, commands, note)
 
 
@@ -128,7 +126,7 @@ def retrieval(found: Evaluations) -> Table:
         rows.append(Row((benchmark, run, one.clouds, one.texts, *recalls)))
     files = tuple(found.metrics_file(*key) for key in of_all)
     commands = tuple(found.metrics[key].command for key in of_all)
-    note = "Share of queries, in percent, whose own cloud is among the k nearest."
+    note = "Share of queries whose own cloud is among the k nearest."
     return Table("retrieval", "Recall at k", tuple(columns), tuple(rows), files, commands, note)
 
 
@@ -139,9 +137,7 @@ def label_efficiency(found: Evaluations) -> Table:
     columns += [Column(name, "percent", _kind(found, name)) for name in found.benchmarks]
     rows = [row for share in sweep.shares for row in _rows_of_share(found, sweep, share)]
     recipes = [found.results / "runs" / run / "recipe.json" for run in sweep.runs]
-    note = "Top-1 in percent." + (
-        f" Trained otherwise, so not here: {', '.join(sweep.others)}." if sweep.others else ""
-    )
+    note = f"Trained otherwise, so not here: {', '.join(sweep.others)}." if sweep.others else ""
     commands = tuple(found.metrics[run, name].command for run in sweep.runs for name in found.benchmarks)
     files = (*recipes, *(found.metrics_file(run, name) for run in sweep.runs for name in found.benchmarks))
     return Table(
@@ -154,10 +150,11 @@ def datasets(found: Evaluations) -> Table:
     columns = [Column("dataset"), Column("split"), Column("scenes", "count"), Column("objects", "count")]
     columns += [Column(title, "count") for title in ("boxes", "clouds", "views", "triplets", "classes")]
     keys = ("scenes", "objects", "annotations", "clouds", "views", "triplets")
-    rows = [
-        Row((one["dataset"], one["split"], *(one.get(key) for key in keys), len(set(one["classes"]) - {"(no class)"})))
-        for one in found.summaries
-    ]
+    rows = []
+    for one in found.summaries:
+        known = {"clouds": one["triplets"], **one}  # a CAD triplet is a cloud
+        classes = len(set(one["classes"]) - {"(no class)"})
+        rows.append(Row((one["dataset"], one["split"], *(known.get(key) for key in keys), classes)))
     return _of_summaries(found, "datasets", "What was mined", columns, rows)
 
 
@@ -193,7 +190,7 @@ def _of_benchmark(
         tuple(rows),
         tuple(found.files_of([benchmark])),
         _commands(found, [benchmark]),
-        f"{INTERVAL_NOTE} {note}".strip(),
+        note,
         best_in,
     )
 

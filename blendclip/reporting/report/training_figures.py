@@ -23,7 +23,7 @@ def draw_training(found: Evaluations, runs: Sequence[str], folder: Path) -> Figu
     """Share of real samples, loss, retrieval in the batch and validation accuracy over the steps of some runs."""
     splits = list(dict.fromkeys(split for run in runs for split in _splits(found.runs[run])))
     with drawing(folder, "training", 5.4) as canvas:
-        (mixture, loss), (batch, validation) = canvas.subplots(2, 2)
+        (mixture, loss), (batch, validation) = canvas.subplots(2, 2, sharex=True)
         for run, color in colors_of(runs).items():
             one = found.runs[run]
             _draw_entries(mixture, one, "real_share", 100, color)
@@ -36,7 +36,7 @@ def draw_training(found: Evaluations, runs: Sequence[str], folder: Path) -> Figu
         batch.set(title="Right pair found in the batch", ylabel="%, caption solid, image dotted")
         validation.set(title="Zero-shot on held-out splits")
         percent_axis(validation)
-        for axes in (mixture, loss, batch, validation):
+        for axes in (batch, validation):
             axes.set_xlabel("step")
         _name_splits(validation, splits)
         legend_above(canvas, mixture)

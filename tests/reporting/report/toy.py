@@ -91,7 +91,7 @@ def metrics_of(run, benchmark, confusion, classes, *, drives=False, held_out=())
             "texts": clouds // 3,
         },
         "files": {"predictions": f"evaluation/runs/{run}/{benchmark}/predictions.parquet"},
-        "command": f"blendclip evaluate --run results/runs/{run} --benchmark results/evaluation/benchmarks/{benchmark}.parquet",
+        "command": f"blendclip evaluate --run results/runs/{run} --benchmark {benchmark}",
     }
 
 
