@@ -22,23 +22,31 @@ _MIN_POINTS = 512
 _STEPS = 32767  # of int16 on either side of zero
 _BUDGET_BYTES = 6_000_000
 _POINT_BYTES = 8  # three int16, in base64
+_BATCH_ROWS = 512
 
 
 def read_rows(path: Path, rows: list[int], columns: list[str]) -> pa.Table:
-    """The `rows` of a Parquet file, in that order; only the row groups that hold them are read.
+    """The `rows` of a Parquet file, in that order; only row groups that hold some are read, a few rows at a time.
 
     Raises:
         UserError: the file is not there or is not Parquet.
     """
     file = storage.open_parquet(path)
-    ends = np.cumsum([file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)], dtype=np.int64)
-    groups = np.searchsorted(ends, rows, side="right")
-    needed = sorted(set(groups.tolist()))
-    sizes = [file.metadata.row_group(group).num_rows for group in needed]
-    starts = dict(zip(needed, np.cumsum([0, *sizes])[:-1].tolist(), strict=True))
-    begins = [0, *ends.tolist()]
-    places = [starts[group] + row - begins[group] for group, row in zip(groups.tolist(), rows, strict=True)]
-    return file.read_row_groups(needed, columns=columns).take(places)
+    wanted = np.unique(np.asarray(rows, np.int64))
+    begin, found = 0, [file.schema_arrow.empty_table().select(columns)]
+    for group in range(file.num_row_groups):
+        end = begin + file.metadata.row_group(group).num_rows
+        if len(_between(wanted, begin, end)):
+            for batch in file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=columns):
+                here = _between(wanted, begin, begin + batch.num_rows) - begin
+                found.append(pa.Table.from_batches([batch]).select(columns).take(here))
+                begin += batch.num_rows
+        begin = end
+    return pa.concat_tables(found).take(np.searchsorted(wanted, rows).astype(np.int64))
+
+
+def _between(rows: NDArray[np.int64], begin: int, end: int) -> NDArray[np.int64]:
+    return rows[(rows >= begin) & (rows < end)]
 
 
 def points_of(table: pa.Table) -> list[NDArray[np.float32]]:

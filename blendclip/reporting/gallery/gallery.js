@@ -48,7 +48,7 @@
     const { width, height } = view.canvas, { radius, top, count } = view.cloud;
     const [cy, sy] = [Math.cos(view.yaw), Math.sin(view.yaw)], [cp, sp] = [Math.cos(view.pitch), Math.sin(view.pitch)];
     const tall = top * Math.abs(cp) + radius * Math.abs(sp), side = Math.min(width, height);
-    const fit = (0.84 * view.zoom * side) / Math.max(radius, tall) / (1 + PERSPECTIVE);
+    const fit = (0.96 * view.zoom * side) / Math.max(radius, tall) / (1 + PERSPECTIVE);
     const depth = PERSPECTIVE / Math.hypot(radius, top);
     const dot = Math.min(Math.max((0.55 * side) / Math.sqrt(count + 1), 0.009 * side), 0.035 * side);
     return { cy, sy, cp, sp, fitX: fit / width, fitY: fit / height, depth, top, dot: dot * Math.sqrt(view.zoom) };
