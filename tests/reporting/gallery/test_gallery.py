@@ -76,9 +76,9 @@ def shown_points(folder: Path, card: ElementTree.Element) -> tuple[np.ndarray, f
     """The points of a card's canvas, as the viewer reads them, and half a step of their quantisation."""
     canvas = next(card.iter("canvas"))
     script = (folder / f"report/gallery/clouds/{canvas.get('data-script')}.js").read_text()
-    head, _, body = script.partition(" = ")
-    assert head.endswith("[" + json.dumps(canvas.get("data-script")) + "]") or " = " in body
-    cloud = json.loads(script[script.index("= [") + 2 :].rstrip().rstrip(";"))[int(canvas.get("data-cloud"))]
+    head, _, listed = script.partition("] = ")
+    assert head.endswith(f'["{canvas.get("data-script")}"')
+    cloud = json.loads(listed.rstrip().removesuffix(";"))[int(canvas.get("data-cloud"))]
     steps = np.frombuffer(base64.b64decode(cloud["points"]), "<i2").reshape(-1, 3)
     return np.array(cloud["centre"]) + cloud["scale"] * steps / 32767, cloud["scale"] / 32767 / 2
 

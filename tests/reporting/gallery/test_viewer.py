@@ -143,14 +143,19 @@ def test_keys_turn_a_focused_cloud(page, tmp_path):
 
 
 def test_selectors_show_one_run_and_benchmark(page, tmp_path):
-    shown = "[...document.querySelectorAll('.gallery-panel')].filter((p) => p.offsetHeight).map((p) => p.dataset.run + ' ' + p.dataset.kind)"
+    shown = """[...document.querySelectorAll('.gallery-panel')].filter((panel) => panel.offsetHeight)
+      .map((panel) => panel.dataset.run + ' ' + panel.dataset.kind)"""
+    select_second = """(() => {
+      const select = document.querySelector('[name=run]');
+      select.value = 'second';
+      select.dispatchEvent(new Event('change', {bubbles: true}));
+    })()"""
 
     async def act(page: Page) -> None:
         assert await page.value(shown) == ["first wrong"]
         await page.value("document.querySelector('[value=right]').click()")
         assert await page.value(shown) == ["first right"]
-        change = "const s = document.querySelector('[name=run]'); s.value = 'second'; s.dispatchEvent(new Event('change', {bubbles: true}))"
-        await page.value(f"(() => {{ {change} }})()")
+        await page.value(select_second)
         assert await page.value(shown) == ["second right"]
         await page.value("document.querySelector('.gallery-choice').scrollIntoView()")
         drawn = COLOURED.replace(CANVAS, "document.querySelector('.gallery-panel:not([hidden]) .gallery-cloud')")
@@ -171,9 +176,9 @@ def test_a_missing_script_is_told_in_its_card(page, tmp_path):
     async def act(page: Page) -> None:
         await page.until("document.body.textContent.includes('gallery/clouds/77.js is missing')")
 
-    spoil = "addEventListener('DOMContentLoaded', () => {});" + (
-        "new MutationObserver(() => { const c = document.querySelector('.gallery-cloud'); if (c) c.dataset.script = '77'; })"
-        ".observe(document, {childList: true, subtree: true});"
-    )
+    spoil = """new MutationObserver(() => {
+      const canvas = document.querySelector('.gallery-cloud');
+      if (canvas) canvas.dataset.script = '77';
+    }).observe(document, {childList: true, subtree: true});"""
     complaints = visit(page, tmp_path, act, first_script=spoil)
     assert all("ERR_FILE_NOT_FOUND" in complaint for complaint in complaints)
