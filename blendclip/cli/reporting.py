@@ -24,11 +24,12 @@ def _add_report(commands: Commands) -> None:
 
 
 def _report(args: argparse.Namespace) -> None:
+    from blendclip.reporting.gallery import write_gallery
     from blendclip.reporting.report import write_report
 
     output, tables = args.output or args.results / "report", args.tables or args.results / "tables"
     choice = {"generated": args.generated, "shown": args.shown}
-    page = write_report(args.results, args.runs, args.benchmarks, output, tables, **choice, gallery=None)
+    page = write_report(args.results, args.runs, args.benchmarks, output, tables, **choice, gallery=write_gallery)
     sys.stdout.write(f"{page}\n")
 
 

@@ -1,0 +1,105 @@
+"""Right and wrong answers of a run on a benchmark, chosen to show."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from blendclip import storage
+from blendclip.errors import UserError
+from blendclip.reporting.gallery.choice import in_turn, stable_order
+
+_COLUMNS = "cloud_id instance_token class_name num_points distance_m rank top5 top5_scores".split()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a run says to a cloud."""
+
+    row: int
+    """In the benchmark."""
+    cloud_id: str
+    class_name: str
+    num_points: int
+    distance_m: float | None
+    rank: int
+    """Wrong classes that score at least as high as the right one; 0 is right."""
+    named: list[tuple[str, float]]
+    """Classes and cosines, best first."""
+    is_confident: bool
+    """A wrong answer chosen for its lead over the second name."""
+
+
+@dataclass(frozen=True)
+class ChosenAnswers:
+    """Answers of a run on a benchmark."""
+
+    run: str
+    benchmark: str
+    right: list[Answer]
+    wrong: list[Answer]
+    num_right: int
+    num_wrong: int
+
+    def clouds(self) -> dict[str, int]:
+        """Ids of the clouds to show, and their rows in the benchmark."""
+        return {answer.cloud_id: answer.row for answer in [*self.right, *self.wrong]}
+
+
+def choose_answers(
+    results: Path, run: str, benchmark: str, cloud_ids: pa.ChunkedArray, count: int = 8
+) -> ChosenAnswers:
+    """About `count` right and as many wrong answers, spread over classes, no two of one object.
+
+    Half of the wrong ones have the greatest lead of the first name over the second, so that they look sure.
+
+    Args:
+        results: results folder.
+        run: name of the run.
+        benchmark: name of the benchmark.
+        cloud_ids: of the benchmark, in its order.
+        count: how many of each kind.
+
+    Raises:
+        UserError: predictions or metrics are missing, or are of other clouds than the benchmark now holds.
+    """
+    folder = results / "evaluation" / "runs" / run / benchmark
+    path = folder / "predictions.parquet"
+    table = storage.read_parquet(path, _COLUMNS)
+    if not table["cloud_id"].equals(cloud_ids):
+        raise UserError(f"{path} has other clouds than benchmark {benchmark} now holds: evaluate {run} on it again")
+    names = json.loads(storage.existing(folder / "metrics.json").read_text())["classes"]
+    columns = table.to_pydict()
+    right = [row for row in stable_order(columns["cloud_id"]) if columns["rank"][row] == 0]
+    wrong = [row for row in stable_order(columns["cloud_id"]) if columns["rank"][row] != 0]
+    sure = _in_turn(sorted(wrong, key=lambda row: -_lead(columns["top5_scores"][row])), columns, count // 2)
+    objects = {columns["instance_token"][row] for row in sure}
+    others = [row for row in wrong if columns["instance_token"][row] not in objects]
+    others = _in_turn(others, columns, count - len(sure))
+    return ChosenAnswers(
+        run=run,
+        benchmark=benchmark,
+        right=[_answer(row, columns, names, False) for row in _in_turn(right, columns, count)],
+        wrong=[_answer(row, columns, names, row in sure) for row in [*sure, *others]],
+        num_right=len(right),
+        num_wrong=len(wrong),
+    )
+
+
+def _in_turn(rows: list[int], columns: dict[str, list[Any]], count: int) -> list[int]:
+    return in_turn(rows, columns["class_name"], columns["instance_token"], count)
+
+
+def _lead(scores: list[float]) -> float:
+    return scores[0] - scores[1] if len(scores) > 1 else 0.0
+
+
+def _answer(row: int, columns: dict[str, list[Any]], names: list[str], is_confident: bool) -> Answer:
+    own = {name: columns[name][row] for name in ("cloud_id", "class_name", "num_points", "distance_m", "rank")}
+    top = [names[number] for number in columns["top5"][row]]
+    named = list(zip(top, columns["top5_scores"][row], strict=True))
+    return Answer(row=row, named=named, is_confident=is_confident, **own)
