@@ -45,7 +45,7 @@ class Slice:
 
 @dataclass(frozen=True)
 class CloudsAveraged:
-    """Tracks classified by the mean embedding of so many of their clouds."""
+    """All tracks, classified by the mean embedding of at most `clouds` of theirs; `tracks` of them have as many."""
 
     clouds: int
     tracks: int

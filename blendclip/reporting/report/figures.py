@@ -22,6 +22,7 @@ from blendclip.reporting.report.plot import (
 
 _MOST_BARS = 70  # of more classes times runs, dots are drawn
 _MOST_NAMED_CELLS = 16  # classes for which a confusion matrix holds its numbers
+_MOST_LEVEL_NAMES = 6  # ranges whose names stand side by side
 _SLICES = (("by_distance", "distance from the vehicle, m"), ("by_points", "points"), ("by_visibility", "visibility"))
 _WHISKERS = "Whiskers and bands are 95 % bootstrap intervals over objects."
 
@@ -83,25 +84,26 @@ def draw_confusion(found: Evaluations, benchmark: str, run: str, folder: Path) -
 
 
 def draw_slices(found: Evaluations, benchmark: str, runs: Sequence[str], folder: Path) -> Figure | None:
-    """Top-1 by range, number of points and visibility; None where the benchmark knows none of them."""
-    known = [(key, label) for key, label in _SLICES if getattr(found.metrics[runs[0], benchmark], key)]
+    """Top-1 by range, number of points and visibility; None where none of them has more than one level."""
+    known = [(key, label) for key, label in _SLICES if len(getattr(found.metrics[runs[0], benchmark], key)) > 1]
     if not known:
         return None
     name, colors = f"slices_{benchmark}", colors_of(runs)
     with drawing(folder, name, 3.1) as canvas:
-        panels = canvas.subplots(1, len(known), squeeze=False, sharey=True)[0]
+        bins = [len(getattr(found.metrics[runs[0], benchmark], key)) for key, _ in known]
+        panels = canvas.subplots(1, len(known), squeeze=False, sharey=True, width_ratios=[2 + one for one in bins])[0]
         for axes, (key, label) in zip(panels, known, strict=True):
             for run in runs:
                 _draw_slices(axes, getattr(found.metrics[run, benchmark], key), run, colors[run])
             percent_axis(axes, label="top-1, %" if axes is panels[0] else "")
             axes.set_xlabel(label)
         legend_above(canvas, panels[0])
-    kinds = listed([label for _, label in known])
+    kinds = listed([key.removeprefix("by_") for key, _ in known])
     return Figure(
         name,
         f"{benchmark}: accuracy by {kinds}",
         f"Top-1 accuracy of {listed(runs)} on {benchmark} by {kinds}. {_ends(found, benchmark, runs[0], known)}",
-        f"Under each range the number of its clouds. {_WHISKERS}",
+        f"With each range the number of its clouds. {_WHISKERS}",
         _sources(found, benchmark, runs),
         _commands(found, benchmark, runs),
         tuple(f"{key}_{benchmark}" for key, _ in known),
@@ -119,7 +121,7 @@ def draw_tracks(found: Evaluations, benchmark: str, runs: Sequence[str], folder:
         for run, tracks in of_run.items():
             clouds = [part.clouds for part in tracks.by_clouds]
             _draw_band(axes, clouds, [part.top1 for part in tracks.by_clouds], run, colors[run])
-        axes.set(xscale="log", xlabel="clouds of a track that are averaged")
+        axes.set(xscale="log", xlabel="clouds of a track that are averaged, at most")
         axes.set_xticks(clouds, [str(count) for count in clouds])
         axes.minorticks_off()
         _percent_range(axes, [part.top1 for tracks in of_run.values() for part in tracks.by_clouds])
@@ -133,7 +135,7 @@ def draw_tracks(found: Evaluations, benchmark: str, runs: Sequence[str], folder:
         name,
         f"{benchmark}: several clouds of one object",
         f"Top-1 accuracy on tracks of {benchmark} by the number of clouds averaged: {ends}.",
-        f"The embeddings of so many clouds of a track are averaged before it is classified. {_WHISKERS}",
+        f"The embeddings of at most so many clouds of a track are averaged before it is classified. {_WHISKERS}",
         _sources(found, benchmark, runs),
         _commands(found, benchmark, runs),
         (f"tracks_{benchmark}",),
@@ -200,8 +202,9 @@ def _write_shares(axes: Axes, share: np.ndarray) -> None:
 
 def _draw_slices(axes: Axes, parts: list[Slice], run: str, color: str) -> None:
     _draw_band(axes, range(len(parts)), [part.top1 for part in parts], run, color)
-    names = [f"{_range(part)}\n{part.clouds:,}" for part in parts]
-    axes.set_xticks(range(len(parts)), names, fontsize=7.5)
+    is_dense = len(parts) > _MOST_LEVEL_NAMES
+    names = [f"{_range(part)} ({part.clouds:,})" if is_dense else f"{_range(part)}\n{part.clouds:,}" for part in parts]
+    axes.set_xticks(range(len(parts)), names, fontsize=7.5, rotation=90 if is_dense else 0)
 
 
 def _draw_band(axes: Axes, places: Sequence[int], values: list[Interval], run: str, color: str) -> None:

@@ -93,7 +93,10 @@ def tracks(found: Evaluations, benchmark: str) -> Table:
         by_clouds = {part.clouds: part.top1 for part in one.by_clouds}
         rows.append(Row((run, one.top1, *(by_clouds.get(clouds) for clouds in sorted(sizes)))))
     count = next(iter(of_run.values())).tracks if of_run else 0
-    note = f"{count:,} tracks. A track is classified by the mean embedding of so many of its clouds."
+    note = (
+        f"{count:,} tracks. A track is classified by the mean embedding of at most so many of its clouds; in brackets "
+        "the tracks that have as many."
+    )
     return _of_benchmark(found, benchmark, "tracks", "Top-1 of tracks", columns, rows, note=note)
 
 
@@ -228,7 +231,7 @@ def _cells_of_all(method: Method, benchmarks: list[str]) -> list[Value]:
 
 
 def _track_column(clouds: int, count: int) -> Column:
-    return Column(f"{clouds} ({count:,} tracks)", "percent", "clouds averaged", best=True)
+    return Column(f"{clouds} ({count:,})", "percent", "clouds averaged, at most", best=True)
 
 
 def _held_out_cells(metrics: Metrics, classes: tuple[str, ...]) -> tuple[Value, ...]:
