@@ -209,10 +209,12 @@ def test_a_gallery_finds_its_place(results, tmp_path):
     assert "<p>first on street</p>" in page and '<a href="#gallery">' in page
 
 
-def test_the_commands_print_the_page_and_the_accuracy(results, capsys):
+def test_the_commands_print_the_page_and_the_accuracy(results, capsys, monkeypatch):
+    monkeypatch.setattr("blendclip.reporting.gallery.write_gallery", lambda *asked: f"<p>pictures of {asked[1]}</p>")
     choice = ["--results", str(results), "--runs", "first", "second", "--benchmarks", "street"]
     assert main(["report", *choice]) == 0
     assert capsys.readouterr().out == f"{results / 'report' / 'index.html'}\n"
+    assert "<p>pictures of ['first', 'second']</p>" in (results / "report" / "index.html").read_text()
     assert main(["show-report", *choice]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[4].split()[:2] == ["first", "60.0*"] and lines[5].split()[:2] == ["second", "60.0*"]
