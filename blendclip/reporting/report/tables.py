@@ -129,7 +129,7 @@ def retrieval(found: Evaluations) -> Table:
         rows.append(Row((benchmark, run, one.clouds, one.texts, *recalls)))
     files = tuple(found.metrics_file(*key) for key in of_all)
     commands = tuple(found.metrics[key].command for key in of_all)
-    note = "Share of queries whose own cloud is among the k nearest."
+    note = "Share of questions with a right cloud, of that caption or of that picture's object, among the k nearest."
     return Table("retrieval", "Recall at k", tuple(columns), tuple(rows), files, commands, note)
 
 
