@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shlex
+import shutil
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -20,10 +20,11 @@ from blendclip.storage import replacing
 
 _ASSETS = ("report.css", "report.js")
 _FEW_FILES = 2  # that are linked in the open
+_COPIES = "files"
 
 
 def write_page(writer: Writer, sections: Sequence[Section], gallery: str, output: Path) -> Path:
-    """Write `index.html`, its style and its script into `output`; return the page.
+    """Write `index.html`, its style, its script and the files that it links into `output`; return the page.
 
     Args:
         writer: says which runs and benchmarks, and where figures and tables are.
@@ -32,6 +33,7 @@ def write_page(writer: Writer, sections: Sequence[Section], gallery: str, output
         output: folder of the page.
     """
     output.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(output / _COPIES, ignore_errors=True)
     for name in _ASSETS:
         _write(output / name, _packaged(name))
     text = _template().render(
@@ -42,7 +44,6 @@ def write_page(writer: Writer, sections: Sequence[Section], gallery: str, output
         generated_label=tables.GENERATED,
         published=published(),
         command=_command(writer),
-        href=lambda path: _relative(path, output),
         files=lambda part: _files(writer, part, output),
         few=_FEW_FILES,
         is_figure=lambda part: isinstance(part, Figure),
@@ -67,9 +68,15 @@ def _write(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _relative(path: Path, folder: Path) -> str:
-    """A link from pages in `folder`."""
-    return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+def _linked(path: Path, place: str, output: Path) -> str:
+    """A link to a file, which is copied to `place` beside the page unless it is there: the folder can be sent alone."""
+    if path.resolve().is_relative_to(output.resolve()):
+        return path.resolve().relative_to(output.resolve()).as_posix()
+    copy = output / _COPIES / place
+    if not copy.is_file():
+        with replacing(copy) as temporary:
+            shutil.copyfile(path, temporary)
+    return f"{_COPIES}/{place}"
 
 
 def _files(writer: Writer, part: Any, output: Path) -> dict[str, list[tuple[str, str]]]:
@@ -80,8 +87,11 @@ def _files(writer: Writer, part: Any, output: Path) -> dict[str, list[tuple[str,
     else:
         written = [writer.tables / f"{part.name}.{ending}" for ending in ("csv", "md")]
     results = writer.found.results.resolve()
-    sources = [(path.resolve().relative_to(results).as_posix(), _relative(path, output)) for path in part.sources]
-    return {"written": [(path.name, _relative(path, output)) for path in written], "sources": sources}
+    places = [path.resolve().relative_to(results).as_posix() for path in part.sources]
+    return {
+        "written": [(path.name, _linked(path, f"tables/{path.name}", output)) for path in written],
+        "sources": [(place, _linked(path, place, output)) for place, path in zip(places, part.sources, strict=True)],
+    }
 
 
 def _command(writer: Writer) -> str:
