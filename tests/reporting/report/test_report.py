@@ -162,6 +162,7 @@ def test_the_page_is_well_formed_and_its_links_lead_to_files(written):
     assert len(set(page.ids)) == len(page.ids)
     assert len(page.images) > 5 and all(len(image["alt"]) > 20 for image in page.images)
     sources = ("https://github.com/Colin97/", "https://github.com/baaivision/", "https://github.com/salesforce/")
+    assert not [link for link in page.links if link.startswith("..")], "the folder can be sent alone"
     for link in page.links:
         if link.startswith("#"):
             assert link[1:] in page.ids
