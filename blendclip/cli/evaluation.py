@@ -53,7 +53,7 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 def _names(args: argparse.Namespace) -> dict[str, object]:
     """What metrics.json says of where its numbers come from."""
-    command = f"blendclip evaluate --results results --run {args.run} --benchmark {args.benchmark}"
+    command = f"blendclip evaluate --results {args.results.name} --run {args.run} --benchmark {args.benchmark}"
     command += f" --classes {args.classes} --templates {args.templates}"
     command += f" --triplets {args.triplets}" if args.triplets else ""
     predictions = f"evaluation/runs/{args.run}/{args.benchmark}/predictions.parquet"
@@ -76,6 +76,6 @@ def _triplets(results: Path, clip: str, place: str) -> HeldOutTriplets:
         cloud_ids=[name.removeprefix(f"{dataset}/") for name in ids] if is_mined else ids,
         instances=packed.instances,
         captions=list(packed.column("caption")),
-        images_TD=np.stack([packed.image(row) for row in rows]),
-        texts_TD=np.stack([packed.text(row) for row in rows]),
+        images_TD=np.array([packed.image(row) for row in rows]),
+        texts_TD=np.array([packed.text(row) for row in rows]),
     )

@@ -94,9 +94,6 @@ def write_evaluation(
         names: what metrics.json says of run, benchmark, command and files.
         excluded: classes that the run was not trained on.
         triplets: to ask for clouds with; None asks nothing.
-
-    Raises:
-        UserError: no cloud has a triplet.
     """
     cloud_ids = about["cloud_id"].to_pylist()
     retrieval = None if triplets is None else cloud_retrieval(triplets, cloud_ids, answers.features_ND)

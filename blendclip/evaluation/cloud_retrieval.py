@@ -5,14 +5,16 @@ Letters in names: T triplets, D width of the features.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from blendclip.errors import UserError
 from blendclip.evaluation.retrieval import distinct, recall
+
+log = logging.getLogger(__name__)
 
 _KS = (1, 5, 10)
 
@@ -29,8 +31,8 @@ class HeldOutTriplets:
     texts_TD: NDArray
 
 
-def cloud_retrieval(triplets: HeldOutTriplets, cloud_ids: list[str], features_ND: NDArray) -> dict[str, Any]:
-    """Recall at 1, 5 and 10 among the clouds that have a triplet.
+def cloud_retrieval(triplets: HeldOutTriplets, cloud_ids: list[str], features_ND: NDArray) -> dict[str, Any] | None:
+    """Recall at 1, 5 and 10 among the clouds that have a triplet; None, and a warning, where none has.
 
     Asked with a caption, each cloud with just that caption is right, and equal captions are one question. Asked with
     the picture of a triplet, each cloud of its instance is right.
@@ -39,14 +41,12 @@ def cloud_retrieval(triplets: HeldOutTriplets, cloud_ids: list[str], features_ND
         triplets: of the same dataset and split.
         cloud_ids: of the encoded clouds.
         features_ND: of the encoded clouds.
-
-    Raises:
-        UserError: no cloud has a triplet.
     """
     places = {cloud: place for place, cloud in enumerate(cloud_ids)}
     chosen = [row for row, cloud in enumerate(triplets.cloud_ids) if cloud in places]
     if not chosen:
-        raise UserError("no cloud of the benchmark has a triplet: name the split that its clouds are of, or none")
+        log.warning("no cloud of the benchmark has a triplet, so none is searched for by caption or picture")
+        return None
     clouds_TD = features_ND[[places[triplets.cloud_ids[row]] for row in chosen]]
     texts, text_T = distinct([triplets.captions[row] for row in chosen])
     first_of_text = np.unique(text_T, return_index=True)[1]

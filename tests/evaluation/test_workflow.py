@@ -51,6 +51,11 @@ def test_the_sweep_trains_and_measures_its_own_runs(tmp_path):
     assert len(commands(printed, "train")) == 2 and len(commands(printed, "evaluate")) == 2
 
 
+def test_a_sweep_of_no_runs_is_told(tmp_path):
+    status, printed = run(configure(tmp_path, sweep=[]), "sweep_ratios", "--dry-run")
+    assert status != 0 and "`sweep` lists no run" in printed, printed
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [

@@ -65,19 +65,26 @@ def evaluation_options(wildcards):
     return shlex.join(options)
 
 
-def evaluated_runs(runs):
-    """What `blendclip evaluate` writes for runs on the benchmarks that `evaluate` lists."""
-    return [
-        f"{RESULTS}/evaluation/runs/{run}/{benchmark}/{file}"
-        for run in runs
-        for benchmark in config["evaluate"]
-        for file in ("metrics.json", "predictions.parquet")
-    ]
+def evaluated_runs(key):
+    """An input function: what `blendclip evaluate` writes for the runs that a key lists, on all of `evaluate`."""
+
+    def paths(wildcards):
+        if not config[key]:
+            raise WorkflowError(f"`{key}` lists no run: name some of those under `runs`")
+        return [
+            f"{RESULTS}/evaluation/runs/{run}/{benchmark}/{file}"
+            for run in config[key]
+            for benchmark in config["evaluate"]
+            for file in ("metrics.json", "predictions.parquet")
+        ]
+
+    return paths
 
 
 def generated_benchmarks():
-    """Option of `blendclip report` for the benchmarks whose clouds were generated."""
+    """Option of `blendclip report` for the benchmarks and datasets that were generated."""
     formats = {name: dataset["format"] for name, dataset in config["datasets"].items()}
     splits = {name: config["benchmarks"].get(name, {}).get("split", "/") for name in config["evaluate"]}
     made = [name for name, split in splits.items() if formats.get(split.split("/")[0]) in (*GENERATED, "shapes")]
-    return shlex.join(["--generated", *made]) if made else ""
+    made += [name for name in (*config["mine"], *config["cad"]) if formats.get(name) in (*GENERATED, "shapes")]
+    return shlex.join(["--generated", *dict.fromkeys(made)]) if made else ""

@@ -41,7 +41,7 @@ rule evaluate_run:
         options=evaluation_options,
         stage_version=STAGE_VERSIONS["evaluation"],
     shell:
-        "blendclip evaluate --results {params.results:q} --run {wildcards.run} --benchmark {wildcards.benchmark}"
+        "blendclip evaluate --results {params.results:q} --run {wildcards.run:q} --benchmark {wildcards.benchmark:q}"
         " {params.options} --threads {threads} > {log:q} 2>&1"
 
 
@@ -53,7 +53,7 @@ for name, key in {"report": "train", "sweep_ratios": "sweep"}.items():
         name:
             f"write_{name}"
         input:
-            evaluated=evaluated_runs(config[key]),
+            evaluated=evaluated_runs(key),
             logs=expand("<results>/runs/{run}/{file}", run=config[key], file=["log.jsonl", "recipe.json"]),
             clouds=expand("<results>/evaluation/benchmarks/{benchmark}.parquet", benchmark=config["evaluate"]),
             summaries=[*mined_summaries(), *cad_summaries()],
@@ -85,5 +85,5 @@ for name, key in {"report": "train", "sweep_ratios": "sweep"}.items():
             generated=generated_benchmarks(),
             stage_version=STAGE_VERSIONS["report"],
         shell:
-            "blendclip report --results {params.results:q} --runs {params.runs} --benchmarks {params.benchmarks}"
+            "blendclip report --results {params.results:q} --runs {params.runs:q} --benchmarks {params.benchmarks:q}"
             " {params.generated} --output {output.report:q} --tables {output.tables:q} > {log:q} 2>&1"

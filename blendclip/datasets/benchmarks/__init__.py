@@ -122,6 +122,7 @@ def _checked(source: Source, classes: Sequence[str], left_out: Counter[str]) -> 
     names = source.names()
     class_of = {one: one for one in classes} if names is None else paired(names, classes, source.where)
     seen: set[str] = set()
+    objects: dict[str, tuple[str, str | None]] = {}
     dropped = 0
     for cloud in source.clouds(left_out):
         if cloud.cloud_id in seen:
@@ -134,9 +135,24 @@ def _checked(source: Source, classes: Sequence[str], left_out: Counter[str]) -> 
             left_out["no finite point"] += 1
         else:
             dropped += int((~finite).sum())
-            yield replace(_only(cloud, finite), class_name=class_of[cloud.class_name])
+            made = replace(_only(cloud, finite), class_name=class_of[cloud.class_name])
+            _check_object(made, objects, source.where)
+            yield made
     if dropped:
         log.warning("%s has %d points that are NaN or inf: they were dropped", source.where, dropped)
+
+
+def _check_object(cloud: LabelledCloud, objects: dict[str, tuple[str, str | None]], where: str) -> None:
+    """See that the clouds of an instance are of one class and scene; `objects` grows."""
+    if cloud.instance_token is None:
+        return
+    found = (cloud.class_name, cloud.scene)
+    known = objects.setdefault(cloud.instance_token, found)
+    if known != found:
+        raise UserError(
+            f"{where} has an instance {cloud.instance_token!r} that is a {known[0]} in scene {known[1]} and "
+            f"a {found[0]} in scene {found[1]}: give each object a token of its own"
+        )
 
 
 def _only(cloud: LabelledCloud, finite: np.ndarray) -> LabelledCloud:

@@ -68,7 +68,7 @@ class HeldOut:
     classes: list[str]
     clouds: int
     top1: Interval
-    others: Interval
+    others: Interval | None
     others_clouds: int
 
 
@@ -123,7 +123,8 @@ class Run:
     @property
     def is_fixed_mixture(self) -> bool:
         """Whether its share of real samples stays the same all through training."""
-        return self.recipe["mixture"]["schedule"] in ("none", "constant")
+        mixture = self.recipe["mixture"]
+        return mixture["schedule"] == "none" or (mixture["schedule"] == "constant" and not mixture.get("warmup"))
 
     @property
     def real_share(self) -> float:

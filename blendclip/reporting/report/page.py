@@ -43,7 +43,7 @@ def write_page(writer: Writer, sections: Sequence[Section], gallery: str, output
         generated=[name for name in writer.found.benchmarks if name in writer.generated],
         generated_label=tables.GENERATED,
         published=published(),
-        command=_command(writer),
+        command=_command(writer, output),
         files=lambda part: _files(writer, part, output),
         few=_FEW_FILES,
         is_figure=lambda part: isinstance(part, Figure),
@@ -94,11 +94,13 @@ def _files(writer: Writer, part: Any, output: Path) -> dict[str, list[tuple[str,
     }
 
 
-def _command(writer: Writer) -> str:
+def _command(writer: Writer, output: Path) -> str:
     """The command of this page, for a results folder below the current one."""
     found = writer.found
     parts = ["blendclip", "report", "--results", found.results.name, "--runs", *found.runs]
     parts += ["--benchmarks", *found.benchmarks]
     if writer.generated:
         parts += ["--generated", *writer.generated]
+    for option, folder in (("--output", output), ("--tables", writer.tables)):
+        parts += [option, f"{found.results.name}/{folder.name}"]
     return shlex.join(parts)

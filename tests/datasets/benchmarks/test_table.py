@@ -43,7 +43,7 @@ def test_csv_beside_files_of_each_kind(tmp_path):
     path = csv(
         tmp_path / "in",
         "path,class_name,instance_token,scene,distance_m,visibility,timestamp_us\n"
-        "a.npy,car,i1,s1,10.5,4,77\nb.ply,bus,i1,,,,\nc.pcd,car,,,,,\nd.npy,car,,,,,\ne.PLY,car,,,,,\n",
+        "a.npy,car,i1,s1,10.5,4,77\nb.ply,bus,i2,,,,\nc.pcd,car,,,,,\nd.npy,car,,,,,\ne.PLY,car,,,,,\n",
     )
     np.save(path.parent / "a.npy", POINTS)
     ply(path.parent / "b.ply")
@@ -54,7 +54,7 @@ def test_csv_beside_files_of_each_kind(tmp_path):
     assert [row["cloud_id"] for row in rows] == ["a.npy", "b.ply", "c.pcd", "d.npy", "e.PLY"]
     assert all(row["points"] == POINTS.tolist() for row in rows)
     assert [row["rgb"] for row in rows] == [None, [[9, 8, 7]] * 3, None, [[200] * 3] * 3, None]
-    assert [row["instance_token"] for row in rows] == ["i1", "i1", "c.pcd", "d.npy", "e.PLY"]
+    assert [row["instance_token"] for row in rows] == ["i1", "i2", "c.pcd", "d.npy", "e.PLY"]
     about = [[row[name] for name in ("scene", "distance_m", "visibility", "timestamp_us")] for row in rows]
     assert about[:2] == [["s1", 10.5, 4, 77], [None] * 4]
 
@@ -129,3 +129,14 @@ def test_broken_files(tmp_path):
         run(tmp_path, tmp_path / "in.parquet")
     with pytest.raises(UserError, match="neither .csv nor .parquet"):
         run(tmp_path, tmp_path / "in.json")
+
+
+def test_one_token_for_two_objects_is_told(tmp_path):
+    np.save(tmp_path / "a.npy", POINTS)
+    np.save(tmp_path / "b.npy", POINTS)
+    rows = "path,class_name,scene,instance_token\na.npy,car,one,1\nb.npy,{},{},1\n"
+    with pytest.raises(UserError, match="'1' that is a car in scene one and a bus in scene one"):
+        run(tmp_path, csv(tmp_path, rows.format("bus", "one")))
+    with pytest.raises(UserError, match="give each object a token of its own"):
+        run(tmp_path, csv(tmp_path, rows.format("car", "two")))
+    assert len(run(tmp_path, csv(tmp_path, rows.format("car", "one")))[0]) == 2
