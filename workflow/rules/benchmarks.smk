@@ -83,8 +83,8 @@ def evaluated_runs(key):
 
 def generated_benchmarks():
     """Option of `blendclip report` for the benchmarks and datasets that were generated."""
-    formats = {name: dataset["format"] for name, dataset in config["datasets"].items()}
-    splits = {name: config["benchmarks"].get(name, {}).get("split", "/") for name in config["evaluate"]}
-    made = [name for name, split in splits.items() if formats.get(split.split("/")[0]) in (*GENERATED, "shapes")]
-    made += [name for name in (*config["mine"], *config["cad"]) if formats.get(name) in (*GENERATED, "shapes")]
+    kinds = (*GENERATED, "shapes")
+    datasets = [name for name, dataset in embedded_datasets().items() if dataset["format"] in kinds]
+    splits = {name: config["benchmarks"].get(name, {}).get("split", "none") for name in config["evaluate"]}
+    made = [name for name, split in splits.items() if str(Path(split).parent) in datasets] + datasets
     return shlex.join(["--generated", *dict.fromkeys(made)]) if made else ""

@@ -113,6 +113,7 @@ class Job:
             ],
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a shell's background jobs ignore
             cwd=ROOT,
         )
 
