@@ -126,7 +126,9 @@ def test_label_efficiency_takes_fixed_shares_and_their_mean(tmp_path):
     toy.write_run(tmp_path, "real", schedule="constant", ratio=1.0, synthetic=())
     toy.write_run(tmp_path, "rising")
     toy.write_run(tmp_path, "wider", schedule="constant", ratio=0.2, encoder={"width": 9})
-    runs = ["rising", "real", "some", "some_again", "none", "wider"]
+    late = {"schedule": "constant", "max_real_ratio": 0.015, "warmup": 0.1}  # not fixed: none at first
+    toy.write_run(tmp_path, "late", mixture=late)
+    runs = ["rising", "real", "some", "some_again", "none", "wider", "late"]
     for run in runs:
         confusion = SECOND if run == "some" else [[0, 10, 0], [0, 4, 0], [0, 0, 6]] if run == "some_again" else FIRST
         toy.write_metrics(tmp_path, toy.metrics_of(run, "street", confusion, NAMES))
@@ -137,7 +139,7 @@ def test_label_efficiency_takes_fixed_shares_and_their_mean(tmp_path):
     assert sweep.mean(found, 0.015, "street") == (12 / 20 + 10 / 20) / 2
     names = [row.values[1] for row in tables.label_efficiency(found).rows]
     assert names == ["none", "some", "some_again", "mean of 2", "real"]
-    assert without_repeats(found) == ["rising", "real", "some", "none", "wider"]
+    assert without_repeats(found) == ["rising", "real", "some", "none", "wider", "late"]
 
 
 def test_published_numbers_stand_beside_their_benchmark_only(written):
