@@ -39,8 +39,8 @@ STAGE_VERSIONS = {
     "class_weights": 1,
     "runs": 1,
     "benchmarks": 1,
-    "evaluation": 1,
-    "report": 1,
+    "evaluation": 2,
+    "report": 2,
 }
 
 CONVENTIONS = {

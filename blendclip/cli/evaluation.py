@@ -33,20 +33,23 @@ def _evaluate(args: argparse.Namespace) -> None:
     from blendclip.encoders.checkpoints import load_encoder
     from blendclip.evaluation.benchmark import answers_of, check_classes, encoded_benchmark, write_evaluation
     from blendclip.evaluation.class_weights import read_class_weights
+    from blendclip.training.recipe import as_recipe
 
     if args.threads:
         torch.set_num_threads(args.threads)
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    encoder, recipe = load_encoder(args.results / "runs" / args.run / "model.safetensors", device)
-    weights = args.results / "embeddings" / recipe["clip"] / "classes" / f"{args.classes}.{args.templates}.parquet"
+    encoder, about_run = load_encoder(args.results / "runs" / args.run / "model.safetensors", device)
+    recipe = as_recipe(about_run)
+    weights = args.results / "embeddings" / recipe.clip / "classes" / f"{args.classes}.{args.templates}.parquet"
     classes = read_class_weights(weights)
     benchmark = args.results / "evaluation" / "benchmarks" / f"{args.benchmark}.parquet"
     check_classes(benchmark, classes)
-    triplets = _triplets(args.results, recipe["clip"], args.triplets) if args.triplets else None
-    about, features = encoded_benchmark(encoder, benchmark, recipe["data"]["max_points"])
+    triplets = _triplets(args.results, recipe.clip, args.triplets) if args.triplets else None
+    about, features = encoded_benchmark(encoder, benchmark, recipe.data.max_points)
     output = args.results / "evaluation" / "runs" / args.run / args.benchmark
+    excluded = recipe.data.excluded_classes, recipe.data.excluded_from
     numbers = write_evaluation(
-        output, about, answers_of(about, features, classes), _names(args), recipe["data"]["excluded_classes"], triplets
+        output, about, answers_of(about, features, classes), _names(args), *excluded, triplets=triplets
     )
     sys.stdout.write(f"{args.run} on {args.benchmark}: top-1 {numbers['top1']['value']:.1%}\n")
 

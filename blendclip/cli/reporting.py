@@ -19,6 +19,9 @@ def _add_report(commands: Commands) -> None:
     parser = new_command(commands, "report", _report, "write the page with tables and figures on runs and benchmarks")
     _add_choice(parser)
     parser.add_argument("--shown", nargs="+", default=[], metavar="RUN", help="runs of the figures; a choice of six")
+    parser.add_argument(
+        "--splits", nargs="*", metavar="DATASET/SPLIT", help="whose accounts of mining to show; all that are there"
+    )
     parser.add_argument("--output", type=Path, help="folder of the page; report in the results folder if not given")
     parser.add_argument("--tables", type=Path, help="folder of the tables; tables in the results folder if not given")
 
@@ -28,7 +31,7 @@ def _report(args: argparse.Namespace) -> None:
     from blendclip.reporting.report import write_report
 
     output, tables = args.output or args.results / "report", args.tables or args.results / "tables"
-    choice = {"generated": args.generated, "shown": args.shown}
+    choice = {"generated": args.generated, "shown": args.shown, "splits": args.splits}
     page = write_report(args.results, args.runs, args.benchmarks, output, tables, **choice, gallery=write_gallery)
     sys.stdout.write(f"{page}\n")
 

@@ -83,6 +83,7 @@ def write_evaluation(
     answers: Answers,
     names: dict[str, str],
     excluded: Sequence[str] = (),
+    excluded_from: str = "both",
     triplets: HeldOutTriplets | None = None,
 ) -> dict[str, Any]:
     """Write predictions.parquet and metrics.json, and return what is in the latter.
@@ -93,11 +94,12 @@ def write_evaluation(
         answers: of the run.
         names: what metrics.json says of run, benchmark, command and files.
         excluded: classes that the run was not trained on.
+        excluded_from: the domain they were left out of, as a recipe says it.
         triplets: to ask for clouds with; None asks nothing.
     """
     cloud_ids = about["cloud_id"].to_pylist()
     retrieval = None if triplets is None else cloud_retrieval(triplets, cloud_ids, answers.features_ND)
-    numbers = names | measured(answers, excluded) | {"retrieval": retrieval}
+    numbers = names | measured(answers, excluded, excluded_from) | {"retrieval": retrieval}
     options = {key: names[key] for key in ("run", "benchmark")} | {"classes": answers.classes}
     table = _predictions(about, answers)
     storage.write_parquet(

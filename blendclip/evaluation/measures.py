@@ -51,12 +51,13 @@ def best_classes(scores_NC: NDArray, labels_N: NDArray, count: int = 5) -> NDArr
     return np.argsort(-shifted_NC, axis=1, kind="stable")[:, :count]
 
 
-def measured(answers: Answers, excluded: Sequence[str] = ()) -> dict[str, Any]:
+def measured(answers: Answers, excluded: Sequence[str] = (), excluded_from: str = "both") -> dict[str, Any]:
     """All numbers of metrics.json about the answers of a run.
 
     Args:
         answers: of one benchmark.
         excluded: classes that the run was not trained on.
+        excluded_from: the domain they were left out of, as a recipe says it.
     """
     scores_NC, labels_N = answers.scores_NC(), answers.labels_N
     rank_N = ranks(scores_NC, labels_N)
@@ -75,7 +76,7 @@ def measured(answers: Answers, excluded: Sequence[str] = ()) -> dict[str, Any]:
         "by_distance": _by_range(answers.distances_m, DISTANCE_EDGES_M, right_N, answers.instances),
         "by_visibility": _by_level(answers.visibilities, right_N, answers.instances),
         "tracks": _tracks(answers),
-        "held_out": _held_out(answers, right_N, excluded),
+        "held_out": _held_out(answers, right_N, excluded, excluded_from),
     }
 
 
@@ -138,8 +139,8 @@ def _accuracy(right_N: NDArray, instances: Sequence[str], chosen: NDArray) -> di
     return Bootstrap.of(right_N[chosen][:, None], names).estimate(0).as_json()
 
 
-def _held_out(answers: Answers, right_N: NDArray, excluded: Sequence[str]) -> dict[str, Any] | None:
-    """Accuracy of classes that the run never saw and of the others, both told among all classes."""
+def _held_out(answers: Answers, right_N: NDArray, excluded: Sequence[str], excluded_from: str) -> dict[str, Any] | None:
+    """Accuracy of classes that were left out of training and of the others, both told among all classes."""
     unseen_C = np.isin(answers.classes, list(excluded))
     unseen_N = unseen_C[answers.labels_N]
     if not unseen_N.any():
@@ -147,6 +148,7 @@ def _held_out(answers: Answers, right_N: NDArray, excluded: Sequence[str]) -> di
     others = {"others": _accuracy(right_N, answers.instances, ~unseen_N)} if not unseen_N.all() else {"others": None}
     return {
         "classes": [name for name, unseen in zip(answers.classes, unseen_C, strict=True) if unseen],
+        "excluded_from": excluded_from,
         "clouds": int(unseen_N.sum()),
         "top1": _accuracy(right_N, answers.instances, unseen_N),
         **others,

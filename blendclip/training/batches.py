@@ -60,16 +60,19 @@ def sources_of(data: Data, splits: Sequence[PackedSplit]) -> list[Source]:
         UserError: nothing is left of a split.
     """
     names = [*data.synthetic, *data.real]
+    domains = ["synthetic"] * len(data.synthetic) + ["real"] * len(data.real)
     columns = {
-        name: (split.column("class_name"), split.column("category")) for name, split in zip(names, splits, strict=True)
+        name: (split.column("class_name"), split.column("category"))
+        for name, domain, split in zip(names, domains, splits, strict=True)
+        if data.excluded_from in ("both", domain)
     }
     kept = kept_rows(columns, data.excluded_classes)
     sources = []
-    for name, split in zip(names, splits, strict=True):
-        rows = kept[name][np.asarray(split.num_points)[kept[name]] >= data.min_points]
+    for name, domain, split in zip(names, domains, splits, strict=True):
+        rows = kept.get(name, np.arange(len(split)))
+        rows = rows[np.asarray(split.num_points)[rows] >= data.min_points]
         if not len(rows):
             raise UserError(f"{name} has no cloud of data.min_points = {data.min_points} points: lower it")
-        domain = "synthetic" if name in data.synthetic else "real"
         sources.append(Source(name, domain, rows, data.weights.get(name)))
     return sources
 

@@ -155,7 +155,7 @@ def kept_rows(
     """The rows of each split whose class_name and category are both not excluded (for open-vocabulary experiments).
 
     Args:
-        splits: by name of the source, its columns class_name and category.
+        splits: by name of the source, its columns class_name and category; only sources that classes are left out of.
         excluded_classes: class names or categories, spelt as in the columns.
 
     Raises:
@@ -173,7 +173,8 @@ def kept_rows(
             raise UserError(f"{name} has no rows left to train on: take some of its classes out of excluded_classes")
     if unknown := [name for name in excluded_classes if name not in known]:
         raise UserError(
-            f"excluded_classes names {unknown[0]!r}, which is no class_name or category of {', '.join(splits)}"
+            f"excluded_classes names {unknown[0]!r}, which is no class_name or category of "
+            f"{', '.join(splits) or 'any split: data has none of the domain that data.excluded_from names'}"
         )
     return kept
 

@@ -18,6 +18,7 @@ from blendclip.training.mixture import Mixture
 from blendclip.training.plan import samples_per_epoch
 
 VIEWS = ("random", "own")
+EXCLUDED_FROM = ("both", "real", "synthetic")
 _WATCHING = ("validation", "validate_every", "checkpoint_every", "log_every")
 
 
@@ -33,6 +34,8 @@ class Data:
     """How often a split is drawn against the others of its domain, by name; by default by its size."""
     excluded_classes: tuple[str, ...] = ()
     """Class names or categories to leave out of training."""
+    excluded_from: str = "both"
+    """Of which domain's clouds they are left out: `both`, `real` (CAD may teach them) or `synthetic`."""
     max_points: int = 8192
     """Points of a cloud, at most; of more, a random subset is taken, another one in each epoch."""
     min_points: int = 1
@@ -45,6 +48,8 @@ class Data:
             raise UserError("data names no split: list some under data.synthetic or data.real")
         if self.views not in VIEWS:
             raise UserError(f"data.views is {self.views!r}: take one of {', '.join(VIEWS)}")
+        if self.excluded_from not in EXCLUDED_FROM:
+            raise UserError(f"data.excluded_from is {self.excluded_from!r}: take one of {', '.join(EXCLUDED_FROM)}")
         if self.max_points < 1 or self.min_points < 1:
             raise UserError("data.max_points and data.min_points must be at least 1")
         for name in (*self.synthetic, *self.real):

@@ -1,6 +1,7 @@
 """A run on a benchmark: what is saved agrees with scikit-learn's metrics on it, and wrong input is told."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -14,10 +15,12 @@ from blendclip.encoders.checkpoints import save_encoder
 from blendclip.encoders.pointbert import PointBert, PointBertConfig
 from blendclip.evaluation import class_weights
 from blendclip.evaluation.benchmark import encoded_benchmark
+from blendclip.training.recipe import as_recipe
 
 CLASSES = [f"class {number}" for number in range(7)]
 WIDTH = 12
-RECIPE = {"clip": "tiny", "data": {"max_points": 200, "excluded_classes": ["class 2"]}}
+DATA = {"synthetic": ["made/train"], "max_points": 200, "excluded_classes": ["class 2"], "excluded_from": "synthetic"}
+RECIPE = asdict(as_recipe({"clip": "tiny", "data": DATA}))
 
 
 def clouds(count=60, seed=0):

@@ -69,4 +69,5 @@ def test_classes_that_a_run_never_saw_are_told_apart():
     held_out = measured(answers([0, 1, 0, 2], [0, 1, 1, 2]), excluded=["b", "zebra"])["held_out"]
     assert held_out["classes"] == ["b"] and (held_out["clouds"], held_out["others_clouds"]) == (2, 2)
     assert held_out["top1"]["value"] == 0.5 and held_out["others"]["value"] == 1.0
+    assert held_out["excluded_from"] == "both"
     assert measured(answers([0], [0]), excluded=["zebra"])["held_out"] is None

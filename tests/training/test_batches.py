@@ -105,6 +105,11 @@ def test_classes_and_small_clouds_are_left_out(splits):
         names = split.column("class_name")
         wanted = [row for row in range(len(split)) if names[row] in ("plate", "cube") and split.num_points[row] >= 80]
         assert source.rows.tolist() == wanted and 0 < len(wanted) < len(split)
+    kept = sources_of(toy.toy_recipe(data__excluded_classes=["ball"], data__excluded_from="real").data, splits)
+    assert [{splits[place].column("class_name")[row] for row in one.rows} for place, one in enumerate(kept)] == [
+        set(toy.CLASSES),
+        set(toy.CLASSES) - {"ball"},
+    ]
     with pytest.raises(UserError, match="road/train has no cloud of data.min_points = 120 points: lower it"):
         sources_of(toy.toy_recipe(data__min_points=120).data, splits)
     with pytest.raises(UserError, match="cad/train has no rows left to train on"):

@@ -175,6 +175,8 @@ def test_an_emptied_source_and_a_typo_are_named():
         kept_rows(SPLITS, ["chair", "animal"])
     with pytest.raises(UserError, match="excluded_classes names 'caar'.*city/train, shapes/train"):
         kept_rows(SPLITS, ["car", "caar"])
+    with pytest.raises(UserError, match="'car'.*data has none of the domain that data.excluded_from names"):
+        kept_rows({}, ["car"])
 
 
 def test_epochs_that_see_four_fifths():

@@ -84,13 +84,14 @@ def root_of(name):
     return f"{RESULTS}/datasets/{name}" if dataset["format"] in generated else dataset["root"]
 
 
+def splits_of(datasets):
+    """The splits of datasets, as dataset/split."""
+    return [f"{name}/{split}" for name, dataset in datasets.items() for split in dataset["splits"]]
+
+
 def summaries(datasets):
     """A summary of each dataset and split, which needs all its parts."""
-    return [
-        f"{RESULTS}/triplets/{name}/{split}/summary.json"
-        for name, dataset in datasets.items()
-        for split in dataset["splits"]
-    ]
+    return [f"{RESULTS}/triplets/{split}/summary.json" for split in splits_of(datasets)]
 
 
 def mined_summaries():

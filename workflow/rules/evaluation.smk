@@ -83,7 +83,8 @@ for name, key in {"report": "train", "sweep_ratios": "sweep"}.items():
             runs=config[key],
             benchmarks=config["evaluate"],
             generated=generated_benchmarks(),
+            splits=splits_of(mined_datasets() | cad_datasets()),
             stage_version=STAGE_VERSIONS["report"],
         shell:
             "blendclip report --results {params.results:q} --runs {params.runs:q} --benchmarks {params.benchmarks:q}"
-            " {params.generated} --output {output.report:q} --tables {output.tables:q} > {log:q} 2>&1"
+            " {params.generated} --splits {params.splits:q} --output {output.report:q} --tables {output.tables:q} > {log:q} 2>&1"

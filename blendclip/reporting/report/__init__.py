@@ -16,6 +16,7 @@ def write_report(
     tables: Path,
     generated: Sequence[str] = (),
     shown: Sequence[str] = (),
+    splits: Sequence[str] | None = None,
     gallery: Gallery | None = None,
 ) -> Path:
     """Write `output/index.html` with what it shows, and each table as CSV and Markdown into `tables`; return the page.
@@ -28,6 +29,7 @@ def write_report(
         tables: folder for the tables.
         generated: benchmarks and datasets that are generated, and labelled so.
         shown: runs of the figures; the first six that are not another one's seed where it is empty.
+        splits: dataset/split of the accounts of mining; None shows all in `results`.
         gallery: writes the gallery's files for (results, runs, benchmarks, output) and returns its HTML; none without.
 
     Raises:
@@ -43,7 +45,7 @@ def write_report(
         raise UserError(
             f"the figures are to show {listed(unknown)}, not among the runs of the report: add it to --runs"
         )
-    found = read_evaluations(results, runs, benchmarks)
+    found = read_evaluations(results, runs, benchmarks, splits)
     writer = Writer(found, list(shown) or without_repeats(found), output / "figures", tables, tuple(generated))
     sections = sections_of(writer)
     writer.remove_old_figures()
@@ -61,4 +63,4 @@ def headline_text(results: Path, runs: Sequence[str], benchmarks: Sequence[str],
     from blendclip.reporting.report.table import as_plain_text
     from blendclip.reporting.report.tables import headline
 
-    return as_plain_text(headline(read_evaluations(results, runs, benchmarks), generated))
+    return as_plain_text(headline(read_evaluations(results, runs, benchmarks, splits=()), generated))

@@ -63,9 +63,10 @@ class Tracks:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Accuracy on classes that training left out, and on the others."""
+    """Accuracy on classes that training left out of a domain (`both`, `real`, `synthetic`), and on the others."""
 
     classes: list[str]
+    excluded_from: str
     clouds: int
     top1: Interval
     others: Interval | None
@@ -132,6 +133,12 @@ class Run:
         mixture = self.recipe["mixture"]
         return 0.0 if mixture["schedule"] == "none" else mixture["max_real_ratio"]
 
+    @property
+    def real_samples(self) -> int:
+        """How many real samples a run of a fixed share drew, the same one in another epoch counted again."""
+        steps = max((entry["step"] for entry in self.entries("train")), default=0)
+        return round(self.real_share * steps * self.recipe["batch_size"])
+
     def entries(self, kind: str) -> list[dict[str, Any]]:
         """The entries of its log of a kind: `train` or `validation`."""
         return [entry for entry in self.log if entry["kind"] == kind]
@@ -145,7 +152,7 @@ class Evaluations:
     runs: dict[str, Run]
     benchmarks: list[str]
     metrics: dict[tuple[str, str], Metrics]  # by run and benchmark
-    summaries: list[dict[str, Any]]  # of triplets, a split each
+    summaries: dict[Path, dict[str, Any]]  # of triplets, a split each, by file
 
     def of_benchmark(self, benchmark: str) -> dict[str, Metrics]:
         """The metrics of all runs on a benchmark, by run."""
@@ -169,8 +176,10 @@ def metrics_file(results: Path, run: str, benchmark: str) -> Path:
     return results / "evaluation" / "runs" / run / benchmark / "metrics.json"
 
 
-def read_evaluations(results: Path, runs: Sequence[str], benchmarks: Sequence[str]) -> Evaluations:
-    """Read what is known of runs and benchmarks, in the order given.
+def read_evaluations(
+    results: Path, runs: Sequence[str], benchmarks: Sequence[str], splits: Sequence[str] | None = None
+) -> Evaluations:
+    """Read what is known of runs and benchmarks, in the order given, and of splits (dataset/split), by default of all.
 
     Raises:
         UserError: a file is missing or not as it should be, or runs were measured on different clouds or classes.
@@ -181,7 +190,8 @@ def read_evaluations(results: Path, runs: Sequence[str], benchmarks: Sequence[st
     metrics = {(run, benchmark): read_metrics(results, run, benchmark) for benchmark in benchmarks for run in runs}
     for benchmark in benchmarks:
         _check_alike([metrics[run, benchmark] for run in runs])
-    summaries = [_read_json(path, "blendclip summary") for path in summary_files(results)]
+    files = _summary_files(results) if splits is None else [_summary_file(results, split) for split in splits]
+    summaries = {path: _read_json(path, "blendclip summary") for path in files}
     return Evaluations(results, {run: read_run(results, run) for run in runs}, list(benchmarks), metrics, summaries)
 
 
@@ -220,9 +230,13 @@ def read_run(results: Path, run: str) -> Run:
     return Run(run, recipe, entries)
 
 
-def summary_files(results: Path) -> list[Path]:
+def _summary_files(results: Path) -> list[Path]:
     """The accounts of mining, by dataset and split; none where only evaluation ran here."""
     return sorted((results / "triplets").glob("*/*/summary.json"))
+
+
+def _summary_file(results: Path, split: str) -> Path:
+    return results / "triplets" / split / "summary.json"
 
 
 def _check_alike(found: list[Metrics]) -> None:

@@ -123,7 +123,7 @@ def _training(writer: Writer) -> Section:
 
 def _data(writer: Writer) -> Section:
     found, folder = writer.found, writer.figures
-    names = list(dict.fromkeys(one["dataset"] for one in found.summaries))
+    names = list(dict.fromkeys(one["dataset"] for one in found.summaries.values()))
     rejects = tables.rejects(found)
     blocks = [
         *writer.block(tables.datasets(found)),

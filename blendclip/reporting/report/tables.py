@@ -5,13 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 
-from blendclip.reporting.report.evaluations import Evaluations, Metrics, summary_files
+from blendclip.reporting.report.evaluations import Evaluations, Metrics
 from blendclip.reporting.report.label_efficiency import Sweep, listed, sweep_of
 from blendclip.reporting.report.published import Method, published
 from blendclip.reporting.report.table import Column, Row, Table, Value
 
 GENERATED = "generated data, says nothing about real streets"
 _SLICES = {"by_distance": "distance, m", "by_points": "points", "by_visibility": "visibility level"}
+_TAUGHT_BY = {
+    "both": "no",
+    "real": "CAD alone",
+    "synthetic": "recordings alone",
+}  # by whose clouds they were left out of
 
 
 def headline(found: Evaluations, generated: Collection[str]) -> Table:
@@ -102,7 +107,7 @@ def tracks(found: Evaluations, benchmark: str) -> Table:
 
 def held_out(found: Evaluations) -> Table:
     """Accuracy on classes that some run never saw in training; other runs on the same classes for comparison."""
-    columns = [Column("benchmark"), Column("held-out classes"), Column("run"), Column("trained without them")]
+    columns = [Column("benchmark"), Column("held-out classes"), Column("run"), Column("trained on them")]
     columns += [Column("clouds", "count", "held out"), Column("top-1", "percent", "held out")]
     columns += [Column("clouds", "count", "others"), Column("top-1", "percent", "others")]
     rows = []
@@ -110,7 +115,7 @@ def held_out(found: Evaluations) -> Table:
         of_run = found.of_benchmark(name)
         for classes in dict.fromkeys(tuple(one.held_out.classes) for one in of_run.values() if one.held_out):
             cells = [(name, ", ".join(classes), run, *_held_out_cells(of_run[run], classes)) for run in of_run]
-            rows += sorted((Row(one) for one in cells), key=lambda row: row.values[3] == "no")
+            rows += sorted((Row(one) for one in cells), key=lambda row: row.values[3] == "yes")
     files, commands = tuple(found.files_of(found.benchmarks)), _commands(found, found.benchmarks)
     note = "What other runs reach on these classes is counted from their confusion, without one."
     return Table("held_out", "Top-1 on held-out classes", tuple(columns), tuple(rows), files, commands, note)
@@ -136,7 +141,12 @@ def retrieval(found: Evaluations) -> Table:
 def label_efficiency(found: Evaluations) -> Table:
     """Accuracy by the share of real samples in every batch; no rows where fewer than two shares were trained."""
     sweep = sweep_of(found)
-    columns = [Column("real share of a batch", "percent"), Column("run"), Column("seed")]
+    columns = [
+        Column("real share of a batch", "percent"),
+        Column("real samples drawn", "count"),
+        Column("run"),
+        Column("seed"),
+    ]
     columns += [Column(name, "percent", _kind(found, name)) for name in found.benchmarks]
     rows = [row for share in sweep.shares for row in _rows_of_share(found, sweep, share)]
     recipes = [found.results / "runs" / run / "recipe.json" for run in sweep.runs]
@@ -154,7 +164,7 @@ def datasets(found: Evaluations) -> Table:
     columns += [Column(title, "count") for title in ("boxes", "clouds", "views", "triplets", "classes")]
     keys = ("scenes", "objects", "annotations", "clouds", "views", "triplets")
     rows = []
-    for one in found.summaries:
+    for one in found.summaries.values():
         known = {"clouds": one["triplets"], **one}  # a CAD triplet is a cloud
         classes = len(set(one["classes"]) - {"(no class)"})
         rows.append(Row((one["dataset"], one["split"], *(known.get(key) for key in keys), classes)))
@@ -167,7 +177,7 @@ def rejects(found: Evaluations) -> Table:
     keys = ("stage", "rule", "kind", "of", "count", "example")
     rows = [
         Row((one["dataset"], one["split"], *(reject[key] for key in keys)))
-        for one in found.summaries
+        for one in found.summaries.values()
         for reject in one["rejects"]
     ]
     return _of_summaries(
@@ -202,9 +212,9 @@ def _of_summaries(found: Evaluations, name: str, title: str, columns: list[Colum
     commands = tuple(
         f"blendclip {'cad-summary' if one.get('cad') else 'summary'} --results {found.results.name} "
         f"--dataset {one['dataset']} --split {one['split']}"
-        for one in found.summaries
+        for one in found.summaries.values()
     )
-    return Table(name, title, tuple(columns), tuple(rows), tuple(summary_files(found.results)), commands)
+    return Table(name, title, tuple(columns), tuple(rows), tuple(found.summaries), commands)
 
 
 def _commands(found: Evaluations, benchmarks: Sequence[str]) -> tuple[str, ...]:
@@ -235,12 +245,12 @@ def _track_column(clouds: int, count: int) -> Column:
 
 
 def _held_out_cells(metrics: Metrics, classes: tuple[str, ...]) -> tuple[Value, ...]:
-    """Without them or not, then clouds and accuracy on the held-out classes and on the others."""
+    """What taught them, then clouds and accuracy on the held-out classes and on the others."""
     one = metrics.held_out
     if one and tuple(one.classes) == classes:
-        return ("yes", one.clouds, one.top1, one.others_clouds, one.others)
+        return (_TAUGHT_BY[one.excluded_from], one.clouds, one.top1, one.others_clouds, one.others)
     chosen = [name in classes for name in metrics.classes]
-    return ("no", *_counted(metrics, chosen), *_counted(metrics, [not one for one in chosen]))
+    return ("yes", *_counted(metrics, chosen), *_counted(metrics, [not one for one in chosen]))
 
 
 def _counted(metrics: Metrics, chosen: list[bool]) -> tuple[int, float]:
@@ -257,9 +267,10 @@ def _kind(found: Evaluations, benchmark: str) -> str:
 def _rows_of_share(found: Evaluations, sweep: Sweep, share: float) -> list[Row]:
     """A row for each run of a share, and one for their mean where there are several."""
     runs = sweep.runs_of(share)
+    about = [(share, found.runs[run].real_samples, run, f"{found.runs[run].recipe['seed']}") for run in runs]
     rows = [
-        Row((share, run, f"{found.runs[run].recipe['seed']}", *(found.metrics[run, b].top1 for b in found.benchmarks)))
-        for run in runs
+        Row((*known, *(found.metrics[run, name].top1 for name in found.benchmarks)))
+        for run, known in zip(runs, about, strict=True)
     ]
     means = [sweep.mean(found, share, name) for name in found.benchmarks]
-    return [*rows, Row((share, f"mean of {len(runs)}", "", *means))] if len(runs) > 1 else rows
+    return [*rows, Row((share, None, f"mean of {len(runs)}", "", *means))] if len(runs) > 1 else rows

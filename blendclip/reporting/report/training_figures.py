@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from blendclip.reporting.report.evaluations import Evaluations, Run, summary_files
+from blendclip.reporting.report.evaluations import Evaluations, Run
 from blendclip.reporting.report.label_efficiency import listed
 from blendclip.reporting.report.plot import PALETTE, Figure, colors_of, drawing, legend_above, percent_axis
 
@@ -53,7 +53,7 @@ def draw_training(found: Evaluations, runs: Sequence[str], folder: Path) -> Figu
 
 def draw_dataset(found: Evaluations, dataset: str, folder: Path) -> Figure | None:
     """Clouds of each class by split; None where all classes of a split have the same number."""
-    summaries = [one for one in found.summaries if one["dataset"] == dataset]
+    summaries = [one for one in found.summaries.values() if one["dataset"] == dataset]
     counts = {one["split"]: _clouds_by_class(one) for one in summaries}
     if all(len(set(of_class.values())) <= 1 for of_class in counts.values()):
         return None
@@ -87,7 +87,7 @@ def draw_dataset(found: Evaluations, dataset: str, folder: Path) -> Figure | Non
 def even_datasets(found: Evaluations) -> list[str]:
     """A sentence for each split of the datasets that `draw_dataset` does not draw."""
     sentences = []
-    for one in found.summaries:
+    for one in found.summaries.values():
         counts = set(_clouds_by_class(one).values())
         if len(counts) == 1:
             classes = len(one["classes"])
@@ -98,8 +98,8 @@ def even_datasets(found: Evaluations) -> list[str]:
 def draw_rejects(found: Evaluations, folder: Path) -> Figure | None:
     """What mining left out by rule, for each split; None where it left out nothing."""
     counts: dict[str, dict[str, int]] = defaultdict(dict)
-    splits = [f"{one['dataset']}/{one['split']}" for one in found.summaries if one["rejects"]]
-    for one in found.summaries:
+    splits = [f"{one['dataset']}/{one['split']}" for one in found.summaries.values() if one["rejects"]]
+    for one in found.summaries.values():
         for reject in one["rejects"]:
             counts[f"{reject['stage']}: {reject['rule']}"][f"{one['dataset']}/{one['split']}"] = reject["count"]
     if not counts:
@@ -121,7 +121,7 @@ def draw_rejects(found: Evaluations, folder: Path) -> Figure | None:
         "Left out, by rule",
         f"Annotations that mining left out, by stage and rule, for {listed(splits)}. Most by {most}.",
         "An annotation without a view of its own may still become a triplet, with a view of the same object.",
-        tuple(summary_files(found.results)),
+        tuple(found.summaries),
         tables=("rejects",),
     )
 
@@ -185,4 +185,4 @@ def _clouds_by_class(summary: dict[str, Any]) -> dict[str, int]:
 
 
 def _summaries_of(found: Evaluations, dataset: str) -> tuple[Path, ...]:
-    return tuple(path for path in summary_files(found.results) if path.parent.parent.name == dataset)
+    return tuple(path for path, one in found.summaries.items() if one["dataset"] == dataset)

@@ -113,10 +113,14 @@ def test_csv_gives_the_exact_numbers_back(results):
 
 def test_held_out_classes_of_other_runs_are_counted_from_their_confusion(results):
     toy.write_metrics(results, toy.metrics_of("second", "street", SECOND, NAMES, held_out=["bus", "cone"]))
-    table = tables.held_out(read_evaluations(results, ["first", "second"], ["street"]))
-    without, trained = table.rows
-    assert without.values[2:5] == ("second", "yes", 10) and without.values[5].value == 2 / 10
-    assert trained.values[2:] == ("first", "no", 10, (1 + 3) / 10, 10, 8 / 10)
+    held_out = {"held_out": ["bus", "cone"], "excluded_from": "real"}
+    toy.write_run(results, "third")
+    toy.write_metrics(results, toy.metrics_of("third", "street", FIRST, NAMES, **held_out))
+    table = tables.held_out(read_evaluations(results, ["first", "second", "third"], ["street"]))
+    without, cad_alone, trained = table.rows
+    assert without.values[2:5] == ("second", "no", 10) and without.values[5].value == 2 / 10
+    assert cad_alone.values[2:5] == ("third", "CAD alone", 10) and cad_alone.values[5].value == (1 + 3) / 10
+    assert trained.values[2:] == ("first", "yes", 10, (1 + 3) / 10, 10, 8 / 10)
 
 
 def test_label_efficiency_takes_fixed_shares_and_their_mean(tmp_path):
@@ -137,9 +141,18 @@ def test_label_efficiency_takes_fixed_shares_and_their_mean(tmp_path):
     assert sweep.by_share == {0.0: ["none"], 0.015: ["some", "some_again"], 1.0: ["real"]}
     assert sweep.others == ["wider"]
     assert sweep.mean(found, 0.015, "street") == (12 / 20 + 10 / 20) / 2
-    names = [row.values[1] for row in tables.label_efficiency(found).rows]
-    assert names == ["none", "some", "some_again", "mean of 2", "real"]
+    rows = [row.values[1:3] for row in tables.label_efficiency(found).rows]  # 400 steps of 50 samples
+    assert rows == [(0, "none"), (300, "some"), (300, "some_again"), (None, "mean of 2"), (20_000, "real")]
     assert without_repeats(found) == ["rising", "real", "some", "none", "wider", "late"]
+
+
+def test_only_the_splits_asked_for_are_accounted_for(written):
+    both, one = (read_evaluations(written, ["half"], ["city"], splits) for splits in (None, ["city/mini_val"]))
+    assert [row.values[:2] for row in tables.datasets(both).rows] == [("city", "mini_train"), ("city", "mini_val")]
+    assert [row.values[:2] for row in tables.datasets(one).rows] == [("city", "mini_val")]
+    assert tables.datasets(one).sources == (written / "triplets" / "city" / "mini_val" / "summary.json",)
+    with pytest.raises(UserError, match="there is no .*city/test/summary.json: `blendclip summary` writes it"):
+        read_evaluations(written, ["half"], ["city"], ["city/test"])
 
 
 def test_published_numbers_stand_beside_their_benchmark_only(written):

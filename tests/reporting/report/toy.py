@@ -29,7 +29,7 @@ def confusion_of(classes, accuracy, seed, *, even=False):
     return counts
 
 
-def metrics_of(run, benchmark, confusion, classes, *, drives=False, held_out=()):
+def metrics_of(run, benchmark, confusion, classes, *, drives=False, held_out=(), excluded_from="both"):
     """One metrics.json, consistent with a confusion (C, C)."""
     confusion = np.asarray(confusion)
     clouds, right = int(confusion.sum()), int(np.trace(confusion))
@@ -77,6 +77,7 @@ def metrics_of(run, benchmark, confusion, classes, *, drives=False, held_out=())
         "tracks": tracks_of(clouds, right) if drives else None,
         "held_out": {
             "classes": list(held_out),
+            "excluded_from": excluded_from,
             "clouds": int(seen[0]),
             "top1": interval(int(seen[1]), int(seen[0])),
             "others": interval(int(others[1]), int(others[0])),
@@ -117,7 +118,7 @@ def write_metrics(results, metrics):
 
 def write_run(results, run, *, schedule="linear", ratio=0.3, seed=0, synthetic=("shapes/train",), **other):
     """A recipe of the keys that the report reads, and a log of a few steps."""
-    recipe = {"mixture": {"schedule": schedule, "max_real_ratio": ratio}, "seed": seed}
+    recipe = {"mixture": {"schedule": schedule, "max_real_ratio": ratio}, "seed": seed, "batch_size": 50}
     recipe |= {"data": {"synthetic": list(synthetic), "real": ["city/mini_train"]}, **other}
     write_json(results / "runs" / run / "recipe.json", recipe)
     final = 0.0 if schedule == "none" else ratio
