@@ -42,6 +42,7 @@ def test_each_run_meets_each_benchmark_once(tmp_path):
     assert "--format=table" in made and "--path=c.csv" in made
     (written,) = commands(printed, "report")
     assert "--runs curriculum synthetic_only --benchmarks road mine" in written and "--generated" not in written
+    assert "--splits road/train road/val cad/train --output" in written
 
 
 def test_the_sweep_trains_and_measures_its_own_runs(tmp_path):
@@ -49,6 +50,14 @@ def test_the_sweep_trains_and_measures_its_own_runs(tmp_path):
     assert status == 0, printed
     assert [("run=ratio_5" in printed, "run=curriculum" in printed)] == [(True, False)]
     assert len(commands(printed, "train")) == 2 and len(commands(printed, "evaluate")) == 2
+
+
+def test_any_run_that_is_described_can_be_asked_for(tmp_path):
+    folder = configure(tmp_path)
+    status, printed = run(folder, "results/evaluation/runs/static/road/metrics.json", "--dry-run")
+    assert status == 0 and len(commands(printed, "train")) == 1, printed
+    status, printed = run(folder, "results/evaluation/runs/statik/road/metrics.json", "--dry-run")
+    assert status != 0 and "statik is no run: `runs` does not describe it" in printed, printed
 
 
 def test_a_sweep_of_no_runs_is_told(tmp_path):

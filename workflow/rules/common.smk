@@ -278,15 +278,14 @@ def packed_splits():
 
 
 def run_recipes():
-    """The recipe of each run that `train` or `sweep` lists, by name: `recipe` with what the run changes."""
-    listed = list(dict.fromkeys([*config["train"], *config["sweep"]]))
-    unknown = sorted(set(listed) - set(config["runs"]))
+    """The recipe of each of `runs`, by name: `recipe` with what the run changes."""
+    unknown = sorted({*config["train"], *config["sweep"]} - set(config["runs"]))
     if unknown:
         raise WorkflowError(f"`train` or `sweep` names {', '.join(unknown)}, which `runs` does not describe")
     recipes = {}
-    for name in listed:
+    for name, changes in config["runs"].items():
         recipes[name] = {"clip": CLIP_NAME} | copy.deepcopy(config["recipe"])
-        update_config(recipes[name], config["runs"][name])
+        update_config(recipes[name], changes)
     return recipes
 
 
@@ -296,15 +295,22 @@ def trained_splits(recipe):
     return [*recipe["data"].get("synthetic", []), *recipe["data"].get("real", []), *validated]
 
 
+def recipe_of(wildcards):
+    """The recipe of the wildcards' run."""
+    if wildcards.run not in RECIPES:
+        raise WorkflowError(f"{wildcards.run} is no run: `runs` does not describe it")
+    return RECIPES[wildcards.run]
+
+
 def run_recipe(wildcards):
     """The recipe of the wildcards' run, as JSON."""
-    return json.dumps(RECIPES[wildcards.run], sort_keys=True)
+    return json.dumps(recipe_of(wildcards), sort_keys=True)
 
 
 def run_packed(wildcards):
     """The packed parts that a run reads."""
     paths = []
-    for place in trained_splits(RECIPES[wildcards.run]):
+    for place in trained_splits(recipe_of(wildcards)):
         name, _, split = place.partition("/")
         if split not in embedded_datasets().get(name, {"splits": []})["splits"]:
             raise WorkflowError(
@@ -316,12 +322,12 @@ def run_packed(wildcards):
 
 def run_weights(wildcards):
     """The file that a run starts from, if any."""
-    return RECIPES[wildcards.run].get("initial_weights", [])
+    return recipe_of(wildcards).get("initial_weights", [])
 
 
 def run_classes(wildcards):
     """The class weights that a run is validated by."""
-    validation = RECIPES[wildcards.run].get("validation", [])
+    validation = recipe_of(wildcards).get("validation", [])
     folder = f"{RESULTS}/embeddings/{CLIP_NAME}/classes"
     return sorted({f"{folder}/{entry['classes']}.{entry['templates']}.parquet" for entry in validation})
 
