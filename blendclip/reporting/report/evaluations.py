@@ -134,6 +134,12 @@ class Run:
         return 0.0 if mixture["schedule"] == "none" else mixture["max_real_ratio"]
 
     @property
+    def domains(self) -> set[str]:
+        """What its batches are drawn from: `synthetic`, `real` or both."""
+        drawn = {"synthetic": bool(self.recipe["data"]["synthetic"]), "real": self.real_share > 0}
+        return {domain for domain, is_drawn in drawn.items() if is_drawn}
+
+    @property
     def real_samples(self) -> int:
         """How many real samples a run of a fixed share drew, the same one in another epoch counted again."""
         steps = max((entry["step"] for entry in self.entries("train")), default=0)

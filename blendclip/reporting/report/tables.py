@@ -5,18 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 
-from blendclip.reporting.report.evaluations import Evaluations, Metrics
+from blendclip.reporting.report.evaluations import Evaluations, Metrics, Run
 from blendclip.reporting.report.label_efficiency import Sweep, listed, sweep_of
 from blendclip.reporting.report.published import Method, published
 from blendclip.reporting.report.table import Column, Row, Table, Value
 
 GENERATED = "generated data, says nothing about real streets"
 _SLICES = {"by_distance": "distance, m", "by_points": "points", "by_visibility": "visibility level"}
-_TAUGHT_BY = {
-    "both": "no",
-    "real": "CAD alone",
-    "synthetic": "recordings alone",
-}  # by whose clouds they were left out of
+_TAUGHT_BY = {(): "no", ("synthetic",): "CAD alone", ("real",): "recordings alone", ("real", "synthetic"): "yes"}
 
 
 def headline(found: Evaluations, generated: Collection[str]) -> Table:
@@ -114,8 +110,11 @@ def held_out(found: Evaluations) -> Table:
     for name in found.benchmarks:
         of_run = found.of_benchmark(name)
         for classes in dict.fromkeys(tuple(one.held_out.classes) for one in of_run.values() if one.held_out):
-            cells = [(name, ", ".join(classes), run, *_held_out_cells(of_run[run], classes)) for run in of_run]
-            rows += sorted((Row(one) for one in cells), key=lambda row: row.values[3] == "yes")
+            cells = [
+                (name, ", ".join(classes), run, *_held_out_cells(found.runs[run], of_run[run], classes))
+                for run in of_run
+            ]
+            rows += sorted((Row(one) for one in cells), key=lambda row: list(_TAUGHT_BY.values()).index(row.values[3]))
     files, commands = tuple(found.files_of(found.benchmarks)), _commands(found, found.benchmarks)
     note = "What other runs reach on these classes is counted from their confusion, without one."
     return Table("held_out", "Top-1 on held-out classes", tuple(columns), tuple(rows), files, commands, note)
@@ -244,13 +243,18 @@ def _track_column(clouds: int, count: int) -> Column:
     return Column(f"{clouds} ({count:,})", "percent", "clouds averaged, at most", best=True)
 
 
-def _held_out_cells(metrics: Metrics, classes: tuple[str, ...]) -> tuple[Value, ...]:
+def _held_out_cells(run: Run, metrics: Metrics, classes: tuple[str, ...]) -> tuple[Value, ...]:
     """What taught them, then clouds and accuracy on the held-out classes and on the others."""
     one = metrics.held_out
     if one and tuple(one.classes) == classes:
-        return (_TAUGHT_BY[one.excluded_from], one.clouds, one.top1, one.others_clouds, one.others)
+        left = set() if one.excluded_from == "both" else run.domains - {one.excluded_from}
+        return (_taught_by(left), one.clouds, one.top1, one.others_clouds, one.others)
     chosen = [name in classes for name in metrics.classes]
-    return ("yes", *_counted(metrics, chosen), *_counted(metrics, [not one for one in chosen]))
+    return (_taught_by(run.domains), *_counted(metrics, chosen), *_counted(metrics, [not one for one in chosen]))
+
+
+def _taught_by(domains: set[str]) -> str:
+    return _TAUGHT_BY[tuple(sorted(domains))]
 
 
 def _counted(metrics: Metrics, chosen: list[bool]) -> tuple[int, float]:

@@ -116,8 +116,14 @@ def test_held_out_classes_of_other_runs_are_counted_from_their_confusion(results
     held_out = {"held_out": ["bus", "cone"], "excluded_from": "real"}
     toy.write_run(results, "third")
     toy.write_metrics(results, toy.metrics_of("third", "street", FIRST, NAMES, **held_out))
-    table = tables.held_out(read_evaluations(results, ["first", "second", "third"], ["street"]))
-    without, cad_alone, trained = table.rows
+    toy.write_metrics(results, toy.metrics_of("bare", "street", FIRST, NAMES))
+    toy.write_run(results, "bare", schedule="none")
+    toy.write_metrics(results, toy.metrics_of("drives", "street", FIRST, NAMES))
+    toy.write_run(results, "drives", schedule="constant", ratio=1.0, synthetic=())
+    runs = ["first", "second", "third", "bare", "drives"]
+    table = tables.held_out(read_evaluations(results, runs, ["street"]))
+    without, cad_alone, never_driven, driven, trained = table.rows
+    assert never_driven.values[2:4] == ("bare", "CAD alone") and driven.values[2:4] == ("drives", "recordings alone")
     assert without.values[2:5] == ("second", "no", 10) and without.values[5].value == 2 / 10
     assert cad_alone.values[2:5] == ("third", "CAD alone", 10) and cad_alone.values[5].value == (1 + 3) / 10
     assert trained.values[2:] == ("first", "yes", 10, (1 + 3) / 10, 10, 8 / 10)
