@@ -101,6 +101,7 @@ def _command(writer: Writer, output: Path) -> str:
     parts += ["--benchmarks", *found.benchmarks]
     if writer.generated:
         parts += ["--generated", *writer.generated]
+    parts += ["--splits", *(f"{one['dataset']}/{one['split']}" for one in found.summaries.values())]
     for option, folder in (("--output", output), ("--tables", writer.tables)):
         parts += [option, f"{found.results.name}/{folder.name}"]
     return shlex.join(parts)
