@@ -2,6 +2,6 @@
 
 import sys
 
-from blendclip.cli import main
+from blendclip.cli.main import main
 
 sys.exit(main())

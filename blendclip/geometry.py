@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 NEAR_M = 0.1  # boxes are cut at this depth, so that a box that reaches behind the camera keeps its true outline
 UNIT_TOLERANCE = 1e-3  # |q| may differ from 1 by rounding in a file, not by more
+NEAR_US = 1_000_000  # a reading further than this from the time that it serves has a wrong time stamp
 MAX_POSE_GAP_US = 200_000  # over 0.2 s a vehicle braking at 10 m/s2 is up to 5 cm off the straight line between poses
 
 _CORNER_SIGNS = np.array([(x, y, z) for x in (1, -1) for y in (1, -1) for z in (1, -1)], dtype=np.float64)
@@ -114,6 +115,25 @@ def interpolate_poses(
     hit = (at_us == timestamp_us[before]) | (at_us == timestamp_us[after])
     known = (beyond_us <= max_beyond_us) & ((span_us <= max_gap_us) | hit)
     return np.where(known[:, None, None], poses, np.nan)
+
+
+def in_time(
+    time_us: NDArray[np.int64], keyframe: NDArray[np.int64], keyframe_us: NDArray[np.int64], *, sweeps: bool
+) -> NDArray[np.bool_]:
+    """Whether each reading lies within a second of the time it serves; what does not has a wrong time stamp.
+
+    An image serves the moment of its keyframe, a sweep the time since the keyframe before (before the first, as much).
+
+    Args:
+        time_us: (M,) of the readings.
+        keyframe: (M,) the keyframe that each serves, counted in the scene.
+        keyframe_us: of all keyframes of the scene, in order.
+        sweeps: whether these are sweeps.
+    """
+    begin_us = keyframe_us
+    if sweeps:
+        begin_us = np.concatenate([keyframe_us[:1] - np.diff(keyframe_us[:2]).sum(), keyframe_us[:-1]])
+    return (time_us >= begin_us[keyframe] - NEAR_US) & (time_us <= keyframe_us[keyframe] + NEAR_US)
 
 
 def box_corners(size_lwh_m: NDArray[np.float64]) -> NDArray[np.float64]:

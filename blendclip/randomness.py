@@ -69,6 +69,17 @@ def subsample(points: NDArray, max_points: int, seed: int) -> NDArray:
     return points if len(points) <= max_points else points[subset(len(points), max_points, seed)]
 
 
+def stable_rng(*names: object) -> np.random.Generator:
+    """Return a generator seeded by the SHA-256 of the names, whatever ran before."""
+    digest = hashlib.sha256("/".join(map(str, names)).encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:16], "little"))
+
+
+def stable_token(*names: object) -> str:
+    """Return the 32 hexadecimal digits that stand for these names in the tables."""
+    return hashlib.md5("/".join(map(str, names)).encode(), usedforsecurity=False).hexdigest()
+
+
 def _sort_keys(count: int, key: int) -> NDArray[np.int64]:
     return bits(np.full(count, key, np.int64), "order", np.arange(count))
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from blendclip import storage
+from blendclip import schemas, storage
 from blendclip.errors import UserError
 
 Kind = Literal["filtered", "fault"]
@@ -29,13 +29,13 @@ class Rejects:
         self.attempted[what] = self.attempted.get(what, 0) + count
 
     def add(self, *, path: str | None = None, **row: str | None) -> None:
-        """Note a row of `storage.REJECTS`, which is given but for its stage."""
+        """Note a row of `schemas.REJECTS`, which is given but for its stage."""
         self.rows.append({**row, "stage": self.stage, "path": path})
 
     def write(self, path: Path, options: dict[str, Any]) -> None:
-        """Write the rows (schema `storage.REJECTS`); `options` are those of the stage."""
+        """Write the rows (schema `schemas.REJECTS`); `options` are those of the stage."""
         about = storage.metadata(self.stage, options)
-        storage.write_parquet(path, storage.REJECTS, [storage.table_of(self.rows, storage.REJECTS)], about)
+        storage.write_parquet(path, schemas.REJECTS, [storage.table_of(self.rows, schemas.REJECTS)], about)
 
     def checked(self, tables: Iterable[pa.Table], max_fault_fraction: float) -> Iterator[pa.Table]:
         """The tables of a job; raises after the last one, before the file is in place, when `check` fails."""

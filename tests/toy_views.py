@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image, ImageDraw
 
-from blendclip import storage
+from blendclip import schemas, storage
 
 CLASSES = {"disc": ["disc", "ball"], "square": ["square", "box"], "bar": ["bar", "stick"]}
 COLOURS = {"red": (200, 30, 30), "green": (30, 160, 40), "blue": (40, 60, 210)}
@@ -24,9 +24,9 @@ def write_toy(results, split, objects, dataset="toy", views=2):
     rows.append(_row(dataset, split, None, "nameless", 0, _jpeg("disc", (0, 0, 0), rng)))
     captions.append((rows[-1]["view_id"], "A black thing."))
     rows.append(_row(dataset, split, "disc", "silent", 0, _jpeg("disc", (200, 30, 30), rng)))
-    _write(results / "views" / dataset / split / "part-00000.parquet", storage.VIEWS, rows, "views")
+    _write(results / "views" / dataset / split / "part-00000.parquet", schemas.VIEWS, rows, "views")
     said = [{"view_id": view, "caption": caption} for view, caption in captions]
-    _write(results / "captions" / dataset / split / "part-00000.parquet", storage.CAPTIONS, said, "captions")
+    _write(results / "captions" / dataset / split / "part-00000.parquet", schemas.CAPTIONS, said, "captions")
 
 
 def write_prompts(folder):

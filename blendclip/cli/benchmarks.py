@@ -33,7 +33,7 @@ def _add_benchmark(commands: Commands) -> None:
 
 
 def _benchmark(args: argparse.Namespace) -> None:
-    from blendclip.datasets.benchmarks import benchmark_options, write_benchmark
+    from blendclip.benchmarks.writing import benchmark_options, write_benchmark
     from blendclip.evaluation.prompts import read_classes
 
     names = ("results", "split", "path", "up", "variant")
@@ -51,6 +51,6 @@ def _add_lvis_classes(commands: Commands) -> None:
 
 
 def _lvis_classes(args: argparse.Namespace) -> None:
-    from blendclip.datasets.benchmarks.objaverse_lvis import write_lvis_classes
+    from blendclip.benchmarks.objaverse_lvis import write_lvis_classes
 
     write_lvis_classes(args.path, args.output)

@@ -26,7 +26,7 @@ def _add_shapes(commands: Commands) -> None:
 
 
 def _shapes(args: argparse.Namespace) -> None:
-    from blendclip.datasets.shapes import generate_shapes
+    from blendclip.synthetic.shapes import generate_shapes
 
     generate_shapes(args.root, train=args.train, test=args.test, seed=args.seed, workers=args.workers)
 
@@ -60,7 +60,7 @@ def _add_cad(commands: Commands) -> None:
 
 
 def _cad(args: argparse.Namespace) -> None:
-    from blendclip.datasets.cad import CadFiles, CadPart, cad_options, open_reader, write_cad
+    from blendclip.datasets.cad.writing import CadFiles, CadPart, cad_options, open_reader, write_cad
 
     if (args.output is None) == (args.clouds is None):
         raise UserError("cad writes triplets (--output) or clouds (--clouds): give one of them")
@@ -95,6 +95,6 @@ def _add_cad_sheet(commands: Commands) -> None:
 
 
 def _cad_sheet(args: argparse.Namespace) -> None:
-    from blendclip.datasets.cad.sheet import draw_sheet
+    from blendclip.reporting.triplet_sheet import draw_sheet
 
     draw_sheet(args.triplets, args.count, args.output, per_category=args.per_category)

@@ -42,9 +42,9 @@ def _add_caption(commands: Commands) -> None:
 
 
 def _caption(args: argparse.Namespace) -> None:
-    from blendclip.mining.captions import PartFiles, caption_views
     from blendclip.mining.captions.backends import CaptionOptions, captioner_for
     from blendclip.mining.captions.servers import VLLMOptions
+    from blendclip.mining.captions.stage import PartFiles, caption_views
 
     if args.preview is None and args.rejects is None:
         raise UserError("--rejects is needed: the folder for what got no caption")
@@ -53,7 +53,7 @@ def _caption(args: argparse.Namespace) -> None:
     same = "backend prompt cache model max_in_flight timeout_s base_url api_key_env server_log".split()
     captioner = captioner_for(CaptionOptions(vllm=vllm, **{name: getattr(args, name) for name in same}))
     if args.preview is not None:
-        from blendclip.mining.captions.sheet import preview
+        from blendclip.reporting.caption_sheet import preview
 
         preview(args.views, args.preview, captioner, args.output)
         return

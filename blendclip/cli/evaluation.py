@@ -68,7 +68,7 @@ def _triplets(results: Path, clip: str, place: str) -> HeldOutTriplets:
     import numpy as np
 
     from blendclip.evaluation.cloud_retrieval import HeldOutTriplets
-    from blendclip.training.packed import PackedSplit
+    from blendclip.training.data.packed import PackedSplit
 
     dataset, _, split = place.partition("/")
     packed = PackedSplit.open(results, clip, dataset, split)

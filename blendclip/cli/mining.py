@@ -39,7 +39,7 @@ def _add_city(commands: Commands) -> None:
 
 
 def _city(args: argparse.Namespace) -> None:
-    from blendclip.datasets.city import RIGS, generate_city
+    from blendclip.synthetic.city import RIGS, generate_city
 
     scenes = {split: getattr(args, split, default) for split, default in RIGS[args.rig].scenes.items()}
     generate_city(args.root, rig=args.rig, scenes=scenes, seed=args.seed, workers=args.workers)
@@ -55,7 +55,7 @@ def _add_index(commands: Commands) -> None:
 
 
 def _index(args: argparse.Namespace) -> None:
-    from blendclip.datasets import write_index
+    from blendclip.datasets.drives.index import write_index
 
     write_index(args.root, args.version, args.dataset, args.splits, args.output, format=args.format)
 
@@ -69,7 +69,7 @@ def _add_validate(commands: Commands) -> None:
 
 
 def _validate(args: argparse.Namespace) -> None:
-    from blendclip.datasets.validation import validate_index
+    from blendclip.datasets.drives.validation import validate_index
 
     sys.stdout.write(f"{args.index}: {validate_index(args.index, args.root)} scenes, nothing wrong\n")
 
@@ -181,7 +181,7 @@ def _add_inspect(commands: Commands) -> None:
 
 
 def _inspect(args: argparse.Namespace) -> None:
-    from blendclip.reporting.inspection import inspect_scene
+    from blendclip.reporting.inspection.writing import inspect_scene
 
     for path in inspect_scene(args.index, args.root, args.output, args.scene, args.keyframe, args.movers):
         sys.stdout.write(f"{path}\n")

@@ -23,7 +23,7 @@ def _add_pack_clouds(commands: Commands) -> None:
 
 
 def _pack_clouds(args: argparse.Namespace) -> None:
-    from blendclip.training.packing import pack_clouds
+    from blendclip.training.data.packing import pack_clouds
 
     pack_clouds(args.triplets, args.output)
 
@@ -41,7 +41,7 @@ def _add_pack_features(commands: Commands) -> None:
 
 
 def _pack_features(args: argparse.Namespace) -> None:
-    from blendclip.training.packing_features import FeatureSources, pack_features
+    from blendclip.training.data.packing_features import FeatureSources, pack_features
 
     pack_features(FeatureSources(args.triplets, args.views, args.captions, args.embeddings), args.output)
 
@@ -54,7 +54,7 @@ def _add_show_packed(commands: Commands) -> None:
 
 
 def _show_packed(args: argparse.Namespace) -> None:
-    from blendclip.training.packed import PackedSplit, as_text
+    from blendclip.training.data.packed import PackedSplit, as_text
 
     for place in args.split:
         match = re.fullmatch(r"([^/]+)/([^/:]+):(\d+)", place)

@@ -23,7 +23,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from blendclip import __version__
-from blendclip.encoders.pointbert import PointBert, PointBertConfig
+from blendclip.encoders.pointbert import PointBert
+from blendclip.encoders.pointbert_config import PointBertConfig
 from blendclip.errors import UserError
 from blendclip.storage import existing, replacing
 

@@ -16,9 +16,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from blendclip import storage
+from blendclip import schemas, storage
 from blendclip.encoders.clip import Clip, largest_batch
-from blendclip.encoders.pieces import Cache, Pictures, Piece, Texts, embed_pieces, sha256_of_files
+from blendclip.encoders.shards import Cache, Pictures, Piece, Texts, embed_pieces, sha256_of_files
 from blendclip.errors import UserError
 
 _LOG = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def parts_of(views: Sequence[Path], captions: Sequence[Path], output: Path) -> l
 
 
 def embed(parts: Sequence[Part], clip: Clip, cache: Path, workers: int = 1, batch_size: int | None = None) -> None:
-    """Write the features (schema `storage.EMBEDDINGS`) of parts: of every view with a picture and of every caption.
+    """Write the features (schema `schemas.EMBEDDINGS`) of parts: of every view with a picture and of every caption.
 
     A caption that comes more than once is embedded once. Finished pieces of work are kept in the folder `cache`, from
     which the next run takes those whose input and weights have not changed. On a CPU it sets torch to one thread.
@@ -136,7 +136,7 @@ def _write(part: Part, pictures: list[Pictures], plan: _Plan, kept: Cache, clip:
     views = storage.read_parquet(part.views, ["dataset", "split", "view_id", "image.path"])
     tables = itertools.chain(_image_rows(views, images_D), _text_rows(captions, views, texts_D))
     options = {"clip": clip.name, "weights_sha256": weights, "precision": clip.precision, "cut_captions": cut}
-    storage.write_parquet(part.output, storage.EMBEDDINGS, tables, storage.metadata("embeddings", options))
+    storage.write_parquet(part.output, schemas.EMBEDDINGS, tables, storage.metadata("embeddings", options))
     return cut, captions.num_rows
 
 
@@ -171,7 +171,7 @@ def _text_rows(captions: pa.Table, views: pa.Table, features_D: NDArray[np.float
 
 
 def _rows(who: pa.Table, kind: str, source: str, texts: Any, features_D: NDArray[np.float16]) -> pa.Table:
-    """Rows of `storage.EMBEDDINGS`; triplets share views, so that they belong to views and not to triplets."""
+    """Rows of `schemas.EMBEDDINGS`; triplets share views, so that they belong to views and not to triplets."""
     count, width = features_D.shape
     nothing = pa.nulls(count, pa.string())
     ends = pa.array(np.arange(count + 1, dtype=np.int32) * width)
@@ -185,7 +185,7 @@ def _rows(who: pa.Table, kind: str, source: str, texts: Any, features_D: NDArray
         "text": nothing if texts is None else texts,
         "embedding": pa.ListArray.from_arrays(ends, pa.array(np.ascontiguousarray(features_D).ravel())),
     }
-    return pa.table({name: columns[name] for name in storage.EMBEDDINGS.names})
+    return pa.table({name: columns[name] for name in schemas.EMBEDDINGS.names})
 
 
 def _empty(width: int) -> NDArray[np.float16]:

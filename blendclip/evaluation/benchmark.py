@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from blendclip import storage
+from blendclip import schemas, storage
 from blendclip.encoders.pointbert import PointBert
 from blendclip.errors import UserError
 from blendclip.evaluation.class_weights import ClassWeights
@@ -21,7 +21,7 @@ from blendclip.evaluation.encoding import encode_clouds
 from blendclip.evaluation.measures import Answers, best_classes, measured
 from blendclip.evaluation.metrics import ranks
 
-_ABOUT_CLOUD = [field.name for field in storage.BENCHMARKS if field.name not in ("points", "rgb")]
+_ABOUT_CLOUD = [field.name for field in schemas.BENCHMARKS if field.name not in ("points", "rgb")]
 
 
 def encoded_benchmark(encoder: PointBert, path: Path, max_points: int) -> tuple[pa.Table, NDArray[np.float32]]:
@@ -103,7 +103,7 @@ def write_evaluation(
     options = {key: names[key] for key in ("run", "benchmark")} | {"classes": answers.classes}
     table = _predictions(about, answers)
     storage.write_parquet(
-        output / "predictions.parquet", storage.PREDICTIONS, [table], storage.metadata("evaluation", options)
+        output / "predictions.parquet", schemas.PREDICTIONS, [table], storage.metadata("evaluation", options)
     )
     with storage.replacing(output / "metrics.json") as temporary:
         temporary.write_text(json.dumps(numbers, indent=1) + "\n")
@@ -119,7 +119,7 @@ def _predictions(about: pa.Table, answers: Answers) -> pa.Table:
         "top5_scores": list(np.take_along_axis(scores_NC, best_NK, axis=1)),
         "embedding": list(answers.features_ND.astype(np.float16)),
     }
-    schema = storage.PREDICTIONS
+    schema = schemas.PREDICTIONS
     return pa.table(
         {name: pa.array(made[name], schema.field(name).type) if name in made else about[name] for name in schema.names}
     )
@@ -141,5 +141,5 @@ class _Clouds:
     def read(self, row: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         points = self._points[row].values.flatten().to_numpy().reshape(-1, 3)
         if self._rgb is None or not self._rgb[row].is_valid:
-            return points, np.full(points.shape, storage.UNSEEN_GREY / 255, np.float32)
+            return points, np.full(points.shape, schemas.UNSEEN_GREY / 255, np.float32)
         return points, self._rgb[row].values.flatten().to_numpy().reshape(-1, 3).astype(np.float32) / 255

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from blendclip.captioned import CaptionedViews, captioned_views
 from blendclip.errors import UserError
+from blendclip.evaluation.captioned_views import CaptionedViews, captioned_views
 from blendclip.evaluation.metrics import mean_class_accuracy, top_k_accuracy
 from blendclip.evaluation.prompts import MergedClasses
 from blendclip.evaluation.retrieval import distinct, recall

@@ -11,14 +11,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from blendclip import storage
+from blendclip import schemas, storage
 from blendclip.errors import DataFault
 from blendclip.mining.colors import Colorist
 from blendclip.mining.crop import Passage, place, points_in_boxes
 from blendclip.mining.keyframes import serving_sweeps
 from blendclip.mining.motion import Motion, Passages, TrackPoses
-from blendclip.mining.rejects import Rejects
 from blendclip.mining.scene import Readings, Scene, read_scenes
+from blendclip.mining.scene_rejects import Rejects
 from blendclip.mining.sweeps import Sweep, read_sweep_of
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def gather_clouds(
     options: CloudOptions,
     max_fault_fraction: float,
 ) -> int:
-    """Write the clouds of one part (schema `storage.CLOUDS`) and its rejects; return the number of clouds.
+    """Write the clouds of one part (schema `schemas.CLOUDS`) and its rejects; return the number of clouds.
 
     Raises:
         UserError: no index, or more broken sweeps or annotations than `max_fault_fraction`.
@@ -62,7 +62,7 @@ def gather_clouds(
     rejects = Rejects("clouds")
     scenes = read_scenes(index, part, parts)
     tables = rejects.checked((scene_clouds(scene, root, options, rejects) for scene in scenes), max_fault_fraction)
-    rows = storage.write_parquet(output, storage.CLOUDS, tables, storage.metadata("clouds", asdict(options)))
+    rows = storage.write_parquet(output, schemas.CLOUDS, tables, storage.metadata("clouds", asdict(options)))
     rejects.write(rejects_output, asdict(options))
     return rows
 
@@ -225,4 +225,4 @@ def _table(
         "num_sweeps": pa.array(num_sweeps),
         "distance_m": pa.array(annotations.distance_m[boxes]),
     }
-    return pa.table({field.name: columns[field.name].cast(field.type) for field in storage.CLOUDS}, storage.CLOUDS)
+    return pa.table({field.name: columns[field.name].cast(field.type) for field in schemas.CLOUDS}, schemas.CLOUDS)

@@ -19,8 +19,8 @@ from blendclip.mining.images import ImageReader
 from blendclip.mining.keyframes import newest_sweeps, split_sweep
 from blendclip.mining.motion import EgoMotion, Motion, TrackPoses
 from blendclip.mining.projection import boxes_in_cameras
-from blendclip.mining.rejects import Rejects
 from blendclip.mining.scene import Scene
+from blendclip.mining.scene_rejects import Rejects
 
 _CELL_PX = 4  # of the depth map
 _REACH_RAD = (0.004, 0.012)  # a point hides what is so near to its ray: half of the usual gap between rays and rings,

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from blendclip import geometry, storage
+from blendclip import geometry, schemas, storage
 from blendclip.errors import UserError
-from blendclip.timing import in_time
+from blendclip.geometry import in_time
 
 _BROKEN_POSE = (
     "the pose or calibration of its sensor is not finite: a quaternion is not a unit one, or its time lies outside the "
@@ -112,7 +112,7 @@ def read_scenes(index: Path, part: int, parts: int) -> Iterator[Scene]:
     if not 0 <= part < parts:
         raise UserError(f"part {part} of {parts} does not exist: parts are counted from 0 to {parts - 1}")
     file = storage.open_parquet(index)
-    if not file.schema_arrow.equals(storage.INDEX):
+    if not file.schema_arrow.equals(schemas.INDEX):
         raise UserError(f"{index} is no scene index of this version: write it again with `blendclip index`")
     for number in range(part, file.num_row_groups, parts):
         yield _scene(file.read_row_group(number))

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from blendclip import storage
-from blendclip.mining.rejects import Rejects
+from blendclip import schemas, storage
+from blendclip.mining.scene_rejects import Rejects
 
 _OF_VIEW = ("channel", "image", "crop_xyxy_px", "covered_fraction")
 _WHO = ("dataset", "split", "scene", "annotation_token", "category")
@@ -25,7 +25,7 @@ _OF_CAPTION = ("caption", "caption_model", "caption_prompt_sha")
 
 
 def join_triplets(clouds: Path, views: Path, captions: Path, output: Path, rejects_output: Path) -> int:
-    """Write the triplets of one part (schema `storage.TRIPLETS`) and its rejects; return the number of triplets.
+    """Write the triplets of one part (schema `schemas.TRIPLETS`) and its rejects; return the number of triplets.
 
     Works scene by scene, since an instance never leaves its scene.
 
@@ -36,7 +36,7 @@ def join_triplets(clouds: Path, views: Path, captions: Path, output: Path, rejec
     sources = {"clouds": clouds, "views": views, "captions": captions}
     options = {stage: storage.options_of(path) for stage, path in sources.items()}
     tables, about = _tables(clouds, views, captions, rejects), storage.metadata("triplets", options)
-    rows = storage.write_parquet(output, storage.TRIPLETS, tables, about)
+    rows = storage.write_parquet(output, schemas.TRIPLETS, tables, about)
     rejects.write(rejects_output, options)
     return rows
 
@@ -87,7 +87,7 @@ def _join(clouds: pa.Table, views: pa.Table, captions: pa.Table, seen: set[str],
     columns = {name: clouds[name] for name in clouds.column_names} | {name: views[name] for name in _OF_VIEW}
     columns |= {name: captions[name] for name in _OF_CAPTION}
     columns |= {"triplet_id": ids, "view_time_gap_us": pa.array(gap_us)}
-    return pa.table({name: columns[name] for name in storage.TRIPLETS.names}, storage.TRIPLETS)
+    return pa.table({name: columns[name] for name in schemas.TRIPLETS.names}, schemas.TRIPLETS)
 
 
 def nearest_views(

@@ -11,13 +11,13 @@ import pyarrow as pa
 import simplejpeg
 from numpy.typing import NDArray
 
-from blendclip import storage
+from blendclip import schemas, storage
 from blendclip.errors import DataFault
 from blendclip.mining.images import ImageReader
 from blendclip.mining.motion import TrackPoses
 from blendclip.mining.projection import Candidates, project_boxes
-from blendclip.mining.rejects import Rejects
 from blendclip.mining.scene import Scene, read_scenes
+from blendclip.mining.scene_rejects import Rejects
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def cut_views(
     options: ViewOptions,
     max_fault_fraction: float,
 ) -> int:
-    """Write the views of one part (schema `storage.VIEWS`) and its rejects; return the number of views.
+    """Write the views of one part (schema `schemas.VIEWS`) and its rejects; return the number of views.
 
     Raises:
         UserError: no index, or more broken images than `max_fault_fraction`.
@@ -60,7 +60,7 @@ def cut_views(
     rejects = Rejects("views")
     scenes = read_scenes(index, part, parts)
     tables = rejects.checked((scene_views(scene, root, options, rejects) for scene in scenes), max_fault_fraction)
-    rows = storage.write_parquet(output, storage.VIEWS, tables, storage.metadata("views", asdict(options)))
+    rows = storage.write_parquet(output, schemas.VIEWS, tables, storage.metadata("views", asdict(options)))
     rejects.write(rejects_output, asdict(options))
     return rows
 
@@ -99,7 +99,7 @@ def _jpeg(pixels: NDArray[np.uint8], box: list[int], quality: int) -> bytes:
 
 
 def _table(scene: Scene, candidates: Candidates, places: NDArray[np.int64], jpegs: list[bytes]) -> pa.Table:
-    """The views (schema `storage.VIEWS`) at the given places of the candidates."""
+    """The views (schema `schemas.VIEWS`) at the given places of the candidates."""
     numbers, image = candidates.annotation[places], candidates.image[places]
     tokens, channels = scene.annotations.token[numbers].tolist(), scene.images.channel[image].tolist()
     named = list(zip(tokens, channels, strict=True))
@@ -118,14 +118,14 @@ def _table(scene: Scene, candidates: Candidates, places: NDArray[np.int64], jpeg
                 pa.array(jpegs, pa.binary()),
                 pa.array([f"{token}-{channel}.jpg" for token, channel in named], pa.string()),
             ],
-            fields=list(storage.VIEWS.field("image").type),
+            fields=list(schemas.VIEWS.field("image").type),
         ),
         "crop_xyxy_px": pa.FixedSizeListArray.from_arrays(xyxy_px, 4),
         "covered_fraction": pa.array(candidates.covered_fraction(places), pa.float32()),
         "camera_distance_m": pa.array(candidates.distance_m[places], pa.float32()),
         "camera_azimuth_rad": pa.array(candidates.azimuth_rad[places], pa.float32()),
     }
-    return pa.table({field.name: columns[field.name].cast(field.type) for field in storage.VIEWS}, storage.VIEWS)
+    return pa.table({field.name: columns[field.name].cast(field.type) for field in schemas.VIEWS}, schemas.VIEWS)
 
 
 class _Fates:

@@ -8,51 +8,15 @@ together, B clouds.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from blendclip.encoders.clouds import Clouds, normalized
-from blendclip.errors import UserError
 from blendclip.randomness import normal, uniform
-from blendclip.training.occlusion import Occlusion, occluded
+from blendclip.training.augmentation_options import Augmentation
+from blendclip.training.occlusion import occluded
 from blendclip.training.ragged import kept, of_clouds, places
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """What is done to a cloud; 0 switches a step off, as do (1, 1) for scale and `method: none` for occlusion.
-
-    Raises:
-        UserError: a value is out of its range.
-    """
-
-    occlusion: Occlusion = field(default_factory=Occlusion)
-    """How synthetic clouds, sampled from all sides of an object, are turned into what a sensor would see."""
-    dropout: float = 0.875
-    """Highest share of its points that a cloud loses; the share is drawn evenly from 0 up to it."""
-    min_points: int = 16
-    """Dropout leaves about so many points at least, and clouds that have no more alone."""
-    rotation: bool = True
-    """Turn by any angle about z, which is up in all domains."""
-    tilt_sigma_rad: float = 0.06
-    """Standard deviation of roll and of pitch."""
-    tilt_limit_rad: float = 0.18
-    """Neither roll nor pitch exceeds it."""
-    scale: tuple[float, float] = (0.8, 1.25)
-    """Size after normalisation, drawn evenly."""
-    shift: float = 0.1
-    """Furthest move along each axis after normalisation, drawn evenly."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"augmentation.dropout is {self.dropout}: it is a share, give it from 0 to below 1")
-        if not 0 < self.scale[0] <= self.scale[1] < math.inf:
-            raise UserError(f"augmentation.scale is {self.scale}: give two rising numbers above 0")
-        for name in ("min_points", "tilt_sigma_rad", "tilt_limit_rad", "shift"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise UserError(f"augmentation.{name} is {getattr(self, name)}: give 0 or more")
 
 
 def augmented(clouds: Clouds, seed_B: Tensor, synthetic_B: Tensor, config: Augmentation) -> Clouds:

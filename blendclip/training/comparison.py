@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from blendclip.errors import UserError
-from blendclip.training.journal import read_journal
+from blendclip.training.metrics_log import read_journal
 
 
 def as_text(runs: Sequence[Path]) -> str:

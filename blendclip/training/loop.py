@@ -19,14 +19,14 @@ from blendclip.errors import UserError
 from blendclip.randomness import key_of, uniform
 from blendclip.storage import replacing
 from blendclip.training.augmentation import augmented
-from blendclip.training.batches import Batch, Batches, loader, sources_of
+from blendclip.training.data.batches import Batch, Batches, loader, sources_of
+from blendclip.training.data.packed import PackedSplit
+from blendclip.training.data.plan import BatchPlan, samples_per_epoch
 from blendclip.training.distributed import Group
-from blendclip.training.journal import Journal
 from blendclip.training.loss import Temperature, align
+from blendclip.training.metrics_log import Journal
 from blendclip.training.optimization import adamw, learning_rate
 from blendclip.training.pace import Pace
-from blendclip.training.packed import PackedSplit
-from blendclip.training.plan import BatchPlan, samples_per_epoch
 from blendclip.training.recipe import Recipe
 from blendclip.training.state import load_state, save_state, states
 from blendclip.training.stopping import StopRequest

@@ -6,7 +6,7 @@ Letters in names: N points of all clouds together, B clouds. Randomness depends 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,11 +15,10 @@ from scipy.spatial import ConvexHull, QhullError
 from torch import Tensor
 
 from blendclip.encoders.clouds import Clouds
-from blendclip.errors import UserError
 from blendclip.randomness import normal, uniform
+from blendclip.training.augmentation_options import Occlusion
 from blendclip.training.ragged import count_kept, kept, of_clouds, places
 
-METHODS = ("range_image", "hidden_points", "none")
 _CELLS_PER_POINT = 9  # room in a grid, see _Grid
 # Squares of angle that hold k / n of the rectangle which n points of a convex thing span see k / pi points of its front
 # where it faces the sensor, and none of them in exp(-k / pi) of the cases.
@@ -27,51 +26,6 @@ _DEPTH_K = 24  # cells of the depth map: 1 in 2,000 lets the back shine through
 _RAY_K = 8  # what a ray is as wide as: 1 in 12 passes between the points of a surface
 _CELL_K = 4  # least distance of rays: where the sensor's own are closer, points are too few to tell them apart
 _SLOPE = 2  # a surface slanted by up to atan(2), 63 degrees, does not hide itself
-
-
-@dataclass(frozen=True)
-class Occlusion:
-    """Which sensor looks at a CAD object, from where. Pairs are the ends of a range to draw from.
-
-    Most CAD objects have no metres, so each is given a size; only the angle under which it appears matters.
-
-    Raises:
-        UserError: a value is out of its range.
-    """
-
-    method: str = "range_image"
-    """`range_image`: a LiDAR's returns; `hidden_points`: all points that face the sensor (slow, on the CPU); `none`."""
-    probability: float = 0.5
-    """Share of the synthetic clouds that are seen through it; the others stay whole."""
-    size_m: tuple[float, float] = (0.6, 8.0)
-    """Longest side that the object is given, drawn evenly on a logarithmic scale."""
-    distance_m: tuple[float, float] = (4.0, 40.0)
-    """From the sensor to the middle of the object over ground, drawn evenly."""
-    height_m: tuple[float, float] = (1.5, 3.0)
-    """Height of the sensor above the ground that the object stands on, drawn evenly."""
-    row_deg: tuple[float, float] = (0.2, 1.33)
-    """Between beams, on a logarithmic scale; 32 beams have about 1.3, several sweeps fall between their rows."""
-    column_deg: tuple[float, float] = (0.05, 0.35)
-    """Between returns of a beam, on a logarithmic scale."""
-    range_noise_m: float = 0.02
-    """Standard deviation of the measured range; none for `hidden_points`."""
-    min_points: int = 16
-    """An object that would give fewer returns is moved nearer; one that still does stays whole."""
-
-    def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise UserError(f"augmentation.occlusion.method is {self.method!r}: take one of {', '.join(METHODS)}")
-        if not 0 <= self.probability <= 1:
-            raise UserError(f"augmentation.occlusion.probability is {self.probability}: give a share from 0 to 1")
-        for name in (field.name for field in fields(self) if isinstance(field.default, tuple)):
-            low, high = getattr(self, name)
-            if not 0 < low <= high < math.inf:
-                raise UserError(f"augmentation.occlusion.{name} is {low}, {high}: give two rising numbers above 0")
-        if self.range_noise_m < 0 or self.min_points < 1:
-            raise UserError(
-                f"augmentation.occlusion has range_noise_m {self.range_noise_m} and min_points {self.min_points}: "
-                "give at least 0 and 1"
-            )
 
 
 @dataclass(frozen=True)

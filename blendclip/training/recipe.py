@@ -10,12 +10,12 @@ from typing import Any
 
 import dacite
 
-from blendclip.encoders.pointbert import PRESETS, PointBertConfig
+from blendclip.encoders.pointbert_config import PRESETS, PointBertConfig
 from blendclip.errors import UserError
 from blendclip.storage import replacing
-from blendclip.training.augmentation import Augmentation
-from blendclip.training.mixture import Mixture
-from blendclip.training.plan import samples_per_epoch
+from blendclip.training.augmentation_options import Augmentation
+from blendclip.training.data.mixture import Mixture
+from blendclip.training.data.plan import samples_per_epoch
 
 VIEWS = ("random", "own")
 EXCLUDED_FROM = ("both", "real", "synthetic")

@@ -13,10 +13,10 @@ from blendclip.encoders.checkpoints import load_weights, save_encoder
 from blendclip.errors import UserError
 from blendclip.evaluation.class_weights import read_class_weights
 from blendclip.storage import existing, replacing
+from blendclip.training.data.packed import PackedSplit
 from blendclip.training.distributed import training_group
-from blendclip.training.journal import Journal
 from blendclip.training.loop import Training
-from blendclip.training.packed import PackedSplit
+from blendclip.training.metrics_log import Journal
 from blendclip.training.recipe import Recipe, write_recipe
 from blendclip.training.state import fingerprint
 from blendclip.training.stopping import StopRequest

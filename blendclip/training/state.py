@@ -19,8 +19,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from blendclip.errors import UserError
-from blendclip.storage import STAGE_VERSIONS, replacing
-from blendclip.training.packed import PackedSplit
+from blendclip.schemas import STAGE_VERSIONS
+from blendclip.storage import replacing
+from blendclip.training.data.packed import PackedSplit
 
 _LOOKED_AT = 64
 _NAME = re.compile(r"step-(\d{9})\.safetensors")

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from blendclip.captioned import captioned_views
 from blendclip.errors import UserError
+from blendclip.evaluation.captioned_views import captioned_views
 
 FILL = 128
 """Grey around a picture that is not square."""

@@ -13,8 +13,8 @@ from blendclip.errors import UserError
 from blendclip.evaluation.class_weights import ClassWeights
 from blendclip.evaluation.encoding import encode_clouds
 from blendclip.evaluation.metrics import mean_class_accuracy, top_k_accuracy
-from blendclip.training.batches import colors_of
-from blendclip.training.packed import PackedSplit
+from blendclip.training.data.batches import colors_of
+from blendclip.training.data.packed import PackedSplit
 from blendclip.training.recipe import Validation
 
 

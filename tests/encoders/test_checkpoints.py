@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import load_file
 
 from blendclip.encoders.checkpoints import load_encoder, load_weights, save_encoder
-from blendclip.encoders.pointbert import PointBert, PointBertConfig
+from blendclip.encoders.pointbert import PointBert
+from blendclip.encoders.pointbert_config import PointBertConfig
 from blendclip.errors import UserError
 from tests.encoders.test_pointbert import random_clouds, random_model
 

@@ -18,9 +18,9 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from blendclip import storage
-from blendclip.cli import main
-from blendclip.encoders import pieces
+from blendclip import schemas, storage
+from blendclip.cli.main import main
+from blendclip.encoders import shards as pieces
 from blendclip.encoders.clip import largest_batch, load_clip
 from blendclip.encoders.embedding import embed, parts_of
 from blendclip.encoders.summary import embedding_counts
@@ -64,21 +64,21 @@ def picture(number):
 def view(number, jpeg):
     image = None if jpeg is None else {"bytes": jpeg, "path": f"{number}.jpg"}
     known = {"view_id": f"town/{number}", "dataset": "town", "split": "val", "image": image}
-    return dict.fromkeys(storage.VIEWS.names) | known | {"crop_xyxy_px": [0.0] * 4, "size_lwh_m": [1.0] * 3}
+    return dict.fromkeys(schemas.VIEWS.names) | known | {"crop_xyxy_px": [0.0] * 4, "size_lwh_m": [1.0] * 3}
 
 
 def write(folder, part, jpegs, texts, first=0, group=5):
     """A part: views by number with their JPEGs, row groups of `group`; captions by number, None where there is none."""
     rows = [view(number, jpeg) for number, jpeg in enumerate(jpegs, first)]
-    groups = (storage.table_of(rows[start : start + group], storage.VIEWS) for start in range(0, len(rows), group))
-    storage.write_parquet(folder / "views" / f"part-{part:05d}.parquet", storage.VIEWS, groups, {})
+    groups = (storage.table_of(rows[start : start + group], schemas.VIEWS) for start in range(0, len(rows), group))
+    storage.write_parquet(folder / "views" / f"part-{part:05d}.parquet", schemas.VIEWS, groups, {})
     captions = [
-        dict.fromkeys(storage.CAPTIONS.names) | {"view_id": f"town/{number}", "caption": text}
+        dict.fromkeys(schemas.CAPTIONS.names) | {"view_id": f"town/{number}", "caption": text}
         for number, text in enumerate(texts, first)
         if text is not None
     ]
-    table = storage.table_of(captions, storage.CAPTIONS)
-    storage.write_parquet(folder / "captions" / f"part-{part:05d}.parquet", storage.CAPTIONS, [table], {})
+    table = storage.table_of(captions, schemas.CAPTIONS)
+    storage.write_parquet(folder / "captions" / f"part-{part:05d}.parquet", schemas.CAPTIONS, [table], {})
 
 
 def found(folder, output="features"):
@@ -153,7 +153,7 @@ def test_rows_of_a_part_hold_every_picture_and_every_caption(town, folder, clip)
     assert row["triplet_id"] is None
     row = table["town/1", "image"]
     assert (row["source"], row["text"], row["triplet_id"]) == ("view", None, None)
-    assert pq.read_schema(town / "features" / "part-00000.parquet").remove_metadata() == storage.EMBEDDINGS
+    assert pq.read_schema(town / "features" / "part-00000.parquet").remove_metadata() == schemas.EMBEDDINGS
 
 
 def test_long_captions_are_cut_and_counted(town, clip):

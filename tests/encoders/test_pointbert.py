@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from blendclip.encoders.clouds import Clouds, normalized
-from blendclip.encoders.pointbert import PointBert, PointBertConfig
+from blendclip.encoders.pointbert import PointBert
+from blendclip.encoders.pointbert_config import PointBertConfig
 from blendclip.errors import UserError
 from tests.encoders.naive import naive_features
 

@@ -9,10 +9,11 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, top_k_accuracy_score
 
-from blendclip import storage
-from blendclip.cli import main
+from blendclip import schemas, storage
+from blendclip.cli.main import main
 from blendclip.encoders.checkpoints import save_encoder
-from blendclip.encoders.pointbert import PointBert, PointBertConfig
+from blendclip.encoders.pointbert import PointBert
+from blendclip.encoders.pointbert_config import PointBertConfig
 from blendclip.evaluation import class_weights
 from blendclip.evaluation.benchmark import encoded_benchmark
 from blendclip.training.recipe import as_recipe
@@ -45,10 +46,10 @@ def clouds(count=60, seed=0):
 
 def write_benchmark(results, rows, classes=CLASSES, group=25):
     rows = list(rows)
-    tables = [storage.table_of(rows[begin : begin + group], storage.BENCHMARKS) for begin in range(0, len(rows), group)]
+    tables = [storage.table_of(rows[begin : begin + group], schemas.BENCHMARKS) for begin in range(0, len(rows), group)]
     path = results / "evaluation" / "benchmarks" / "made.parquet"
     about = storage.metadata("benchmarks", {"benchmark": "made", "format": "table", "classes": classes, "left_out": {}})
-    storage.write_parquet(path, storage.BENCHMARKS, tables or [storage.BENCHMARKS.empty_table()], about)
+    storage.write_parquet(path, schemas.BENCHMARKS, tables or [schemas.BENCHMARKS.empty_table()], about)
     return path
 
 

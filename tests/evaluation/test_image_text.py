@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from blendclip.cli import main
+from blendclip.cli.main import main
 from blendclip.encoders.clip import load_clip
 from blendclip.errors import UserError
 from blendclip.evaluation.image_text import evaluate_image_text

@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 
-from blendclip.datasets import write_index
-from blendclip.mining.captions import PartFiles, caption_views
+from blendclip.datasets.drives.index import write_index
+from blendclip.mining.captions.stage import PartFiles, caption_views
 from blendclip.mining.captions.template import TemplateCaptioner
 from blendclip.mining.clouds import CloudOptions, gather_clouds
 from blendclip.mining.summary import summarize

@@ -3,8 +3,8 @@
 import pyarrow.parquet as pq
 import pytest
 
-from blendclip import storage
-from blendclip.datasets import write_index
+from blendclip import schemas, storage
+from blendclip.datasets.drives.index import write_index
 from blendclip.errors import UserError
 from blendclip.mining.clouds import CloudOptions, gather_clouds
 from blendclip.mining.scene import read_scenes
@@ -19,7 +19,7 @@ def changed_index(city_root, tmp_path, change):
     for row in rows:
         change(row)
     index = tmp_path / "changed.parquet"
-    storage.write_parquet(index, storage.INDEX, [storage.table_of([row], storage.INDEX) for row in rows], {})
+    storage.write_parquet(index, schemas.INDEX, [storage.table_of([row], schemas.INDEX) for row in rows], {})
     return index
 
 
@@ -74,6 +74,6 @@ def test_sweeps_after_the_last_keyframe_are_in_no_window(city_root, tmp_path):
 
 def test_an_index_of_another_version_is_one_sentence(city_root, tmp_path):
     other = tmp_path / "other.parquet"
-    pq.write_table(storage.INDEX.empty_table().drop_columns(["ego_poses"]), other)
+    pq.write_table(schemas.INDEX.empty_table().drop_columns(["ego_poses"]), other)
     with pytest.raises(UserError, match=r"other.parquet is no scene index of this version: write it again"):
         next(read_scenes(other, 0, 1))

@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from blendclip.datasets import write_index
-from blendclip.datasets.city import generate_city
+from blendclip.datasets.drives.index import write_index
 from blendclip.mining.clouds import CloudOptions, gather_clouds
+from blendclip.synthetic.city import generate_city
 from tests.mining.pipeline import read
 
 MOVING_MPS = 1.0

@@ -11,13 +11,13 @@ import pypcd4
 import pytest
 from truckscenes import TruckScenes
 
-from blendclip import storage
-from blendclip.datasets import write_index
-from blendclip.datasets.city import generate_city
-from blendclip.datasets.city.cast import plan_scene
-from blendclip.datasets.city.raycasting import o3d
-from blendclip.datasets.city.truck_cast import KINDS, TRUCK_BODY, fill_truck_stage
+from blendclip import schemas, storage
+from blendclip.datasets.drives.index import write_index
 from blendclip.mining.clouds import CloudOptions, gather_clouds
+from blendclip.synthetic.city import generate_city
+from blendclip.synthetic.city.cast import plan_scene
+from blendclip.synthetic.city.raycasting import o3d
+from blendclip.synthetic.city.truck_cast import KINDS, TRUCK_BODY, fill_truck_stage
 from tests.mining.pipeline import read
 
 log = logging.getLogger(__name__)
@@ -166,8 +166,8 @@ def test_a_lidar_that_has_fallen_silent_adds_nothing_old(truck):
     for row in rows:
         silent_us = row["keyframes"][0]["timestamp_us"] + 100_000
         row["sweeps"] = [s for s in row["sweeps"] if s["channel"] != "LIDAR_LEFT" or s["timestamp_us"] < silent_us]
-    scenes = [storage.table_of([row], storage.INDEX) for row in rows]
-    storage.write_parquet(truck.parent / "silent.parquet", storage.INDEX, scenes, {})
+    scenes = [storage.table_of([row], schemas.INDEX) for row in rows]
+    storage.write_parquet(truck.parent / "silent.parquet", schemas.INDEX, scenes, {})
     left = lidars(truck).index("LIDAR_LEFT")
     first_us = {row["scene"]: row["keyframes"][0]["timestamp_us"] for row in rows}
     heard = set()

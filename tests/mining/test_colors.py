@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from blendclip.datasets import write_index
-from blendclip.datasets.city import RIGS, generate_city, sensors, truck_sensors
-from blendclip.datasets.city.cast import plan_scene
-from blendclip.datasets.city.motion import planar_SE3
-from blendclip.datasets.city.raycasting import World
-from blendclip.datasets.city.truck_cast import TRUCK_BODY, fill_truck_stage
+from blendclip.datasets.drives.index import write_index
 from blendclip.mining.clouds import CloudOptions, gather_clouds
+from blendclip.synthetic.city import RIGS, generate_city, sensors, truck_sensors
+from blendclip.synthetic.city.cast import plan_scene
+from blendclip.synthetic.city.motion import planar_SE3
+from blendclip.synthetic.city.raycasting import World
+from blendclip.synthetic.city.truck_cast import TRUCK_BODY, fill_truck_stage
 from tests.mining.pipeline import read
 
 log = logging.getLogger(__name__)

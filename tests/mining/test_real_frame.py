@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.spatial import cKDTree
 
-from blendclip.datasets import write_index
+from blendclip.datasets.drives.index import write_index
 from blendclip.mining.clouds import CloudOptions, gather_clouds
 from blendclip.mining.views import ViewOptions, cut_views
 from tests.real import recording

@@ -7,7 +7,7 @@ import pytest
 from datasets import load_dataset
 from PIL import Image
 
-from blendclip.datasets import write_index
+from blendclip.datasets.drives.index import write_index
 from blendclip.errors import UserError
 from blendclip.mining.scene import read_scenes
 from blendclip.mining.summary import as_text, summarize

@@ -8,16 +8,16 @@ import pytest
 from PIL import Image
 from scipy.spatial import cKDTree
 
-from blendclip.cli import main
-from blendclip.datasets import write_index
+from blendclip.cli.main import main
+from blendclip.datasets.drives.index import write_index
 from blendclip.errors import UserError
 from blendclip.mining.scene import read_scene
-from blendclip.reporting.inspection import inspect_scene
 from blendclip.reporting.inspection.cameras import draw_cameras
 from blendclip.reporting.inspection.colored import draw_colored
 from blendclip.reporting.inspection.moment import Moment, clock, moment_of
 from blendclip.reporting.inspection.movers import draw_movers
 from blendclip.reporting.inspection.overlay import points_in_image, wireframes
+from blendclip.reporting.inspection.writing import inspect_scene
 from tests.real import recording
 
 

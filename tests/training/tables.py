@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from blendclip import storage
+from blendclip import schemas, storage
 
 WIDTH = 6
 FIXED = {
@@ -28,11 +28,11 @@ class Tables:
     def view(self, instance, name, time_us=0, image=True, caption=None):
         view_id = f"{self.dataset}/{instance}/{name}"
         who = {"view_id": view_id, "instance_token": instance, "channel": name, "timestamp_us": time_us}
-        self.add("views", storage.VIEWS, who, attributes=[])
+        self.add("views", schemas.VIEWS, who, attributes=[])
         if image:
             self.embedding("image", view_id=view_id)
         if caption is not None:
-            self.add("captions", storage.CAPTIONS, {"view_id": view_id, "caption": caption})
+            self.add("captions", schemas.CAPTIONS, {"view_id": view_id, "caption": caption})
             self.embedding("text", view_id=view_id, text=caption)
 
     def triplet(self, name, instance, channel, caption, count, time_us=0, gap_us=0, colors=True, lidar=True, **more):
@@ -46,11 +46,11 @@ class Tables:
         }
         row |= {"timestamp_us": time_us, "view_time_gap_us": gap_us, "num_points": count, "rgb": rgb} | of_lidar
         row["points"] = self.random.normal(size=(count, 3)).tolist()
-        self.add("triplets", storage.TRIPLETS, row, **more)
+        self.add("triplets", schemas.TRIPLETS, row, **more)
 
     def embedding(self, kind, **more):
         vector = (5 * self.random.normal(size=WIDTH)).astype(np.float16)
-        self.add("embeddings", storage.EMBEDDINGS, {"kind": kind, "source": kind, "embedding": vector}, **more)
+        self.add("embeddings", schemas.EMBEDDINGS, {"kind": kind, "source": kind, "embedding": vector}, **more)
 
     def add(self, stage, schema, row, **more):
         known = {name: FIXED.get(name) for name in schema.names} | {"dataset": self.dataset, "split": self.split}
@@ -58,8 +58,8 @@ class Tables:
         self.rows[stage].append({name: row[name] for name in schema.names})
 
     def write(self, results, part=0, rows_per_group=2):
-        schemas = (storage.TRIPLETS, storage.VIEWS, storage.CAPTIONS, storage.EMBEDDINGS)
-        for stage, schema in zip(STAGES, schemas, strict=True):
+        of_stages = (schemas.TRIPLETS, schemas.VIEWS, schemas.CAPTIONS, schemas.EMBEDDINGS)
+        for stage, schema in zip(STAGES, of_stages, strict=True):
             rows = self.rows[stage]
             groups = [rows[start : start + rows_per_group] for start in range(0, len(rows), rows_per_group)]
             tables = [storage.table_of(group, schema) for group in groups]

@@ -7,8 +7,8 @@ from scipy.spatial.transform import Rotation
 
 from blendclip.encoders.clouds import Clouds, normalized
 from blendclip.errors import UserError
-from blendclip.training.augmentation import Augmentation, augmented, moved, rotations, thinned
-from blendclip.training.occlusion import Occlusion
+from blendclip.training.augmentation import augmented, moved, rotations, thinned
+from blendclip.training.augmentation_options import Augmentation, Occlusion
 from tests.training.clouds import one_by_one, scattered, seeds, sphere
 
 OFF = Augmentation(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from blendclip.cli import main
+from blendclip.cli.main import main
 from blendclip.training.recipe import Recipe, as_recipe, read_recipe
 
 REPOSITORY = Path(__file__).parents[2]

@@ -6,19 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-from blendclip.cli import main
+from blendclip.cli.main import main
 from blendclip.encoders.checkpoints import save_encoder
-from blendclip.encoders.pointbert import PointBert, PointBertConfig
+from blendclip.encoders.pointbert import PointBert
+from blendclip.encoders.pointbert_config import PointBertConfig
 from blendclip.errors import UserError
 from blendclip.evaluation.encoding import encode_clouds
 from blendclip.training import loop
 from blendclip.training.comparison import as_text
+from blendclip.training.data.packed import PackedSplit
 from blendclip.training.distributed import Group
-from blendclip.training.journal import Journal, read_journal
 from blendclip.training.loop import Aligner, Training, length_of
 from blendclip.training.loss import Alignment
+from blendclip.training.metrics_log import Journal, read_journal
 from blendclip.training.optimization import adamw, learning_rate
-from blendclip.training.packed import PackedSplit
 from blendclip.training.recipe import Optimization
 from blendclip.training.run import train
 from blendclip.training.state import fingerprint, states

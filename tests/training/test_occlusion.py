@@ -7,7 +7,8 @@ import torch
 from blendclip.datasets.open3d import o3d
 from blendclip.encoders.clouds import Clouds
 from blendclip.errors import UserError
-from blendclip.training.occlusion import Occlusion, Placement, facing, occluded, placement, range_image
+from blendclip.training.augmentation_options import Occlusion
+from blendclip.training.occlusion import Placement, facing, occluded, placement, range_image
 from tests.training.clouds import one_by_one, seeds, sphere
 
 

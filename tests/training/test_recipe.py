@@ -3,7 +3,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from blendclip.cli import main
+from blendclip.cli.main import main
 from blendclip.errors import UserError
 from blendclip.training.recipe import as_recipe, read_recipe
 from tests.training import toy

@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from blendclip.training.journal import read_journal
+from blendclip.training.metrics_log import read_journal
 from tests.training import toy
 
 

@@ -5,7 +5,7 @@ import shutil
 import pytest
 import yaml
 
-from blendclip.training.journal import read_journal
+from blendclip.training.metrics_log import read_journal
 from tests.test_workflow import run
 from tests.training import toy
 

@@ -8,10 +8,10 @@ import sys
 
 import numpy as np
 
-from blendclip import storage
+from blendclip import schemas, storage
 from blendclip.evaluation import class_weights
-from blendclip.training.packing import pack_clouds
-from blendclip.training.packing_features import FeatureSources, pack_features
+from blendclip.training.data.packing import pack_clouds
+from blendclip.training.data.packing_features import FeatureSources, pack_features
 from blendclip.training.recipe import as_recipe
 from tests.training.tables import STAGES, Tables, path_of
 
@@ -96,7 +96,7 @@ def _feature(random, name):
 def _view(tables, name, instance, channel, time_us=0):
     view_id, caption = f"{tables.dataset}/{instance}/{channel}", f"a {name}, {instance} from {channel}"
     tables.view(instance, channel, time_us, image=False)
-    tables.add("captions", storage.CAPTIONS, {"view_id": view_id, "caption": caption})
+    tables.add("captions", schemas.CAPTIONS, {"view_id": view_id, "caption": caption})
     tables.embedding("image", view_id=view_id, embedding=_feature(tables.random, name))
     tables.embedding("text", view_id=view_id, text=caption, embedding=_feature(tables.random, name))
     return caption

@@ -7,7 +7,7 @@ import yaml
 from snakemake.utils import update_config, validate
 
 from blendclip.encoders.clip_names import clip_name, local_files
-from blendclip.storage import STAGE_VERSIONS
+from blendclip.schemas import STAGE_VERSIONS
 
 
 configfile: f"{workflow.basedir}/../config.yaml"

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from blendclip.datasets.cad.objects import BrokenObjectError, CadObject, box_R_source
 from blendclip.datasets.cad.rendering import render_views
 from blendclip.datasets.cad.surface import read_surface
-from blendclip.datasets.seeds import stable_rng
 from blendclip.errors import UserError
+from blendclip.randomness import stable_rng
 
 TABLES = ("objects.jsonl", "objects.parquet", "objects.csv")
 COLUMNS = ("path", "id", "name", "names", "caption", "captions", "category", "split", "up", "front")

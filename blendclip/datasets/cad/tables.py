@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from blendclip import storage
+from blendclip import schemas
 from blendclip.datasets.cad.objects import CadObject, CadView
 
 VIEW_COLUMNS = ("channel", "image", "crop_xyxy_px", "covered_fraction")
@@ -25,12 +25,12 @@ class Named:
 
 
 def clouds(dataset: str, split: str, objects: Sequence[Named]) -> pa.Table:
-    """Objects as rows of `storage.CLOUDS`."""
-    return _table(storage.CLOUDS, [_who(dataset, split, named) for named in objects], _cloud_columns(objects))
+    """Objects as rows of `schemas.CLOUDS`."""
+    return _table(schemas.CLOUDS, [_who(dataset, split, named) for named in objects], _cloud_columns(objects))
 
 
 def triplets(dataset: str, split: str, objects: Sequence[Named]) -> pa.Table:
-    """Objects, each with its main view, as rows of `storage.TRIPLETS`."""
+    """Objects, each with its main view, as rows of `schemas.TRIPLETS`."""
     rows = [
         _who(dataset, split, named)
         | _view(named.id, named.object.views[0])
@@ -42,11 +42,11 @@ def triplets(dataset: str, split: str, objects: Sequence[Named]) -> pa.Table:
         }
         for named in objects
     ]
-    return _table(storage.TRIPLETS, rows, _cloud_columns(objects))
+    return _table(schemas.TRIPLETS, rows, _cloud_columns(objects))
 
 
 def views(dataset: str, split: str, objects: Sequence[Named]) -> pa.Table:
-    """All views of objects as rows of `storage.VIEWS`."""
+    """All views of objects as rows of `schemas.VIEWS`."""
     rows = [
         _who(dataset, split, named)
         | _view(named.id, view)
@@ -59,11 +59,11 @@ def views(dataset: str, split: str, objects: Sequence[Named]) -> pa.Table:
         for named in objects
         for view in named.object.views
     ]
-    return _table(storage.VIEWS, rows)
+    return _table(schemas.VIEWS, rows)
 
 
 def captions(dataset: str, split: str, objects: Sequence[Named]) -> pa.Table:
-    """The captions of views, which the source gave, as rows of `storage.CAPTIONS`."""
+    """The captions of views, which the source gave, as rows of `schemas.CAPTIONS`."""
     rows = [
         {
             "view_id": view_id(dataset, named.id, view),
@@ -74,11 +74,11 @@ def captions(dataset: str, split: str, objects: Sequence[Named]) -> pa.Table:
         for view in named.object.views
         if view.caption
     ]
-    return _table(storage.CAPTIONS, rows)
+    return _table(schemas.CAPTIONS, rows)
 
 
 def embeddings(dataset: str, split: str, objects: Sequence[Named]) -> pa.Table:
-    """The CLIP features that came with objects as rows of `storage.EMBEDDINGS`."""
+    """The CLIP features that came with objects as rows of `schemas.EMBEDDINGS`."""
     pairs = [(named, feature) for named in objects for feature in named.object.features]
     rows = [
         {
@@ -93,7 +93,7 @@ def embeddings(dataset: str, split: str, objects: Sequence[Named]) -> pa.Table:
         for named, feature in pairs
     ]
     vectors = [feature.vector for _, feature in pairs]
-    return _table(storage.EMBEDDINGS, rows, {"embedding": _lists(vectors, pa.float16())})
+    return _table(schemas.EMBEDDINGS, rows, {"embedding": _lists(vectors, pa.float16())})
 
 
 def view_id(dataset: str, object_id: str, view: CadView) -> str:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from blendclip.errors import UserError
-from blendclip.mining.captions import Captioner
 from blendclip.mining.captions.servers import EndpointServer, Server, VLLMOptions, VLLMServer
+from blendclip.mining.captions.stage import Captioner
 from blendclip.mining.captions.template import TemplateCaptioner
 
 BACKENDS = ("template", "vllm", "endpoint")

@@ -58,7 +58,7 @@ class TemplateCaptioner:
         return {"requests": 0}
 
     def captions(self, views: Iterable[dict[str, Any]]) -> Iterator[str]:
-        """A caption for each view (a row of `storage.VIEWS`)."""
+        """A caption for each view (a row of `schemas.VIEWS`)."""
         for view in views:
             yield self._caption(view)
 

@@ -15,7 +15,7 @@ from blendclip.errors import DataFault
 from blendclip.mining.clouds import CloudOptions, scene_clouds
 from blendclip.mining.images import ImageReader
 from blendclip.mining.projection import boxes_in_cameras
-from blendclip.mining.rejects import Rejects
+from blendclip.mining.scene_rejects import Rejects
 from blendclip.reporting.inspection.moment import Moment, short_name
 from blendclip.reporting.inspection.plot import figure, footprint
 from blendclip.reporting.inspection.style import class_names

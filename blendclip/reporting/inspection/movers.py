@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from blendclip.mining.clouds import CloudOptions, scene_clouds
 from blendclip.mining.motion import Motion
-from blendclip.mining.rejects import Rejects
 from blendclip.mining.scene import Scene
+from blendclip.mining.scene_rejects import Rejects
 from blendclip.reporting.inspection.moment import Moment, short_name
 from blendclip.reporting.inspection.plot import figure, footprint
 from blendclip.reporting.inspection.style import WIDTH_PX

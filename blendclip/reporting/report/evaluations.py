@@ -11,7 +11,7 @@ from typing import Any
 import dacite
 
 from blendclip.errors import UserError
-from blendclip.training.journal import read_journal
+from blendclip.training.metrics_log import read_journal
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import trimesh
 
-from blendclip.datasets.cad import CadFiles, CadPart, cad_options, open_reader, write_cad
-from blendclip.mining.captions import PartFiles, caption_views
+from blendclip.datasets.cad.writing import CadFiles, CadPart, cad_options, open_reader, write_cad
+from blendclip.mining.captions.stage import PartFiles, caption_views
 from blendclip.mining.captions.template import TemplateCaptioner
 from blendclip.mining.triplets import join_triplets
 

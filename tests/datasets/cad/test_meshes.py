@@ -12,10 +12,10 @@ import pytest
 import trimesh
 from PIL import Image
 
-from blendclip import storage
-from blendclip.datasets.cad import CadFiles, CadPart, cad_options, open_reader, write_cad
+from blendclip import schemas
 from blendclip.datasets.cad.objects import BrokenObjectError, box_R_source
 from blendclip.datasets.cad.surface import read_surface
+from blendclip.datasets.cad.writing import CadFiles, CadPart, cad_options, open_reader, write_cad
 from blendclip.errors import UserError
 from tests.real import REAL
 
@@ -142,7 +142,7 @@ def test_columns_and_metadata(tmp_path):
     assert [text["caption"] for text in captions] == ["A grey rod.", "A bar of metal.", "A grey rod."]
     assert {view["view_id"] for view in views} == {text["view_id"] for text in captions}
     schema = pq.read_schema(files_in(tmp_path / "out").triplets)
-    assert schema.equals(storage.TRIPLETS) and b"huggingface" in schema.metadata
+    assert schema.equals(schemas.TRIPLETS) and b"huggingface" in schema.metadata
 
 
 def test_views_go_around_and_show_the_object(tmp_path):

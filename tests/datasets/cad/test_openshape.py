@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from blendclip import storage
-from blendclip.datasets.cad import CadFiles, CadPart, cad_options, open_reader, write_cad
+from blendclip import schemas
 from blendclip.datasets.cad.objects import BrokenObjectError
 from blendclip.datasets.cad.openshape import read_shape
+from blendclip.datasets.cad.writing import CadFiles, CadPart, cad_options, open_reader, write_cad
 from blendclip.errors import UserError
 
 DIM = 1280
@@ -91,7 +91,7 @@ def test_round_trip(tmp_path):
 def test_features_are_kept_by_view_and_text(tmp_path):
     made = shape()
     rows = write(release(tmp_path / "in", made), tmp_path / "out")["embeddings"]
-    assert pq.read_schema(tmp_path / "out" / "embeddings.parquet").equals(storage.EMBEDDINGS)
+    assert pq.read_schema(tmp_path / "out" / "embeddings.parquet").equals(schemas.EMBEDDINGS)
     images = [row for row in rows if row["kind"] == "image"]
     assert [row["view_id"] for row in images][:2] == ["os/Objaverse/0a1b/view_00", "os/Objaverse/0a1b/view_01"]
     stored = np.array([row["embedding"] for row in images], np.float16)

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from blendclip.datasets.cad import CadFiles, CadPart, cad_options, open_reader, write_cad
 from blendclip.datasets.cad.ulip2 import CAPTIONS, CLOUDS, RENDERS, rgb_image
+from blendclip.datasets.cad.writing import CadFiles, CadPart, cad_options, open_reader, write_cad
 from blendclip.errors import UserError
 
 PREFIX = "/export/einstein-vision/3d_vision/objaverse/render_images_split_100"

@@ -8,12 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from blendclip import storage
-from blendclip.mining.captions import PartFiles, caption_views
+from blendclip import schemas, storage
 from blendclip.mining.captions.client import ClientOptions
 from blendclip.mining.captions.model import ModelCaptioner
 from blendclip.mining.captions.prompts import ChatPrompt
 from blendclip.mining.captions.servers import EndpointServer
+from blendclip.mining.captions.stage import PartFiles, caption_views
 from tests.mining.pipeline import PROMPTS
 
 PROMPT = PROMPTS / "caption" / "object.yaml"
@@ -53,9 +53,9 @@ def view(number, picture=None, instance=None, timestamp_us=None, channel="CAM_FR
 
 def write_views(path, rows, row_group=50):
     tables = [
-        storage.table_of(rows[start : start + row_group], storage.VIEWS) for start in range(0, len(rows), row_group)
+        storage.table_of(rows[start : start + row_group], schemas.VIEWS) for start in range(0, len(rows), row_group)
     ]
-    storage.write_parquet(path, storage.VIEWS, tables, storage.metadata("views", {}))
+    storage.write_parquet(path, schemas.VIEWS, tables, storage.metadata("views", {}))
     return path
 
 

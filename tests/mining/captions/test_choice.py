@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from blendclip.errors import UserError
-from blendclip.mining.captions import caption_views
 from blendclip.mining.captions.choice import choose_views, sample_views, spread
+from blendclip.mining.captions.stage import caption_views
 from blendclip.mining.captions.template import TemplateCaptioner
 from tests.mining.captions.conftest import part, rows_of, view, write_views
 from tests.mining.pipeline import PROMPT

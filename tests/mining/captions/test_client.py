@@ -158,8 +158,8 @@ def test_a_wrong_base_url_is_one_clear_sentence(two_parts, tmp_path):
 
 
 def test_the_key_comes_from_the_environment_and_is_written_nowhere(two_parts, tmp_path, monkeypatch, caplog):
-    from blendclip.mining.captions import caption_views
     from blendclip.mining.captions.backends import CaptionOptions, captioner_for
+    from blendclip.mining.captions.stage import caption_views
     from tests.mining.captions.conftest import PROMPT
 
     def options(url):

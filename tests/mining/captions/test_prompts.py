@@ -5,7 +5,7 @@ import json
 import pytest
 from PIL import Image
 
-from blendclip.cli import main
+from blendclip.cli.main import main
 from blendclip.errors import UserError
 from blendclip.mining.captions.backends import CaptionOptions, captioner_for
 from blendclip.mining.captions.prompts import ChatPrompt, ImageRules, read_prompt

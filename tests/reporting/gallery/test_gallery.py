@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from blendclip.errors import UserError
-from blendclip.reporting.gallery import write_gallery
+from blendclip.reporting.gallery.writing import write_gallery
 from tests.reporting.gallery.toy import CLASSES, SCRIPT, make_results, write_benchmark, write_evaluation
 
 

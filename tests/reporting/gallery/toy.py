@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from blendclip import storage
+from blendclip import schemas, storage
 
 CLASSES = ["car", "bus", "pedestrian", "traffic_cone", "barrier", "dog"]
 SCRIPT = "<script>alert('caption')</script> & a car"
-_NONE = dict.fromkeys(storage.TRIPLETS.names)
+_NONE = dict.fromkeys(schemas.TRIPLETS.names)
 
 
 def jpeg(number: int) -> bytes:
@@ -50,15 +50,15 @@ def write_benchmark(results: Path, name: str, clouds: list[dict[str, Any]]) -> N
     path = results / "evaluation" / "benchmarks" / f"{name}.parquet"
     parts = [clouds[:20], clouds[20:]]
     storage.write_parquet(
-        path, storage.BENCHMARKS, [storage.table_of(part, storage.BENCHMARKS) for part in parts], about
+        path, schemas.BENCHMARKS, [storage.table_of(part, schemas.BENCHMARKS) for part in parts], about
     )
 
 
 def write_triplets(results: Path, split: str, parts: list[list[dict[str, Any]]]) -> None:
     for number, rows in enumerate(parts):
         path = results / "triplets" / split / f"part-{number:05d}.parquet"
-        table = storage.table_of(rows, storage.TRIPLETS)
-        storage.write_parquet(path, storage.TRIPLETS, [table], storage.metadata("triplets", {}))
+        table = storage.table_of(rows, schemas.TRIPLETS)
+        storage.write_parquet(path, schemas.TRIPLETS, [table], storage.metadata("triplets", {}))
 
 
 def write_evaluation(
@@ -77,8 +77,8 @@ def write_evaluation(
         rows.append(cloud | made)
     folder = results / "evaluation" / "runs" / run / benchmark
     about = storage.metadata("evaluation", {})
-    table = storage.table_of(rows, storage.PREDICTIONS)
-    storage.write_parquet(folder / "predictions.parquet", storage.PREDICTIONS, [table], about)
+    table = storage.table_of(rows, schemas.PREDICTIONS)
+    storage.write_parquet(folder / "predictions.parquet", schemas.PREDICTIONS, [table], about)
     (folder / "metrics.json").write_text(json.dumps({"run": run, "benchmark": benchmark, "classes": CLASSES}))
 
 

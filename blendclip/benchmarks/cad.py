@@ -1,0 +1,54 @@
+"""Format `cad`: objects of a CAD dataset, from its triplets."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from blendclip.benchmarks.clouds import LabelledCloud
+from blendclip.benchmarks.stored import part_files, read_clouds
+
+
+@dataclass(frozen=True)
+class CadBenchmarkOptions:
+    """Which objects."""
+
+    results: Path
+    split: str
+    """dataset/split"""
+    needed: ClassVar = ("results", "split")
+
+
+class Cad:
+    """Reads results/triplets/{dataset}/{split}."""
+
+    def __init__(self, options: CadBenchmarkOptions) -> None:
+        """Find the files.
+
+        Raises:
+            UserError: there are none.
+        """
+        self._paths = part_files(options.results, "triplets", options.split)
+        self.where = f"the triplets of {options.split}"
+
+    def names(self) -> None:
+        """Objects of other classes are left out."""
+
+    def clouds(self, left_out: Counter[str]) -> Iterator[LabelledCloud]:
+        """The first cloud of each object, by part.
+
+        Raises:
+            UserError: a file is missing or is not Parquet.
+        """
+        seen: set[str] = set()
+        for path in self._paths:
+            for row, points, rgb in read_clouds(path, ("triplet_id", "instance_token", "class_name")):
+                token = row["instance_token"]
+                if token in seen:
+                    left_out["further cloud of an object"] += 1
+                    continue
+                seen.add(token)
+                yield LabelledCloud(row["triplet_id"], row["class_name"], points, rgb, token)

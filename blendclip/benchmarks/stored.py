@@ -1,0 +1,57 @@
+"""Clouds in the project's own Parquet files: those that were mined, and triplets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from blendclip import schemas, storage
+from blendclip.errors import UserError
+
+_ROWS_AT_ONCE = 64
+
+Cloud = tuple[dict[str, Any], NDArray[np.float32], NDArray[np.uint8] | None]
+"""Other columns of a row, points (N, 3) and colours (N, 3)."""
+
+
+def part_files(results: Path, stage: str, split: str) -> list[Path]:
+    """The files results/{stage}/{dataset}/{split}/part-*.parquet, in order; `split` is dataset/split.
+
+    Raises:
+        UserError: there are none.
+    """
+    if split.count("/") != 1:
+        raise UserError(f"{split!r} names no split: write dataset/split, such as city/mini_val")
+    paths = sorted((results / stage / split).glob("part-*.parquet"))
+    if not paths:
+        raise UserError(f"{results / stage / split} holds no part-*.parquet: run the stage that writes it first")
+    return paths
+
+
+def read_clouds(path: Path, columns: Sequence[str]) -> Iterator[Cloud]:
+    """Each row of a file: its `columns`, its points, and its colours, grey where no camera sees a point.
+
+    Raises:
+        UserError: the file is missing or is not Parquet.
+    """
+    for batch in storage.open_parquet(path).iter_batches(_ROWS_AT_ONCE, columns=[*columns, "points", "rgb"]):
+        ends = np.cumsum(pc.list_value_length(batch["points"]).fill_null(0).to_numpy())
+        xyz = batch["points"].flatten().flatten().to_numpy().reshape(-1, 3)
+        points = np.split(xyz, ends[:-1])
+        about = batch.select(list(columns)).to_pylist()
+        yield from zip(about, points, _colours(batch["rgb"]), strict=True)
+
+
+def _colours(rgb: pa.ListArray) -> list[NDArray[np.uint8] | None]:
+    colour_M = rgb.flatten()
+    rgb_M3 = np.full((len(colour_M), 3), schemas.UNSEEN_GREY, np.uint8)
+    rgb_M3[colour_M.is_valid().to_numpy(zero_copy_only=False)] = colour_M.flatten().to_numpy().reshape(-1, 3)
+    ends = np.cumsum(pc.fill_null(pc.list_value_length(rgb), 0).to_numpy())
+    present = rgb.is_valid().to_pylist()
+    return [run if has else None for run, has in zip(np.split(rgb_M3, ends[:-1]), present, strict=True)]

@@ -1,0 +1,188 @@
+"""Benchmarks: labelled clouds of any source in one Parquet, with the classes to choose from."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from blendclip import schemas, storage
+from blendclip.benchmarks.clouds import LabelledCloud, Source
+from blendclip.benchmarks.names import listed, paired
+from blendclip.benchmarks.rows import benchmark_rows
+from blendclip.errors import UserError
+
+log = logging.getLogger(__name__)
+
+FORMATS = ("mined", "cad", "modelnet40", "scanobjectnn", "objaverse_lvis", "table")
+_POINTS_AT_ONCE = 640_000  # in a row group
+_CLOUDS_AT_ONCE = 1024
+
+
+def benchmark_options(format: str, given: Mapping[str, Any]) -> Any:
+    """The options of a format, of those `given` that are not None.
+
+    Raises:
+        UserError: there is no such format, or it lacks an option or has one that the format does not know.
+    """
+    known = {field.name: field for field in fields(_format(format)[1])}
+    given = {name: value for name, value in given.items() if value is not None}
+    if unknown := sorted(set(given) - set(known)):
+        raise UserError(f"benchmarks of format {format} have no `{unknown[0]}`: leave it out, or set another format")
+    options = _format(format)[1]
+    missing = [name for name in options.needed if name not in given]
+    if missing:
+        raise UserError(f"a benchmark of format {format} needs `{missing[0]}`: set it")
+    return options(**given)
+
+
+def open_source(format: str, options: Any) -> Source:
+    """The reader of a format; `options` are of `benchmark_options`.
+
+    Raises:
+        UserError: there is no such format, or options do not fit what is on the disk.
+    """
+    return _format(format)[0](options)
+
+
+def write_benchmark(name: str, format: str, options: Any, classes: Sequence[str], output: Path) -> int:
+    """Write the clouds of a source that have one of the classes (schema `schemas.BENCHMARKS`); return their number.
+
+    Memory holds a row group. The clouds wait beside `output` until what was left out, which the file says, is known.
+
+    Args:
+        name: the benchmark's. options: of `benchmark_options`. classes: names in the order of their labels.
+
+    Raises:
+        UserError: files are missing or broken, labels and names do not agree, an id stands twice, or no cloud is left.
+    """
+    source = open_source(format, options)
+    left_out: Counter[str] = Counter()
+    places = {one: place for place, one in enumerate(classes)}
+    spool = output.with_name(f".{output.name}.spool")
+    try:
+        clouds = 0
+        with storage.arrow_writer(spool, schemas.BENCHMARKS, {}) as write:
+            for batch in _batched(_checked(source, classes, left_out)):
+                write(benchmark_rows(batch, places))
+                clouds += len(batch)
+        if not clouds:
+            raise UserError(_nothing(source, classes, left_out))
+        about = {
+            "benchmark": name,
+            "format": format,
+            "classes": list(classes),
+            "left_out": dict(sorted(left_out.items())),
+        }
+        about["options"] = {key: value for key, value in asdict(options).items() if not isinstance(value, Path)}
+        storage.write_parquet(output, schemas.BENCHMARKS, _spooled(spool), storage.metadata("benchmarks", about))
+    finally:
+        spool.unlink(missing_ok=True)
+    log.info("%s: %d clouds, left out: %s", name, clouds, about["left_out"] or "none")
+    return clouds
+
+
+def _format(name: str) -> tuple[Callable[[Any], Source], Any]:
+    """A format's reader and the class of its options; each loads libraries that the others do not need."""
+    if name == "mined":
+        from blendclip.benchmarks.mined import Mined, MinedOptions
+
+        return Mined, MinedOptions
+    if name == "cad":
+        from blendclip.benchmarks.cad import Cad, CadBenchmarkOptions
+
+        return Cad, CadBenchmarkOptions
+    if name == "modelnet40":
+        from blendclip.benchmarks.modelnet40 import ModelNet40, ModelNet40Options
+
+        return ModelNet40, ModelNet40Options
+    if name == "scanobjectnn":
+        from blendclip.benchmarks.scanobjectnn import ScanObjectNN, ScanObjectNNOptions
+
+        return ScanObjectNN, ScanObjectNNOptions
+    if name == "objaverse_lvis":
+        from blendclip.benchmarks.objaverse_lvis import ObjaverseLvis, ObjaverseLvisOptions
+
+        return ObjaverseLvis, ObjaverseLvisOptions
+    if name == "table":
+        from blendclip.benchmarks.table import Table, TableOptions
+
+        return Table, TableOptions
+    raise UserError(f"there is no benchmark format {name!r}: set `format` to one of {', '.join(FORMATS)}")
+
+
+def _checked(source: Source, classes: Sequence[str], left_out: Counter[str]) -> Iterator[LabelledCloud]:
+    """The clouds of the classes, named as these are, without points that are not finite."""
+    names = source.names()
+    class_of = {one: one for one in classes} if names is None else paired(names, classes, source.where)
+    seen: set[str] = set()
+    objects: dict[str, tuple[str, str | None]] = {}
+    dropped = 0
+    for cloud in source.clouds(left_out):
+        if cloud.cloud_id in seen:
+            raise UserError(f"{source.where} has two clouds {cloud.cloud_id!r}: give each an id of its own")
+        seen.add(cloud.cloud_id)
+        finite = np.isfinite(cloud.points).all(axis=1)
+        if cloud.class_name not in class_of:
+            left_out["no class" if cloud.class_name is None else f"class {cloud.class_name}"] += 1
+        elif not finite.any():
+            left_out["no finite point"] += 1
+        else:
+            dropped += int((~finite).sum())
+            made = replace(_only(cloud, finite), class_name=class_of[cloud.class_name])
+            _check_object(made, objects, source.where)
+            yield made
+    if dropped:
+        log.warning("%s has %d points that are NaN or inf: they were dropped", source.where, dropped)
+
+
+def _check_object(cloud: LabelledCloud, objects: dict[str, tuple[str, str | None]], where: str) -> None:
+    """See that the clouds of an instance are of one class and scene; `objects` grows."""
+    if cloud.instance_token is None:
+        return
+    found = (cloud.class_name, cloud.scene)
+    known = objects.setdefault(cloud.instance_token, found)
+    if known != found:
+        raise UserError(
+            f"{where} has an instance {cloud.instance_token!r} that is a {known[0]} in scene {known[1]} and "
+            f"a {found[0]} in scene {found[1]}: give each object a token of its own"
+        )
+
+
+def _only(cloud: LabelledCloud, finite: np.ndarray) -> LabelledCloud:
+    if finite.all():
+        return cloud
+    return replace(cloud, points=cloud.points[finite], rgb=None if cloud.rgb is None else cloud.rgb[finite])
+
+
+def _batched(clouds: Iterator[LabelledCloud]) -> Iterator[list[LabelledCloud]]:
+    batch, points = [], 0
+    for cloud in clouds:
+        batch.append(cloud)
+        points += len(cloud.points)
+        if points >= _POINTS_AT_ONCE or len(batch) == _CLOUDS_AT_ONCE:
+            yield batch
+            batch, points = [], 0
+    if batch:
+        yield batch
+
+
+def _spooled(spool: Path) -> Iterator[pa.Table]:
+    with pa.memory_map(str(spool)) as file:
+        reader = pa.ipc.open_file(file)
+        for number in range(reader.num_record_batches):
+            yield pa.Table.from_batches([reader.get_batch(number)])
+
+
+def _nothing(source: Source, classes: Sequence[str], left_out: Counter[str]) -> str:
+    reasons = ", ".join(f"{count} for {reason}" for reason, count in sorted(left_out.items())) or "it is empty"
+    return (
+        f"{source.where} has no cloud of the classes {listed(classes)}; clouds were left out ({reasons}): name the "
+        "source or the file of prompts/classes that is meant"
+    )

@@ -1,0 +1,162 @@
+"""CAD datasets: objects from files of several formats, as triplets and views like those that are mined."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+from tqdm import tqdm
+
+from blendclip import schemas, storage
+from blendclip.datasets.cad import tables
+from blendclip.datasets.cad.objects import BrokenObjectError, CadObject
+from blendclip.datasets.cad.tables import Named
+from blendclip.errors import UserError
+from blendclip.rejects import Rejects
+
+FORMATS = ("meshes", "openshape", "ulip2")
+_AT_ONCE = 32  # objects in a row group
+
+
+class Entry(Protocol):
+    """What a reader lists of an object before it is read."""
+
+    id: str
+    category: str | None
+    path: str
+
+
+class Reader(Protocol):
+    """What `write_cad` asks of a format."""
+
+    def entries(self, split: str) -> Sequence[Entry]:
+        """The objects of a split, in an order that stays; UserError where there are none."""
+
+    def prepare(self, entries: Sequence[Entry]) -> None:
+        """Do what is best done once for the entries that a job is going to read."""
+
+    def read(self, entry: Entry) -> CadObject:
+        """An object; BrokenObjectError where it cannot be used."""
+
+
+@dataclass(frozen=True)
+class CadFiles:
+    """What one job writes; None is not written."""
+
+    views: Path
+    rejects: Path
+    triplets: Path | None = None
+    """With the source's own captions, `captions` beside it."""
+    captions: Path | None = None
+    clouds: Path | None = None
+    """Instead of triplets, where the captions stage is to describe the views."""
+    embeddings: Path | None = None
+    """The CLIP features that came with the objects."""
+
+
+@dataclass(frozen=True)
+class CadPart:
+    """Which objects a job takes: part, part + parts, part + 2 parts ... of the split's list."""
+
+    dataset: str
+    split: str
+    part: int = 0
+    parts: int = 1
+
+
+def cad_options(format: str, given: Mapping[str, Any]) -> Any:
+    """The options of a format, those of `given` that it knows and that are not None.
+
+    Raises:
+        UserError: there is no such format.
+    """
+    known = _format(format)[1]
+    return known(**{one.name: given[one.name] for one in fields(known) if given.get(one.name) is not None})
+
+
+def open_reader(format: str, root: Path, options: Any) -> Reader:
+    """The reader of a format, for a folder; `options` are of `cad_options`.
+
+    Raises:
+        UserError: there is no such format or folder, or options do not fit.
+    """
+    if not root.is_dir():
+        raise UserError(f"there is no folder {root}: set `root` of the dataset to where it lies")
+    return _format(format)[0](root, options)
+
+
+def _format(name: str) -> tuple[Callable[[Path, Any], Reader], type]:
+    """A format's reader and the class of its options; each loads libraries that the others do not need."""
+    if name == "meshes":
+        from blendclip.datasets.cad.meshes import Meshes, MeshOptions
+
+        return Meshes, MeshOptions
+    if name == "openshape":
+        from blendclip.datasets.cad.openshape import OpenShape, OpenShapeOptions
+
+        return OpenShape, OpenShapeOptions
+    if name == "ulip2":
+        from blendclip.datasets.cad.ulip2 import Ulip2, Ulip2Options
+
+        return Ulip2, Ulip2Options
+    raise UserError(f"there is no CAD format {name!r}: set `format` to one of {', '.join(FORMATS)}")
+
+
+def write_cad(reader: Reader, which: CadPart, files: CadFiles, options: Any, max_fault_fraction: float = 0.01) -> int:
+    """Write the tables of one part and its rejects; return the number of objects in them.
+
+    Every object of the part ends in the tables or as a reject.
+
+    Raises:
+        UserError: the split is not there, or more than `max_fault_fraction` of the part's objects are broken.
+    """
+    rejects = Rejects("cad")
+    entries = reader.entries(which.split)[which.part :: which.parts]
+    reader.prepare(entries)
+    rejects.attempt("object", len(entries))
+    about = storage.metadata("cad", asdict(options))
+    outputs = _outputs(files)
+    written = 0
+    with ExitStack() as stack:
+        writers = [
+            (stack.enter_context(storage.parquet_writer(path, schema, about)), rows) for path, schema, rows in outputs
+        ]
+        for objects in _batched(_read(reader, entries, which, rejects)):
+            for write, rows in writers:
+                write(rows(which.dataset, which.split, objects))
+            written += len(objects)
+        rejects.check(max_fault_fraction)
+    rejects.write(files.rejects, asdict(options))
+    return written
+
+
+def _outputs(files: CadFiles) -> list[tuple[Path, pa.Schema, Callable[..., pa.Table]]]:
+    wanted = [
+        (files.triplets, schemas.TRIPLETS, tables.triplets),
+        (files.clouds, schemas.CLOUDS, tables.clouds),
+        (files.views, schemas.VIEWS, tables.views),
+        (files.captions, schemas.CAPTIONS, tables.captions),
+        (files.embeddings, schemas.EMBEDDINGS, tables.embeddings),
+    ]
+    return [(path, schema, rows) for path, schema, rows in wanted if path is not None]
+
+
+def _read(reader: Reader, entries: Sequence[Entry], which: CadPart, rejects: Rejects) -> Iterator[Named]:
+    for entry in tqdm(entries, f"cad {which.dataset}/{which.split}", unit="object"):
+        try:
+            yield Named(entry.id, entry.category, reader.read(entry))
+        except BrokenObjectError as error:
+            who = {"dataset": which.dataset, "split": which.split, "scene": None}
+            who |= {"annotation_token": entry.id, "category": entry.category}
+            rejects.add(**who, kind="fault", rule=error.rule, reason=str(error), path=entry.path)
+            rejects.broken.setdefault("object", []).append(f"{entry.path}: {error}")
+
+
+def _batched(objects: Iterator[Named]) -> Iterator[list[Named]]:
+    while batch := list(itertools.islice(objects, _AT_ONCE)):
+        yield batch

@@ -1,0 +1,65 @@
+"""All that knows a foreign format. An adapter turns a dataset into rows of the scene index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from tqdm import tqdm
+
+from blendclip import schemas, storage
+from blendclip.datasets.drives.validation import validate_index
+from blendclip.errors import UserError
+
+FORMATS = ("nuscenes", "truckscenes")  # the modules here that have an `ADAPTER`
+
+
+class Adapter(Protocol):
+    """What `write_index` asks of a format's `ADAPTER`. Tables and scenes are what the adapter likes them to be."""
+
+    def load(self, root: Path, version: str) -> Any:
+        """The tables of a dataset; UserError where they are not there."""
+
+    def split_scenes(self, tables: Any, split: str) -> Sequence[Any]:
+        """The scenes of a split, in an order that stays; UserError where there are none."""
+
+    def rows(self, tables: Any, scenes: Sequence[Any]) -> Iterable[dict[str, Any]]:
+        """A row of `schemas.INDEX`, but for dataset and split, for each scene."""
+
+
+def write_index(
+    root: Path, version: str, dataset: str, splits: Sequence[str], output: Path, *, format: str = "nuscenes"
+) -> dict[str, int]:
+    """Write `output`/{split}.parquet, a row group per scene, for each split; return the number of scenes of each.
+
+    The dataset's tables are loaded once, whatever the number of splits.
+
+    Raises:
+        UserError: the dataset, its version or a split is not there, or what it holds breaks the index's contract.
+    """
+    if format not in FORMATS:
+        raise UserError(f"there is no adapter for format {format!r}: set `format` to one of {', '.join(FORMATS)}")
+    adapter: Adapter = import_module(f"blendclip.datasets.drives.{format}").ADAPTER  # devkits take seconds to import
+    tables = adapter.load(root, version)
+    scenes = {split: adapter.split_scenes(tables, split) for split in splits}  # complain before the first is written
+    about = storage.metadata("index", {"format": format, "version": version})
+    counts = {}
+    for split in splits:
+        rows = tqdm(adapter.rows(tables, scenes[split]), f"index {dataset}/{split}", len(scenes[split]), unit="scene")
+        named = ({"dataset": dataset, "split": split} | row for row in rows)
+        counts[split] = _write_split(output / f"{split}.parquet", named, about)
+    return counts
+
+
+def _write_split(path: Path, rows: Iterable[dict[str, Any]], about: dict[str, str]) -> int:
+    """Write an index of these rows and check it; what breaks the contract is not left behind."""
+    tables = (storage.table_of([row], schemas.INDEX) for row in rows)
+    count = storage.write_parquet(path, schemas.INDEX, tables, about)
+    try:
+        validate_index(path)
+    except UserError:
+        path.unlink()
+        raise
+    return count

@@ -1,9 +1,0 @@
-"""The default CAD dataset, made by us: many variants of things from house, workshop, zoo, harbour and street.
-
-A class is a builder (generator -> Mesh) and a line in `CLASSES`; builders of things in a street are city's.
-"""
-
-from blendclip.datasets.shapes.classes import CLASSES, ShapeClass
-from blendclip.datasets.shapes.generate import generate_shapes
-
-__all__ = ["CLASSES", "ShapeClass", "generate_shapes"]

@@ -1,0 +1,66 @@
+"""The report: one page with tables and figures on what runs reach on benchmarks, from the files of the evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+Gallery = Callable[[Path, Sequence[str], Sequence[str], Path], str]
+
+
+def write_report(
+    results: Path,
+    runs: Sequence[str],
+    benchmarks: Sequence[str],
+    output: Path,
+    tables: Path,
+    generated: Sequence[str] = (),
+    shown: Sequence[str] = (),
+    splits: Sequence[str] | None = None,
+    gallery: Gallery | None = None,
+) -> Path:
+    """Write `output/index.html` with what it shows, and each table as CSV and Markdown into `tables`; return the page.
+
+    Args:
+        results: results folder with evaluation, runs and, where something was mined here, triplets.
+        runs: runs of the tables, in order; each was evaluated on each of `benchmarks`.
+        benchmarks: benchmarks in order.
+        output: folder of the page, which opens from there without a network.
+        tables: folder for the tables.
+        generated: benchmarks and datasets that are generated, and labelled so.
+        shown: runs of the figures; the first six that are not another one's seed where it is empty.
+        splits: dataset/split of the accounts of mining; None shows all in `results`.
+        gallery: writes the gallery's files for (results, runs, benchmarks, output) and returns its HTML; none without.
+
+    Raises:
+        UserError: a file is missing or not as it should be.
+    """
+    from blendclip.errors import UserError
+    from blendclip.reporting.report.evaluations import read_evaluations
+    from blendclip.reporting.report.label_efficiency import listed, without_repeats
+    from blendclip.reporting.report.page import write_page
+    from blendclip.reporting.report.sections import Writer, sections_of
+
+    if unknown := [run for run in shown if run not in runs]:
+        raise UserError(
+            f"the figures are to show {listed(unknown)}, not among the runs of the report: add it to --runs"
+        )
+    found = read_evaluations(results, runs, benchmarks, splits)
+    writer = Writer(found, list(shown) or without_repeats(found), output / "figures", tables, tuple(generated))
+    sections = sections_of(writer)
+    writer.remove_old_figures()
+    fragment = gallery(results, runs, benchmarks, output) if gallery else ""
+    return write_page(writer, sections, fragment, output)
+
+
+def headline_text(results: Path, runs: Sequence[str], benchmarks: Sequence[str], generated: Sequence[str] = ()) -> str:
+    """The headline table for a terminal.
+
+    Raises:
+        UserError: a file is missing or not as it should be.
+    """
+    from blendclip.reporting.report.evaluations import read_evaluations
+    from blendclip.reporting.report.table import as_plain_text
+    from blendclip.reporting.report.tables import headline
+
+    return as_plain_text(headline(read_evaluations(results, runs, benchmarks, splits=()), generated))

@@ -1,0 +1,1 @@
+"""Generators of driving datasets and CAD objects that know formats, and nothing of mining."""

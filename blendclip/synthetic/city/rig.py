@@ -1,0 +1,56 @@
+"""What makes one recording vehicle differ from another: its sensors, its drives, the format it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from blendclip.synthetic.city.tables import Row, Tables
+
+
+@dataclass(frozen=True)
+class SceneJob:
+    """What a worker needs to record one scene."""
+
+    root: Path
+    name: str
+    kind: str
+    order: int
+    """Position among all scenes: sets the scene's date."""
+    seed: int
+    duration_s: float
+    image_size_px: tuple[int, int]
+
+
+@dataclass
+class SceneRecord:
+    """What a worker hands back."""
+
+    tables: Tables
+    instances: list[Row]
+    """Token, category, name of every thing of the plan, annotated or not."""
+    truth_files: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Rig:
+    """A recording vehicle, and the dataset it makes."""
+
+    dataset: str
+    """Name of the dataset, also of its stage version."""
+    version: str
+    """Folder of the tables."""
+    tables: tuple[str, ...]
+    official_scenes: Callable[[], Mapping[str, list[str]]]
+    """The devkit's names of the scenes of each split."""
+    scenes: Mapping[str, int]
+    """How many scenes of each split by default."""
+    kinds: tuple[str, ...]
+    """The drives, which take turns within a split."""
+    duration_s: float
+    image_size_px: tuple[int, int]
+    record_scene: Callable[[SceneJob], SceneRecord]
+    """Plans and records one scene below the job's root; runs in a worker process."""
+    shared_tables: Callable[[Path, Tables], Tables]
+    """Returns the tables that belong to no scene, given the root and the scenes' rows."""

@@ -1,0 +1,1 @@
+"""Procedural meshes of what is found in a street, for both generators."""

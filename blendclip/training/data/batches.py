@@ -1,0 +1,165 @@
+"""Samples of a step, read from packed splits: a pure function of (plan, step, rank)."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from blendclip.encoders.clouds import Clouds
+from blendclip.errors import UserError
+from blendclip.randomness import bits, subsample
+from blendclip.schemas import UNSEEN_GREY
+from blendclip.training.data.packed import PackedSplit
+from blendclip.training.data.plan import BatchPlan, Draws, Source, kept_rows
+from blendclip.training.recipe import Data
+from blendclip.training.stopping import SIGNALS
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B samples, on one device."""
+
+    clouds: Clouds
+    """Box frame, metres where the source has metres."""
+    texts: Tensor
+    """(B, D) float32, unit length."""
+    images: Tensor
+    """(B, D) float32, unit length."""
+    seeds: Tensor
+    """(B,) int64, of all that is random about a sample."""
+    synthetic: Tensor
+    """(B,) bool: of a CAD object."""
+    ids: list[str]
+    """Triplet ids."""
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on another device."""
+        tensors = (self.texts, self.images, self.seeds, self.synthetic)
+        return Batch(self.clouds.to(device), *(tensor.to(device, non_blocking=True) for tensor in tensors), self.ids)
+
+    def pin_memory(self) -> Batch:
+        """The same in page-locked memory, from which copies to a GPU do not wait."""
+        clouds = self.clouds
+        rgb = None if clouds.rgb is None else clouds.rgb.pin_memory()
+        pinned = Clouds(clouds.points.pin_memory(), clouds.lengths.pin_memory(), rgb)
+        tensors = (self.texts, self.images, self.seeds, self.synthetic)
+        return Batch(pinned, *(tensor.pin_memory() for tensor in tensors), self.ids)
+
+
+def sources_of(data: Data, splits: Sequence[PackedSplit]) -> list[Source]:
+    """What a plan may draw: the rows of each split, in the order of `data`, that its rules keep.
+
+    Raises:
+        UserError: nothing is left of a split.
+    """
+    names = [*data.synthetic, *data.real]
+    domains = ["synthetic"] * len(data.synthetic) + ["real"] * len(data.real)
+    columns = {
+        name: (split.column("class_name"), split.column("category"))
+        for name, domain, split in zip(names, domains, splits, strict=True)
+        if data.excluded_from in ("both", domain)
+    }
+    kept = kept_rows(columns, data.excluded_classes)
+    sources = []
+    for name, domain, split in zip(names, domains, splits, strict=True):
+        rows = kept.get(name, np.arange(len(split)))
+        rows = rows[np.asarray(split.num_points)[rows] >= data.min_points]
+        if not len(rows):
+            raise UserError(f"{name} has no cloud of data.min_points = {data.min_points} points: lower it")
+        sources.append(Source(name, domain, rows, data.weights.get(name)))
+    return sources
+
+
+class Batches(Dataset):
+    """Micro-batches of one process by number: that of step s and part m is number s * micro_batches + m."""
+
+    def __init__(
+        self,
+        plan: BatchPlan,
+        splits: Sequence[PackedSplit],
+        data: Data,
+        *,
+        colors: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+        micro_batches: int = 1,
+    ):
+        self._plan, self._splits, self._data, self._colors = plan, splits, data, colors
+        self._ids = [split.column("triplet_id") for split in splits]
+        self._rank, self._world_size, self._micro_batches = rank, world_size, micro_batches
+        plan.batch(0).part(rank, world_size, 0, micro_batches)  # says at once when it cannot be shared out
+
+    def __len__(self) -> int:
+        return self._plan.total_steps * self._micro_batches
+
+    def __getitem__(self, number: int) -> Batch:
+        step, micro_batch = divmod(number, self._micro_batches)
+        return self.read(self._plan.batch(step).part(self._rank, self._world_size, micro_batch, self._micro_batches))
+
+    def read(self, draws: Draws) -> Batch:
+        """The samples of some draws."""
+        splits = [self._splits[source] for source in draws.source_B]
+        rows, seeds = draws.row_B.tolist(), draws.seed_B
+        most = self._data.max_points
+        drawn = list(zip(splits, rows, map(int, seeds), strict=True))
+        points = [subsample(split.points(row), most, seed) for split, row, seed in drawn]
+        rgb = None
+        if self._colors:
+            rgb = [subsample(colors_of(split, row), most, seed) for split, row, seed in drawn]
+        domains = [source.domain == "synthetic" for source in self._plan.sources]
+        return Batch(
+            clouds=Clouds(
+                torch.from_numpy(np.concatenate(points)),
+                torch.tensor([len(cloud) for cloud in points]),
+                None if rgb is None else torch.from_numpy(np.concatenate(rgb)),
+            ),
+            texts=self._features([split.texts(row) for split, row in zip(splits, rows, strict=True)], seeds, "text"),
+            images=self._features([split.images(row) for split, row in zip(splits, rows, strict=True)], seeds, "view"),
+            seeds=torch.from_numpy(seeds),
+            synthetic=torch.tensor([domains[source] for source in draws.source_B]),
+            ids=[self._ids[source][row] for source, row in zip(draws.source_B, rows, strict=True)],
+        )
+
+    def _features(self, candidates: list[np.ndarray], seeds: np.ndarray, name: str) -> Tensor:
+        """Of each sample's features its own, which comes first, or a random one."""
+        if self._data.views == "own":
+            chosen = np.zeros(len(candidates), np.int64)
+        else:
+            chosen = (bits(seeds, name) & 0x7FFFFFFF) % np.array([len(features) for features in candidates])
+        rows = [features[which] for features, which in zip(candidates, chosen, strict=True)]
+        return torch.from_numpy(np.stack(rows).astype(np.float32))
+
+
+def loader(batches: Batches, first: int, workers: int, on_gpu: bool) -> Iterator[Batch]:
+    """Micro-batches from number `first` to the last, read ahead by `workers` processes."""
+    return iter(
+        DataLoader(
+            batches,
+            batch_size=None,
+            sampler=range(first, len(batches)),
+            num_workers=workers,
+            pin_memory=on_gpu,
+            worker_init_fn=_leave_signals,
+        )
+    )
+
+
+def _leave_signals(worker: int) -> None:
+    """A signal to all processes is for the one that trains: it needs those that read until it has stopped."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def colors_of(split: PackedSplit, row: int) -> NDArray[np.float32]:
+    """The colours (n, 3) of a cloud, 0 to 1; grey where it has none."""
+    rgb = split.rgb(row)
+    if rgb is None:
+        return np.full((int(split.num_points[row]), 3), UNSEEN_GREY / 255, np.float32)
+    return rgb.astype(np.float32) / 255

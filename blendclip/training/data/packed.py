@@ -1,0 +1,238 @@
+"""Random access to the packed clouds and features of a dataset and split, without reading them first.
+
+Files are memory-mapped and what is returned are numpy views of them, read-only, so that processes share one copy of the
+data; a `PackedSplit` that is sent to another process is opened there anew.
+
+Letters in names: T triplets, D numbers of a feature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from blendclip import schemas
+from blendclip.errors import UserError
+from blendclip.training.data.packing import DIGEST
+
+COLUMNS = tuple(field.name for field in schemas.PACKED_CLOUDS if not pa.types.is_list(field.type))
+"""What `PackedSplit.column` knows."""
+
+_NULL = {"distance_m": np.nan, "visibility": 0}
+
+
+class PackedSplit:
+    """The T triplets of a dataset and split: all parts, in order, as one sequence."""
+
+    def __init__(self, clouds: Sequence[Path], features: Sequence[Path]) -> None:
+        """Open packed files, those of clouds and those of features part by part; see `open`.
+
+        Raises:
+            UserError: a file is missing or broken, or two of a part are not of the same triplets.
+        """
+        self.clouds, self.features = tuple(clouds), tuple(features)
+        cloud_files = [_opened(path, "pack-clouds") for path in clouds]
+        feature_files = [_opened(path, "pack-features") for path in features]
+        for paths, files in zip(
+            zip(clouds, features, strict=True), zip(cloud_files, feature_files, strict=True), strict=True
+        ):
+            _check_pair(paths, files)
+        self._cloud_batches = [batch for file in cloud_files for batch in _batches(file)]
+        features_by_part = [_batches(file) for file in feature_files]
+        feature_batches = [batch for batches in features_by_part for batch in batches]
+        self.width = _width(features, feature_files)
+        """D; 0 where there is no triplet."""
+        self.num_points: NDArray[np.int32] = _joined(self._cloud_batches, "num_points", np.int32)
+        """(T,)"""
+        sizes = [sum(batch.num_rows for batch in batches) for batches in features_by_part]
+        first_of_part_T = np.repeat(np.cumsum(sizes) - sizes, sizes)
+        self.instances: NDArray[np.int64] = first_of_part_T + _joined(feature_batches, "held_by", np.int32)
+        """(T,) the first triplet of each triplet's instance: alike where two are of one object."""
+        self.num_images: NDArray[np.int32] = _joined(feature_batches, "num_images", np.int32)
+        """(T,) how many `images` has."""
+        self.num_texts: NDArray[np.int32] = _joined(feature_batches, "num_texts", np.int32)
+        """(T,) how many `texts` has."""
+        own_image_T, own_text_T = (_joined(feature_batches, name, np.int32) for name in ("own_image", "own_text"))
+        self._images = _Runs.of(feature_batches, "images").within(self.instances, own_image_T, self.num_images)
+        self._texts = _Runs.of(feature_batches, "texts").within(self.instances, own_text_T, self.num_texts)
+        self._points = _Runs.of(self._cloud_batches, "points")
+
+    @classmethod
+    def open(cls, results: Path, clip_name: str, dataset: str, split: str, parts: int | None = None) -> PackedSplit:
+        """A split as it lies in a results folder, in so many `parts`; None takes all that are there.
+
+        Raises:
+            UserError: a file is missing, broken or left over, or two of a part are not of the same triplets.
+        """
+        folders = (results / "packed" / dataset / split, results / "packed" / clip_name / dataset / split)
+        present = [sorted(folder.glob("part-*.arrow")) for folder in folders]
+        count = max(map(len, present)) if parts is None else parts
+        wanted = [[folder / f"part-{part:05d}.arrow" for part in range(max(count, 1))] for folder in folders]
+        for there, expected in zip(present, wanted, strict=True):
+            if extra := sorted(set(there) - set(expected)):
+                raise UserError(f"{extra[0]} is not one of {count} parts: delete {extra[0].parent} and pack again")
+        return cls(*wanted)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PackedSplit, (self.clouds, self.features)
+
+    def __len__(self) -> int:
+        return len(self.num_points)
+
+    def points(self, row: int) -> NDArray[np.float32]:
+        """The cloud of a triplet, (n, 3), in its box frame, neither normalised nor centred; a view of the file."""
+        return self._points.run(row)
+
+    def rgb(self, row: int) -> NDArray[np.uint8] | None:
+        """Colours of its points (n, 3), 0-255, `schemas.UNSEEN_GREY` where no camera sees one; None without colours."""
+        return self._rgb.get(row)
+
+    def intensity(self, row: int) -> NDArray[np.float32] | None:
+        """What the sensor says of its points, (n,); None where nothing does."""
+        return self._intensity.get(row)
+
+    def time_lag_s(self, row: int) -> NDArray[np.float32] | None:
+        """By how much its points are older than the keyframe, (n,); None where they have no times."""
+        return self._time_lag_s.get(row)
+
+    def image(self, row: int) -> NDArray[np.float16]:
+        """The feature of a triplet's own view, (D,), unit length; a view of the file."""
+        return self._images.first(row)
+
+    def text(self, row: int) -> NDArray[np.float16]:
+        """The feature of a triplet's own caption, (D,), unit length; a view of the file."""
+        return self._texts.first(row)
+
+    def images(self, row: int) -> NDArray[np.float16]:
+        """Features of all views of a triplet's instance, (k, D), unit length, its own first; a view of the file."""
+        return self._images.run(row)
+
+    def texts(self, row: int) -> NDArray[np.float16]:
+        """Features of all captions of a triplet's instance, (m, D), unit length, its own first; a view of the file."""
+        return self._texts.run(row)
+
+    def column(self, name: str) -> list[Any] | NDArray[Any]:
+        """One of `COLUMNS` for all triplets: a list of texts (None where null), or an array of numbers.
+
+        Where null, `distance_m` is NaN and `visibility`, whose levels begin at 1, is 0.
+        """
+        assert name in COLUMNS, f"{name} is none of {COLUMNS}"
+        kind = schemas.PACKED_CLOUDS.field(name).type
+        chunks = pa.chunked_array([batch.column(name) for batch in self._cloud_batches], kind)
+        if pa.types.is_string(kind):
+            return chunks.to_pylist()
+        return (chunks.fill_null(_NULL[name]) if name in _NULL else chunks).to_numpy()
+
+    @cached_property
+    def _rgb(self) -> _Runs:
+        return _Runs.of(self._cloud_batches, "rgb")
+
+    @cached_property
+    def _intensity(self) -> _Runs:
+        return _Runs.of(self._cloud_batches, "intensity")
+
+    @cached_property
+    def _time_lag_s(self) -> _Runs:
+        return _Runs.of(self._cloud_batches, "time_lag_s")
+
+
+def as_text(split: PackedSplit) -> str:
+    """What a split holds, in a line: counts, and the bytes of its files."""
+    holders = split.instances == np.arange(len(split))
+    clouds_mb, features_mb = (
+        sum(path.stat().st_size for path in paths) / 1e6 for paths in (split.clouds, split.features)
+    )
+    return (
+        f"{len(split):,} triplets of {holders.sum():,} instances, {split.num_points.sum(dtype=np.int64):,} points in "
+        f"{clouds_mb:,.1f} MB; {split.num_images[holders].sum():,} images and {split.num_texts[holders].sum():,} texts "
+        f"of width {split.width} in {features_mb:,.1f} MB"
+    )
+
+
+class _Runs:
+    """For each row a run of one of several arrays over a file."""
+
+    __slots__ = ("_batch", "_start", "_stop", "_values")
+
+    def __init__(self, values: Sequence[NDArray], batch: NDArray, start: NDArray, stop: NDArray) -> None:
+        self._values = values
+        # memoryviews give Python integers, several times faster than arrays give theirs
+        self._batch, self._start, self._stop = (memoryview(numbers) for numbers in (batch, start, stop))
+
+    @classmethod
+    def of(cls, batches: Sequence[pa.RecordBatch], name: str) -> _Runs:
+        """A column of lists."""
+        lists = [batch.column(name) for batch in batches]
+        ends = [np.zeros(1, np.int32), *(column.offsets.to_numpy() for column in lists)]
+        batch = np.repeat(np.arange(len(lists)), [len(column) for column in lists])
+        starts, stops = (np.concatenate([run[piece] for run in ends]) for piece in (slice(-1), slice(1, None)))
+        return cls([_array(column.values) for column in lists], batch, starts, stops)
+
+    def within(self, rows_T: NDArray, skipped_T: NDArray, counts_T: NDArray) -> _Runs:
+        """Of the runs in some rows, so many values each, without the first few."""
+        start = np.asarray(self._start)[rows_T] + skipped_T
+        return _Runs(self._values, np.asarray(self._batch)[rows_T], start, start + counts_T)
+
+    def run(self, row: int) -> NDArray:
+        """All of a row; not `__getitem__`, since Python calls a plain method faster."""
+        return self._values[self._batch[row]][self._start[row] : self._stop[row]]
+
+    def first(self, row: int) -> NDArray:
+        """The first value of a row."""
+        return self._values[self._batch[row]][self._start[row]]
+
+    def get(self, row: int) -> NDArray | None:
+        """A run, None where the column is null: it is never empty otherwise."""
+        values = self.run(row)
+        return values if len(values) else None
+
+
+def _array(values: pa.Array) -> NDArray:
+    """Numbers (N,) or lists of fixed size (N, size) as an array over the same memory."""
+    if pa.types.is_fixed_size_list(values.type):
+        return values.flatten().to_numpy().reshape(len(values), values.type.list_size)
+    return values.to_numpy()
+
+
+def _joined(batches: Sequence[pa.RecordBatch], name: str, kind: type) -> NDArray:
+    return np.concatenate([np.zeros(0, kind), *(batch.column(name).to_numpy() for batch in batches)])
+
+
+def _batches(file: pa.ipc.RecordBatchFileReader) -> list[pa.RecordBatch]:
+    return [file.get_batch(number) for number in range(file.num_record_batches)]
+
+
+def _opened(path: Path, command: str) -> pa.ipc.RecordBatchFileReader:
+    """A packed file that `command` writes."""
+    if not path.is_file():
+        raise UserError(f"{path} is missing: run `blendclip {command}` for it, or `snakemake pack`")
+    try:
+        return pa.ipc.open_file(pa.memory_map(str(path)))
+    except pa.ArrowInvalid as error:
+        raise UserError(f"{path} is not a readable Arrow file ({error}): delete it and pack again") from None
+
+
+def _check_pair(paths: tuple[Path, Path], files: tuple[pa.ipc.RecordBatchFileReader, ...]) -> None:
+    """The two files of a part are laid out as this version reads them, and are of the same triplets."""
+    images = files[1].schema.field("images") if "images" in files[1].schema.names else None
+    width = images.type.value_type.list_size if images else 0
+    for path, file, schema in zip(paths, files, (schemas.PACKED_CLOUDS, schemas.packed_features(width)), strict=True):
+        if not file.schema.equals(schema):
+            raise UserError(f"{path} was packed by another version: delete it and pack again")
+    clouds, features = (file.schema.metadata[DIGEST.encode()] for file in files)
+    if clouds != features:
+        raise UserError(f"{paths[0]} and {paths[1]} are not of the same triplets: pack both again")
+
+
+def _width(paths: Sequence[Path], files: Sequence[pa.ipc.RecordBatchFileReader]) -> int:
+    widths = [file.schema.field("images").type.value_type.list_size for file in files]
+    known = sorted({width for width in widths if width})  # a part without a triplet has none
+    if len(known) > 1:
+        raise UserError(f"{paths[0].parent} has features of widths {known}: delete it and pack again")
+    return known[0] if known else 0
