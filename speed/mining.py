@@ -38,11 +38,12 @@ from pyquaternion import Quaternion
 
 from blendclip import schemas, storage
 from blendclip.datasets.drives.index import write_index
-from blendclip.mining.clouds import CloudOptions, gather_clouds, scene_clouds
+from blendclip.mining.clouds import gather_clouds, scene_clouds
+from blendclip.mining.options import CloudOptions, ViewOptions
 from blendclip.mining.scene import read_scenes
 from blendclip.mining.scene_rejects import Rejects
 from blendclip.mining.sweeps import read_sweep_of
-from blendclip.mining.views import ViewOptions, cut_views
+from blendclip.mining.views import cut_views
 from blendclip.synthetic.city import generate_city
 
 SWEEPS = 10

@@ -42,9 +42,9 @@ def _add_caption(commands: Commands) -> None:
 
 
 def _caption(args: argparse.Namespace) -> None:
-    from blendclip.mining.captions.backends import CaptionOptions, captioner_for
-    from blendclip.mining.captions.servers import VLLMOptions
+    from blendclip.mining.captions.backends import captioner_for
     from blendclip.mining.captions.stage import PartFiles, caption_views
+    from blendclip.mining.options import CaptionOptions, VLLMOptions
 
     if args.preview is None and args.rejects is None:
         raise UserError("--rejects is needed: the folder for what got no caption")

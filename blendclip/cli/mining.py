@@ -98,7 +98,8 @@ def _add_clouds(commands: Commands) -> None:
 
 
 def _clouds(args: argparse.Namespace) -> None:
-    from blendclip.mining.clouds import CloudOptions, gather_clouds
+    from blendclip.mining.clouds import gather_clouds
+    from blendclip.mining.options import CloudOptions
 
     options = CloudOptions(args.sweeps, args.motion, args.min_points, args.colors)
     gather_clouds(
@@ -116,7 +117,8 @@ def _add_views(commands: Commands) -> None:
 
 
 def _views(args: argparse.Namespace) -> None:
-    from blendclip.mining.views import ViewOptions, cut_views
+    from blendclip.mining.options import ViewOptions
+    from blendclip.mining.views import cut_views
 
     options = ViewOptions(args.min_visibility, not args.partly, args.min_side_px, args.jpeg_quality)
     cut_views(args.index, args.root, args.part, args.parts, args.output, args.rejects, options, args.max_fault_fraction)

@@ -16,7 +16,8 @@ from blendclip.errors import DataFault
 from blendclip.mining.colors import Colorist
 from blendclip.mining.crop import Passage, place, points_in_boxes
 from blendclip.mining.keyframes import serving_sweeps
-from blendclip.mining.motion import Motion, Passages, TrackPoses
+from blendclip.mining.motion import Passages, TrackPoses
+from blendclip.mining.options import CloudOptions
 from blendclip.mining.scene import Readings, Scene, read_scenes
 from blendclip.mining.scene_rejects import Rejects
 from blendclip.mining.sweeps import Sweep, read_sweep_of
@@ -27,21 +28,6 @@ _MAX_STRETCH = 1.5  # a window may last so many times what its sweeps usually ta
 _MIN_WINDOW_US = 500_000  # keyframes are half a second apart
 
 Points = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
-
-
-@dataclass(frozen=True)
-class CloudOptions:
-    """How clouds are gathered."""
-
-    sweeps: int = 10
-    """Sweeps of each LiDAR in a cloud: the keyframe's and those before it."""
-    motion: Motion = "per_point"
-    """Where ego and box are taken to be: at each point's own time where the sensor says it and at the sweep's time
-    elsewhere ("per_point"), at the sweep's time ("interpolate"), or the box at its keyframe ("none")."""
-    min_points: int = 1
-    """Annotations with fewer points become rejects."""
-    colors: bool = False
-    """Whether points get the colours in which the cameras of the keyframe see them."""
 
 
 def gather_clouds(

@@ -17,7 +17,8 @@ from blendclip import geometry
 from blendclip.errors import DataFault
 from blendclip.mining.images import ImageReader
 from blendclip.mining.keyframes import newest_sweeps, split_sweep
-from blendclip.mining.motion import EgoMotion, Motion, TrackPoses
+from blendclip.mining.motion import EgoMotion, TrackPoses
+from blendclip.mining.options import Motion
 from blendclip.mining.projection import boxes_in_cameras
 from blendclip.mining.scene import Scene
 from blendclip.mining.scene_rejects import Rejects

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blendclip.mining.crop import points_in_boxes, points_in_frame
-from blendclip.mining.motion import EgoMotion, Motion, TrackPoses, passage_of
+from blendclip.mining.motion import EgoMotion, TrackPoses, passage_of
+from blendclip.mining.options import Motion
 from blendclip.mining.scene import Scene
 from blendclip.mining.sweeps import read_sweep_of
 

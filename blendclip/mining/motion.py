@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
 from blendclip import geometry
 from blendclip.errors import DataFault
 from blendclip.mining.crop import Passage
+from blendclip.mining.options import Motion
 from blendclip.mining.scene import Annotations, Scene
-
-Motion = Literal["per_point", "interpolate", "none"]
 
 # Between the moments of a passage poses are blended linearly, which leaves out how they turn. In a slice of h seconds
 # that is at most h^2 / 8 (w_ego^2 r + 2 w_box (v + w_ego r) + w_box^2 d): 0.3 mm for a box of d = 10 m that passes at

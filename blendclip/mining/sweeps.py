@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blendclip.errors import DataFault
-from blendclip.mining.motion import Motion
+from blendclip.mining.options import Motion
 from blendclip.mining.pcd import read_pcd
 from blendclip.mining.scene import Scene
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from blendclip import schemas, storage
 from blendclip.errors import DataFault
 from blendclip.mining.images import ImageReader
 from blendclip.mining.motion import TrackPoses
+from blendclip.mining.options import ViewOptions
 from blendclip.mining.projection import Candidates, project_boxes
 from blendclip.mining.scene import Scene, read_scenes
 from blendclip.mining.scene_rejects import Rejects
@@ -26,20 +27,6 @@ RULES = ("visibility", "no_image", "outside_image", "partly_outside", "too_small
 VISIBILITY, NO_IMAGE, OUTSIDE_IMAGE, PARTLY_OUTSIDE, TOO_SMALL, BROKEN_IMAGE, KEPT = range(len(RULES))
 _FAULTS = (NO_IMAGE, BROKEN_IMAGE)
 _PASSED_ON = ["annotation_token", "instance_token", "category", "class_name", "attributes", "size_lwh_m"]
-
-
-@dataclass(frozen=True)
-class ViewOptions:
-    """Which boxes are cut out of which images. The defaults are those of arXiv 2510.18244."""
-
-    min_visibility: int = 4
-    """Lowest visibility level of the annotation, 1 to 4; unknown visibility passes only at 1."""
-    whole_box: bool = True
-    """Whether all corners of the box must be inside the image."""
-    min_side_px: int = 50
-    """Least width and least height of the crop."""
-    jpeg_quality: int = 95
-    """Quality of the stored crops, without chroma subsampling."""
 
 
 def cut_views(

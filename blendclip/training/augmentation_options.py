@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
 
-from blendclip.errors import UserError
-
-METHODS = ("range_image", "hidden_points", "none")
+from blendclip.options import Count, Natural, NotNegative, Options, Range, Share
 
 
 @dataclass(frozen=True)
-class Occlusion:
+class Rising:
+    """Two rising numbers above 0: the ends of a range to draw from."""
+
+    def broken(self, value: tuple[float, float]) -> str | None:
+        """What the value must be and is not."""
+        return None if 0 < value[0] <= value[1] < math.inf else "two rising numbers above 0"
+
+    def schema(self) -> dict[str, float]:
+        """JSON Schema has no word for it."""
+        return {}
+
+
+Span = Annotated[tuple[float, float], Rising()]
+
+
+@dataclass(frozen=True)
+class Occlusion(Options):
     """Which sensor looks at a CAD object, from where. Pairs are the ends of a range to draw from.
 
     Most CAD objects have no metres, so each is given a size; only the angle under which it appears matters.
@@ -20,43 +35,29 @@ class Occlusion:
         UserError: a value is out of its range.
     """
 
-    method: str = "range_image"
-    """`range_image`: a LiDAR's returns; `hidden_points`: all points that face the sensor (slow, on the CPU); `none`."""
-    probability: float = 0.5
-    """Share of the synthetic clouds that are seen through it; the others stay whole."""
-    size_m: tuple[float, float] = (0.6, 8.0)
-    """Longest side that the object is given, drawn evenly on a logarithmic scale."""
-    distance_m: tuple[float, float] = (4.0, 40.0)
-    """From the sensor to the middle of the object over ground, drawn evenly."""
-    height_m: tuple[float, float] = (1.5, 3.0)
-    """Height of the sensor above the ground that the object stands on, drawn evenly."""
-    row_deg: tuple[float, float] = (0.2, 1.33)
-    """Between beams, on a logarithmic scale; 32 beams have about 1.3, several sweeps fall between their rows."""
-    column_deg: tuple[float, float] = (0.05, 0.35)
-    """Between returns of a beam, on a logarithmic scale."""
-    range_noise_m: float = 0.02
-    """Standard deviation of the measured range; none for `hidden_points`."""
-    min_points: int = 16
+    method: Literal["range_image", "hidden_points", "none"] = "range_image"
+    """What is left of a cloud: range_image, a LiDAR's returns; hidden_points, all points that face the sensor (slow, on
+    the CPU); none, all of it."""
+    probability: Share = 0.5
+    """Share of the CAD clouds that are occluded; the others stay whole."""
+    size_m: Span = (0.6, 8.0)
+    """Range of the longest side that an object is given, in metres; drawn evenly on a logarithmic scale."""
+    distance_m: Span = (4.0, 40.0)
+    """Range of the distance over ground from the sensor to the middle of the object, in metres; drawn evenly."""
+    height_m: Span = (1.5, 3.0)
+    """Range of the sensor's height above the ground that the object stands on, in metres; drawn evenly."""
+    row_deg: Span = (0.2, 1.33)
+    """Range of the angle between beams, in degrees; logarithmic. 32 beams have about 1.3, several sweeps less."""
+    column_deg: Span = (0.05, 0.35)
+    """Range of the angle between returns of a beam, in degrees; drawn evenly on a logarithmic scale."""
+    range_noise_m: NotNegative = 0.02
+    """Standard deviation of the measured range, in metres; not used by `hidden_points`."""
+    min_points: Count = 16
     """An object that would give fewer returns is moved nearer; one that still does stays whole."""
-
-    def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise UserError(f"augmentation.occlusion.method is {self.method!r}: take one of {', '.join(METHODS)}")
-        if not 0 <= self.probability <= 1:
-            raise UserError(f"augmentation.occlusion.probability is {self.probability}: give a share from 0 to 1")
-        for name in (one.name for one in fields(self) if isinstance(one.default, tuple)):
-            low, high = getattr(self, name)
-            if not 0 < low <= high < math.inf:
-                raise UserError(f"augmentation.occlusion.{name} is {low}, {high}: give two rising numbers above 0")
-        if self.range_noise_m < 0 or self.min_points < 1:
-            raise UserError(
-                f"augmentation.occlusion has range_noise_m {self.range_noise_m} and min_points {self.min_points}: "
-                "give at least 0 and 1"
-            )
 
 
 @dataclass(frozen=True)
-class Augmentation:
+class Augmentation(Options):
     """What is done to a cloud; 0 switches a step off, as do (1, 1) for scale and `method: none` for occlusion.
 
     Raises:
@@ -64,27 +65,18 @@ class Augmentation:
     """
 
     occlusion: Occlusion = field(default_factory=Occlusion)
-    """How synthetic clouds, sampled from all sides of an object, are turned into what a sensor would see."""
-    dropout: float = 0.875
+    """How CAD clouds, sampled from all sides of an object, become what a sensor would see."""
+    dropout: Annotated[float, Range(ge=0, lt=1)] = 0.875
     """Highest share of its points that a cloud loses; the share is drawn evenly from 0 up to it."""
-    min_points: int = 16
-    """Dropout leaves about so many points at least, and clouds that have no more alone."""
+    min_points: Natural = 16
+    """Dropout leaves about this many points at least; clouds that have no more lose none."""
     rotation: bool = True
-    """Turn by any angle about z, which is up in all domains."""
-    tilt_sigma_rad: float = 0.06
-    """Standard deviation of roll and of pitch."""
-    tilt_limit_rad: float = 0.18
-    """Neither roll nor pitch exceeds it."""
-    scale: tuple[float, float] = (0.8, 1.25)
-    """Size after normalisation, drawn evenly."""
-    shift: float = 0.1
-    """Furthest move along each axis after normalisation, drawn evenly."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"augmentation.dropout is {self.dropout}: it is a share, give it from 0 to below 1")
-        if not 0 < self.scale[0] <= self.scale[1] < math.inf:
-            raise UserError(f"augmentation.scale is {self.scale}: give two rising numbers above 0")
-        for name in ("min_points", "tilt_sigma_rad", "tilt_limit_rad", "shift"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise UserError(f"augmentation.{name} is {getattr(self, name)}: give 0 or more")
+    """Whether clouds are turned by any angle about z, which is up in all domains."""
+    tilt_sigma_rad: NotNegative = 0.06
+    """Standard deviation of roll and of pitch, in radians."""
+    tilt_limit_rad: NotNegative = 0.18
+    """Largest roll and largest pitch, in radians."""
+    scale: Span = (0.8, 1.25)
+    """Range of the factor by which a normalized cloud is scaled, drawn evenly."""
+    shift: NotNegative = 0.1
+    """Largest shift along each axis, in radii of the normalized cloud; drawn evenly."""

@@ -163,10 +163,10 @@ def test_colors_are_needed_where_they_were_asked_for():
     ("changes", "sentence"),
     [
         ({"heads": 5}, "width 128 of the point encoder is not a multiple of its heads, 5"),
-        ({"depth": 0}, "depth of the point encoder is 0"),
+        ({"depth": 0}, "`depth` is 0: it must be at least 1"),
         ({"encoder_width": 63}, "encoder_width 63 of the point encoder is odd"),
-        ({"patches_per_point": 1.5}, "patches_per_point is 1.5"),
-        ({"drop_path": 1.0}, "drop_path is 1.0"),
+        ({"patches_per_point": 1.5}, "`patches_per_point` is 1.5"),
+        ({"drop_path": 1.0}, "`drop_path` is 1.0"),
         ({"deepth": 3}, "a point encoder has no 'deepth'"),
     ],
 )

@@ -9,10 +9,11 @@ import pyarrow.parquet as pq
 from blendclip.datasets.drives.index import write_index
 from blendclip.mining.captions.stage import PartFiles, caption_views
 from blendclip.mining.captions.template import TemplateCaptioner
-from blendclip.mining.clouds import CloudOptions, gather_clouds
+from blendclip.mining.clouds import gather_clouds
+from blendclip.mining.options import CloudOptions, ViewOptions
 from blendclip.mining.summary import summarize
 from blendclip.mining.triplets import join_triplets
-from blendclip.mining.views import ViewOptions, cut_views
+from blendclip.mining.views import cut_views
 
 PROMPTS = Path(__file__).parents[2] / "prompts"
 PROMPT = PROMPTS / "caption" / "template.yaml"

@@ -6,7 +6,8 @@ import pytest
 from blendclip import schemas, storage
 from blendclip.datasets.drives.index import write_index
 from blendclip.errors import UserError
-from blendclip.mining.clouds import CloudOptions, gather_clouds
+from blendclip.mining.clouds import gather_clouds
+from blendclip.mining.options import CloudOptions
 from blendclip.mining.scene import read_scenes
 from blendclip.mining.views import cut_views
 from tests.mining.pipeline import SMALL_CROPS

@@ -255,7 +255,7 @@ def test_no_lidar_at_all_is_one_clear_sentence(vandal, tmp_path):
 
 
 def test_nothing_mined_is_an_error_not_an_empty_success(city_root, tmp_path):
-    from blendclip.mining.views import ViewOptions
+    from blendclip.mining.options import ViewOptions
 
     with pytest.raises(UserError, match="no triplet came out of data/mini_train: .*change the rules"):
         mine(city_root, tmp_path, views=ViewOptions(min_side_px=10_000))

@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from blendclip.datasets.drives.index import write_index
-from blendclip.mining.clouds import CloudOptions, gather_clouds
+from blendclip.mining.clouds import gather_clouds
+from blendclip.mining.options import CloudOptions
 from blendclip.synthetic.city import generate_city
 from tests.mining.pipeline import read
 

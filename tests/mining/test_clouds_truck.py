@@ -13,7 +13,8 @@ from truckscenes import TruckScenes
 
 from blendclip import schemas, storage
 from blendclip.datasets.drives.index import write_index
-from blendclip.mining.clouds import CloudOptions, gather_clouds
+from blendclip.mining.clouds import gather_clouds
+from blendclip.mining.options import CloudOptions
 from blendclip.synthetic.city import generate_city
 from blendclip.synthetic.city.cast import plan_scene
 from blendclip.synthetic.city.raycasting import o3d

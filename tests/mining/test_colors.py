@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from blendclip.datasets.drives.index import write_index
-from blendclip.mining.clouds import CloudOptions, gather_clouds
+from blendclip.mining.clouds import gather_clouds
+from blendclip.mining.options import CloudOptions
 from blendclip.synthetic.city import RIGS, generate_city, sensors, truck_sensors
 from blendclip.synthetic.city.cast import plan_scene
 from blendclip.synthetic.city.motion import planar_SE3

@@ -6,8 +6,9 @@ import pytest
 from scipy.spatial import cKDTree
 
 from blendclip.datasets.drives.index import write_index
-from blendclip.mining.clouds import CloudOptions, gather_clouds
-from blendclip.mining.views import ViewOptions, cut_views
+from blendclip.mining.clouds import gather_clouds
+from blendclip.mining.options import CloudOptions, ViewOptions
+from blendclip.mining.views import cut_views
 from tests.real import recording
 
 ALL_VIEWS = ViewOptions(min_visibility=1, whole_box=False, min_side_px=0)

@@ -7,8 +7,8 @@ from nuscenes.utils.geometry_utils import view_points
 from PIL import Image
 from pyquaternion import Quaternion
 
+from blendclip.mining.options import ViewOptions
 from blendclip.mining.projection import Candidates
-from blendclip.mining.views import ViewOptions
 from tests.mining.pipeline import mine
 
 OPTIONS = ViewOptions(min_visibility=3, min_side_px=12)

@@ -130,5 +130,5 @@ def test_another_seed_is_another_cloud():
     [("dropout", 1), ("dropout", -0.1), ("scale", (1.2, 0.8)), ("scale", (0, 1)), ("shift", -1), ("min_points", -1)],
 )
 def test_a_wrong_value_is_named(key, value):
-    with pytest.raises(UserError, match=rf"^augmentation\.{key} is "):
+    with pytest.raises(UserError, match=rf"^`{key}` is "):
         Augmentation(**{key: value})

@@ -31,33 +31,34 @@ def test_decisive_is_all_but_what_is_watched():
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"data__sinthetic": ["a/b"]}, 'can not match "sinthetic"'),
-        ({"data__synthetic": "cad/train"}, '"data.synthetic"'),
-        ({"data__real": ["road"]}, "data names 'road', which is no split: write dataset/split"),
-        ({"data__real": ["road/a/b"]}, "data names 'road/a/b', which is no split"),
+        ({"data__sinthetic": ["a/b"]}, "`recipe.data.sinthetic` is no option: did you mean `synthetic`?"),
+        ({"data__synthetic": "cad/train"}, '`recipe.data.synthetic` is "cad/train": it must be a list'),
+        ({"data__real": ["road"]}, '`recipe.data.real[0]` is "road": it must be dataset/split'),
+        ({"data__real": ["road/a/b"]}, '`recipe.data.real[0]` is "road/a/b": it must be dataset/split'),
         ({"data": {}}, "data names no split"),
-        ({"data__views": "any"}, "data.views is 'any'"),
-        ({"data__min_points": 0}, "data.min_points must be at least 1"),
+        ({"data__views": "any"}, '`recipe.data.views` is "any": take one of random, own'),
+        ({"data__min_points": 0}, "`recipe.data.min_points` is 0: it must be at least 1"),
         ({"data__weights": {"cad/test": 1.0}}, "data.weights names cad/test"),
-        ({"batch_size": "8"}, '"batch_size" - should be "int"'),
-        ({"batch_size": 1}, "batch_size 1 leaves a micro-batch without two samples"),
+        ({"batch_size": "8"}, '`recipe.batch_size` is "8": it must be a whole number'),
+        ({"batch_size": 1}, "`recipe.batch_size` is 1: it must be at least 2"),
         ({"batch_size": 8, "micro_batches": 8}, "make it at least 16"),
-        ({"log_every": 0}, "must be at least 1"),
-        ({"validate_every": -1}, "validate_every is -1"),
-        ({"same_caption": 2}, "same_caption is 2"),
-        ({"optimization__betas": [0.9]}, "optimization.betas"),
-        ({"optimization__betas": [0.9, 1.0]}, "optimization.betas is"),
-        ({"optimization__learning_rate": float("nan")}, "optimization.final_learning_rate must lie between"),
+        ({"log_every": 0}, "`recipe.log_every` is 0: it must be at least 1"),
+        ({"validate_every": -1}, "`recipe.validate_every` is -1: it must be at least 0"),
+        ({"same_caption": 2}, "`recipe.same_caption` is 2: it must be above -1 and at most 1"),
+        ({"optimization__betas": [0.9]}, "`recipe.optimization.betas` is [0.9]: it must be a list of 2"),
+        ({"optimization__betas": [0.9, 1.0]}, "`recipe.optimization.betas[1]` is 1.0: it must be at least 0 and below 1"),
+        ({"optimization__learning_rate": float("nan")}, "`recipe.optimization.learning_rate` is NaN: it must be above 0"),
         ({"optimization__final_learning_rate": 1.0}, "optimization.final_learning_rate must lie between"),
-        ({"epochs__coverage": 2.0}, "epochs.coverage 2.0"),
-        ({"epochs__warmup": 9}, "epochs.warmup"),
-        ({"encoder": 3}, "no table of keys and values"),
-        ({"encoder__preset": ["x"]}, "encoder.preset is"),
+        ({"epochs__coverage": 2.0}, "`recipe.epochs.coverage` is 2.0: it must be above 0 and at most 1"),
+        ({"epochs__coverage": 1.0, "epochs__rule": "coupon_collector"}, "epochs.coverage 1.0 with epochs.rule"),
+        ({"epochs__warmup": 9}, "epochs.warmup is 9: it must be below epochs.count"),
+        ({"encoder": 3}, "`recipe.encoder` is 3: it must be a table of keys and values"),
+        ({"encoder__preset": ["x"]}, "`recipe.encoder.preset` is"),
         ({"encoder__heads": 5}, "not a multiple of its heads, 5"),
-        ({"mixture__steps": 0.5}, "mixture.steps"),
-        ({"validation": [{"split": "a/b"}]}, "validation.classes"),
+        ({"mixture__steps": 0.5}, "`recipe.mixture.steps` is 0.5: it must be a list"),
+        ({"validation": [{"split": "a/b"}]}, "`recipe.validation[0].classes` is missing: set it"),
         ({"validation": [VALIDATION, VALIDATION]}, "validation names road/val twice"),
-        ({"validation": [VALIDATION | {"max_clouds": -1}]}, "max_clouds of the validation on road/val is -1"),
+        ({"validation": [VALIDATION | {"max_clouds": -1}]}, "`recipe.validation[0].max_clouds` is -1: it must be at least 0"),
     ],
 )
 def test_a_wrong_value_is_named(changes, sentence):
@@ -67,7 +68,7 @@ def test_a_wrong_value_is_named(changes, sentence):
 
 
 def test_no_table_is_no_recipe():
-    with pytest.raises(UserError, match="no table"):
+    with pytest.raises(UserError, match="it must be a table of keys and values"):
         as_recipe([])
 
 

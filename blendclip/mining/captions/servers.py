@@ -14,12 +14,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
 from urllib.parse import urlsplit
 
 from blendclip.errors import UserError
+from blendclip.mining.options import VLLMOptions
 
 _LOG = logging.getLogger(__name__)
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
@@ -73,20 +73,6 @@ class EndpointServer:
 
     def check(self) -> None:
         """Nothing is known about it but its answers."""
-
-
-@dataclass(frozen=True)
-class VLLMOptions:
-    """How vLLM is started."""
-
-    python: str = ".venv-vllm/bin/python"
-    """Interpreter of the environment that vLLM is installed in."""
-    data_parallel_size: int = 1
-    """Replicas of the model, one or more GPUs each."""
-    arguments: tuple[str, ...] = ()
-    """Further arguments of `vllm serve`; they win over ours."""
-    start_timeout_s: float = 1800.0
-    """Loading may download the model first."""
 
 
 class VLLMServer:

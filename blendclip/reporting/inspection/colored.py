@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from blendclip import geometry
 from blendclip.errors import DataFault
-from blendclip.mining.clouds import CloudOptions, scene_clouds
+from blendclip.mining.clouds import scene_clouds
 from blendclip.mining.images import ImageReader
+from blendclip.mining.options import CloudOptions
 from blendclip.mining.projection import boxes_in_cameras
 from blendclip.mining.scene_rejects import Rejects
 from blendclip.reporting.inspection.moment import Moment, short_name

@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from numpy.typing import NDArray
 
-from blendclip.mining.clouds import CloudOptions, scene_clouds
-from blendclip.mining.motion import Motion
+from blendclip.mining.clouds import scene_clouds
+from blendclip.mining.options import CloudOptions, Motion
 from blendclip.mining.scene import Scene
 from blendclip.mining.scene_rejects import Rejects
 from blendclip.reporting.inspection.moment import Moment, short_name

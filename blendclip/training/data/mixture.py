@@ -4,39 +4,36 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from blendclip.errors import UserError
-
-SCHEDULES = ("linear", "cosine", "step", "constant", "none")
+from blendclip.options import Options, Range, Share
 
 
 @dataclass(frozen=True)
-class Mixture:
-    """The share of real samples in a batch over a run, whose first step is at progress 0 and whose last at 1.
+class Mixture(Options):
+    """The share of real samples in a batch over a run, the curriculum.
+
+    The first step of a run is at progress 0, its last at 1.
 
     Raises:
         UserError: a value is out of its range.
     """
 
-    schedule: str = "linear"
-    """How the share rises once warm-up is over: in a line, along half a cosine, in steps, at once, or never."""
-    max_real_ratio: float = 0.3
-    """The share at the end of the run, 0 to 1."""
-    warmup: float = 0.004
-    """Progress before which every schedule gives 0; the default is one of the 250 epochs of the published recipe."""
+    schedule: Literal["linear", "cosine", "step", "constant", "none"] = "linear"
+    """How the share rises once its warm-up is over: in a line, along half a cosine, in steps, at once, or never."""
+    max_real_ratio: Share = 0.3
+    """Share of real samples at the end of the run, 0 to 1."""
+    warmup: Annotated[float, Range(ge=0, lt=1)] = 0.004
+    """Progress before which no sample is real; the default is one of the 250 epochs of the published recipe."""
     steps: tuple[float, ...] = (0.25, 0.5, 0.75)
-    """Progress at each of which `step` adds an equal part of max_real_ratio."""
+    """Progress values at each of which the schedule `step` adds an equal part of max_real_ratio."""
 
     def __post_init__(self) -> None:
-        if self.schedule not in SCHEDULES:
-            raise UserError(f"mixture.schedule is {self.schedule!r}: take one of {', '.join(SCHEDULES)}")
-        if not 0 <= self.max_real_ratio <= 1:
-            raise UserError(f"mixture.max_real_ratio is {self.max_real_ratio}: it is a share, give it from 0 to 1")
-        if not 0 <= self.warmup < 1:
-            raise UserError(f"mixture.warmup is {self.warmup}: it is a share of the run, give it from 0 to below 1")
+        super().__post_init__()
         rising = all(before < after for before, after in pairwise((0, *self.steps)))
         if not (self.steps and rising and self.steps[-1] <= 1):
             raise UserError(f"mixture.steps is {list(self.steps)}: give rising numbers above 0 and up to 1")

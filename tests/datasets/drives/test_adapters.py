@@ -12,7 +12,8 @@ import pytest
 
 from blendclip import datasets, schemas
 from blendclip.errors import UserError
-from blendclip.mining.clouds import CloudOptions, gather_clouds
+from blendclip.mining.clouds import gather_clouds
+from blendclip.mining.options import CloudOptions
 from tests.datasets.drives.truck import write_pcd
 
 PAGE = Path(__file__).parents[3] / "docs" / "adapters.md"

@@ -13,7 +13,8 @@ from blendclip.datasets.drives.index import write_index
 from blendclip.datasets.drives.truckscenes import ADAPTER
 from blendclip.datasets.drives.validation import validate_index
 from blendclip.errors import UserError
-from blendclip.mining.clouds import CloudOptions, gather_clouds
+from blendclip.mining.clouds import gather_clouds
+from blendclip.mining.options import CloudOptions
 from tests.datasets.drives.truck import (
     CAMERA,
     LIDARS,

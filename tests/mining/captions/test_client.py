@@ -158,22 +158,22 @@ def test_a_wrong_base_url_is_one_clear_sentence(two_parts, tmp_path):
 
 
 def test_the_key_comes_from_the_environment_and_is_written_nowhere(two_parts, tmp_path, monkeypatch, caplog):
-    from blendclip.mining.captions.backends import CaptionOptions, captioner_for
+    from blendclip.mining.captions.backends import CaptionFiles, captioner_for
     from blendclip.mining.captions.stage import caption_views
+    from blendclip.mining.options import CaptionOptions, ServerOptions
     from tests.mining.captions.conftest import PROMPT
 
-    def options(url):
-        return CaptionOptions(
-            "endpoint", PROMPT, tmp_path / "c.sqlite", model="stub", base_url=url, api_key_env="A_KEY"
-        )
+    def captioner(url):
+        server, files = ServerOptions(base_url=url, api_key_env="A_KEY"), CaptionFiles(PROMPT, tmp_path / "c.sqlite")
+        return captioner_for(CaptionOptions("endpoint", model="stub"), server, files)
 
     with running(Behaviour(key="sesame")) as url:
         monkeypatch.delenv("A_KEY", raising=False)
         with pytest.raises(UserError, match="environment variable A_KEY, .* is not set"):
-            caption_views(two_parts, captioner_for(options(url)))
+            caption_views(two_parts, captioner(url))
         monkeypatch.setenv("A_KEY", "sesame")
         with caplog.at_level("DEBUG"):
-            assert caption_views(two_parts, captioner_for(options(url))) == 190
+            assert caption_views(two_parts, captioner(url)) == 190
     assert "sesame" not in caplog.text
     for path in tmp_path.rglob("*"):
         assert path.is_dir() or b"sesame" not in path.read_bytes(), path

@@ -7,8 +7,9 @@ from PIL import Image
 
 from blendclip.cli.main import main
 from blendclip.errors import UserError
-from blendclip.mining.captions.backends import CaptionOptions, captioner_for
+from blendclip.mining.captions.backends import CaptionFiles, captioner_for
 from blendclip.mining.captions.prompts import ChatPrompt, ImageRules, read_prompt
+from blendclip.mining.options import CaptionOptions, ServerOptions
 from tests.mining.captions.conftest import PROMPT, jpeg, part, view
 from tests.mining.captions.stub import Behaviour, records, running
 from tests.mining.pipeline import PROMPT as TEMPLATE
@@ -76,10 +77,10 @@ def test_backend_and_prompt_must_fit(tmp_path):
     for backend, prompt, sentence in [
         ("vllm", TEMPLATE, "of kind template, this backend needs one of kind chat"),
         ("template", PROMPT, "of kind chat, this backend needs one of kind template"),
-        ("gpt", PROMPT, "no caption backend 'gpt': choose one of template, vllm, endpoint"),
+        ("gpt", PROMPT, '`backend` is "gpt": take one of template, vllm, endpoint'),
     ]:
         with pytest.raises(UserError, match=sentence):
-            captioner_for(CaptionOptions(backend, prompt, tmp_path / "cache.sqlite"))
+            captioner_for(CaptionOptions(backend), ServerOptions(), CaptionFiles(prompt, tmp_path / "cache.sqlite"))
 
 
 def test_the_preview_shows_crops_with_captions_that_need_not_be_paid_for_again(tmp_path, capsys):

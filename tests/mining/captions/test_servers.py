@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from blendclip.errors import UserError
-from blendclip.mining.captions.servers import VLLMOptions, VLLMServer
+from blendclip.mining.captions.servers import VLLMServer
+from blendclip.mining.options import VLLMOptions
 from tests.mining.captions.conftest import PROMPT, part, rows_of, view
 from tests.mining.captions.stub import ROOT, Behaviour, answered, fake_python, records
 

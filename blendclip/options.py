@@ -1,0 +1,345 @@
+"""Options: dataclasses from which the schema of config.yaml, its validation and the flags of commands are made.
+
+A field is the one home of an option: name, type, default, range (`Annotated[int, Range(ge=1)]`, or one of the types
+below) and, as the string under the field, its sentence. Imports nothing but the standard library, so that a job of
+mining starts at once.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import difflib
+import inspect
+import json
+import math
+import re
+import textwrap
+import types
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from blendclip.errors import UserError
+
+DERIVED = {"derived": True}
+"""Metadata of a field that config.yaml does not have, since its value follows from others."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """Bounds of a number: at least `ge`, above `gt`, at most `le`, below `lt`."""
+
+    ge: float | None = None
+    gt: float | None = None
+    le: float | None = None
+    lt: float | None = None
+
+    def broken(self, value: float) -> str | None:
+        """What the value must be and is not."""
+        bounds = [("at least", self.ge, value >= (self.ge or 0)), ("above", self.gt, value > (self.gt or 0))]
+        bounds += [("at most", self.le, value <= (self.le or 0)), ("below", self.lt, value < (self.lt or 0))]
+        if any(bound is not None and not holds for _, bound, holds in bounds):
+            return " and ".join(f"{words} {bound:g}" for words, bound, _ in bounds if bound is not None)
+        return None if math.isfinite(value) else "finite"
+
+    def schema(self) -> dict[str, float]:
+        """The same in JSON Schema's words."""
+        words = {"minimum": self.ge, "exclusiveMinimum": self.gt, "maximum": self.le, "exclusiveMaximum": self.lt}
+        return {word: bound for word, bound in words.items() if bound is not None}
+
+
+@dataclasses.dataclass(frozen=True)
+class Pattern:
+    """A text that a regular expression matches from end to end."""
+
+    regex: str
+    meaning: str
+
+    def broken(self, value: str) -> str | None:
+        """What the value must be and is not."""
+        return None if re.fullmatch(self.regex, value) else self.meaning
+
+    def schema(self) -> dict[str, str]:
+        """The same in JSON Schema's words."""
+        return {"pattern": f"^({self.regex})$"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Listed:
+    """A list of different things, at least `least` of them."""
+
+    least: int = 0
+
+    def broken(self, value: tuple[Any, ...]) -> str | None:
+        """What the value must be and is not."""
+        if len(value) < self.least:
+            return "a list that is not empty"
+        return None if len(set(value)) == len(value) else "a list of different things"
+
+    def schema(self) -> dict[str, Any]:
+        """The same in JSON Schema's words."""
+        return {"uniqueItems": True} | ({"minItems": self.least} if self.least else {})
+
+
+Count = Annotated[int, Range(ge=1)]
+Natural = Annotated[int, Range(ge=0)]
+Share = Annotated[float, Range(ge=0, le=1)]
+Positive = Annotated[float, Range(gt=0)]
+NotNegative = Annotated[float, Range(ge=0)]
+Text = Annotated[str, Pattern(r"(?s).+", "text that is not empty")]
+Name = Annotated[str, Pattern(r"[A-Za-z0-9_][A-Za-z0-9_-]*", "a name of letters, digits, _ and -")]
+SplitName = Annotated[str, Pattern(r"[A-Za-z0-9_]+", "a name of letters, digits and _")]
+SplitPlace = Annotated[str, Pattern(r"[^/\n]+/[^/\n]+", "dataset/split")]
+Axis = Literal["x", "y", "z"]
+SignedAxis = Literal["x", "y", "z", "-x", "-y", "-z"]
+
+
+class Options:
+    """Base of the dataclasses that hold options; every value is checked against its field, however it is made.
+
+    Raises:
+        UserError: a value is not of its field's type or out of its range.
+    """
+
+    def __post_init__(self) -> None:
+        for one in dataclasses.fields(self):  # type: ignore[arg-type]  # subclasses are dataclasses
+            _value(getattr(self, one.name), hints(type(self))[one.name], one.name, _AS_IT_IS)
+
+    @classmethod
+    def expanded(cls, content: dict[str, Any], path: str) -> dict[str, Any]:
+        """What `content` stands for in terms of the fields; `shorthands` are resolved here."""
+        return content
+
+    shorthands: ClassVar[dict[str, tuple[Any, str]]] = {}
+    """Further keys that config.yaml may have, each with its type and sentence; `expanded` resolves them."""
+
+
+Made = TypeVar("Made", bound=Options)
+
+
+class _How(NamedTuple):
+    """How values are read."""
+
+    derived: bool = True
+    """Whether fields that config.yaml does not have may be there."""
+    build: bool = True
+    """Whether tables become dataclasses; without, they may lack keys."""
+    text: bool = True
+    """Whether text is read as YAML where no text belongs."""
+
+
+_AS_IT_IS = _How(text=False)
+
+
+@cache
+def hints(cls: type) -> dict[str, Any]:
+    """The types of a dataclass's fields, with their ranges."""
+    return get_type_hints(cls, include_extras=True)
+
+
+@cache
+def sentences(cls: type) -> dict[str, str]:
+    """The string under each field of a dataclass, in one line; of an inherited field, that of its owner."""
+    found: dict[str, str] = {}
+    for owner in reversed(cls.__mro__):
+        if not dataclasses.is_dataclass(owner):
+            continue
+        body = ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0]
+        assert isinstance(body, ast.ClassDef)
+        for field, text in zip(body.body, body.body[1:], strict=False):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
+                found[field.target.id] = " ".join(ast.literal_eval(text.value).split())
+    return found
+
+
+def fields_of(cls: type) -> Iterator[tuple[dataclasses.Field[Any], Any]]:
+    """The fields of a dataclass that config.yaml may set, with their types."""
+    for one in dataclasses.fields(cls):
+        if not one.metadata.get("derived"):
+            yield one, hints(cls)[one.name]
+
+
+def parse(cls: type[Made], content: Any, path: str = "", *, derived: bool = False, text: bool = False) -> Made:
+    """Options from plain data such as YAML or JSON gives.
+
+    Args:
+        cls: the dataclass.
+        content: a table of keys and values; lists become tuples.
+        path: of this table in config.yaml, for messages.
+        derived: whether fields that config.yaml does not have may be there.
+        text: whether text is read as YAML where no text belongs; values of Snakemake's `--config` arrive so.
+
+    Raises:
+        UserError: a key is unknown or missing, or a value is of another type or out of its range.
+    """
+    values = _checked(cls, content, path, _How(derived, text=text))
+    needed = [one for one in dataclasses.fields(cls) if one.init and _is_needed(one) and one.name not in values]
+    if needed:
+        about = sentences(cls).get(needed[0].name, "").rstrip(".")
+        raise UserError(f"`{_join(path, needed[0].name)}` is missing: set it" + (f" ({about})" if about else ""))
+    return cls(**values)
+
+
+def check(cls: type[Options], content: Any, path: str, *, text: bool = False) -> dict[str, Any]:
+    """The values that `content` gives, typed and in range, as `parse` would read them; any may be missing.
+
+    Raises:
+        UserError: a key is unknown, or a value is of another type or out of its range.
+    """
+    return _checked(cls, content, path, _How(derived=False, build=False, text=text))
+
+
+def _checked(cls: type[Options], content: Any, path: str, how: _How) -> dict[str, Any]:
+    if not isinstance(content, Mapping):
+        raise UserError(f"`{path or cls.__name__}` is {_shown(content)}: it must be a table of keys and values")
+    known = {one.name for one in dataclasses.fields(cls) if how.derived or not one.metadata.get("derived")}
+    for key in content:
+        if key not in known | set(cls.shorthands):
+            raise UserError(unknown_key(str(key), sorted(known | set(cls.shorthands)), path))
+    content = cls.expanded(dict(content), path)
+    kinds = hints(cls)
+    return {key: _value(value, kinds[key], _join(path, key), how) for key, value in content.items()}
+
+
+def unknown_key(key: str, known: list[str], path: str) -> str:
+    """A sentence on a key that nothing knows."""
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+    hint = f"did you mean `{near[0]}`?" if near else f"the keys there are {', '.join(known)}"
+    return f"`{_join(path, key)}` is no option: {hint}"
+
+
+def plain(options: Options) -> dict[str, Any]:
+    """Options as JSON has them, without those that are derived."""
+    return {
+        one.name: _plain(getattr(options, one.name))
+        for one in dataclasses.fields(options)  # type: ignore[arg-type]
+        if not one.metadata.get("derived")
+    }
+
+
+def as_json(options: Options) -> str:
+    """Options as one argument of a command; what is unset is left out."""
+    return json.dumps({key: value for key, value in plain(options).items() if value is not None}, sort_keys=True)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Options):
+        return plain(value)
+    if isinstance(value, tuple | list):
+        return [_plain(one) for one in value]
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    return str(value) if isinstance(value, Path) else value
+
+
+def _is_needed(one: dataclasses.Field[Any]) -> bool:
+    return one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
+
+
+def _shown(value: Any) -> str:
+    text = "null" if value is None else json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def unwrapped(hint: Any) -> tuple[Any, list[Any], bool]:
+    """A type without its ranges, the ranges, and whether None is allowed too."""
+    bounds: list[Any] = []
+    optional = False
+    while True:
+        if get_origin(hint) is Annotated:
+            hint, *more = get_args(hint)
+            bounds += more
+        elif get_origin(hint) in (Union, types.UnionType) and type(None) in get_args(hint):
+            (hint,) = (one for one in get_args(hint) if one is not type(None))
+            optional = True
+        else:
+            return hint, bounds, optional
+
+
+def _value(value: Any, hint: Any, path: str, how: _How) -> Any:
+    """`value` as a value of the type, within its ranges.
+
+    Raises:
+        UserError: it is none.
+    """
+    kind, bounds, optional = unwrapped(hint)
+    if how.text and isinstance(value, str) and kind not in (str, Path, Any) and get_origin(kind) is not Literal:
+        value = _read_text(value)
+    if value is None and optional:
+        return None
+    typed = _typed(value, kind, path, how)
+    for bound in bounds:
+        if broken := bound.broken(typed):
+            raise UserError(f"`{path}` is {_shown(value)}: it must be {broken}")
+    return typed
+
+
+def _read_text(text: str) -> Any:
+    import yaml
+
+    value = yaml.safe_load(text)
+    try:
+        return float(value) if isinstance(value, str) else value  # YAML 1.1 takes 1e-3 for text
+    except ValueError:
+        return text
+
+
+_EXPECTED = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path"}
+
+
+def _typed(value: Any, kind: Any, path: str, how: _How) -> Any:
+    origin = get_origin(kind)
+    if kind is Any:
+        return value
+    if origin is Literal:
+        if value not in get_args(kind) or isinstance(value, bool):
+            near = difflib.get_close_matches(str(value), list(map(str, get_args(kind))), n=1)
+            hint = f"did you mean {near[0]}?" if near else f"take one of {', '.join(map(str, get_args(kind)))}"
+            raise UserError(f"`{path}` is {_shown(value)}: {hint}")
+        return value
+    if origin is tuple:
+        return _tuple(value, kind, path, how)
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise UserError(f"`{path}` is {_shown(value)}: it must be a table of names and values")
+        of_key, of_value = get_args(kind)
+        return {
+            _value(key, of_key, path, how): _value(one, of_value, _join(path, str(key)), how)
+            for key, one in value.items()
+        }
+    if isinstance(kind, type) and issubclass(kind, Options):
+        if isinstance(value, kind):
+            return value
+        if not how.build:
+            return _checked(kind, value, path, how)
+        return parse(kind, value, path, derived=how.derived, text=how.text)
+    return _scalar(value, kind, path)
+
+
+def _scalar(value: Any, kind: type, path: str) -> Any:
+    if kind is Path and isinstance(value, str) and value:
+        return Path(value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is int and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise UserError(f"`{path}` is {_shown(value)}: it must be {_EXPECTED[kind]}")
+    return value
+
+
+def _tuple(value: Any, kind: Any, path: str, how: _How) -> tuple[Any, ...]:
+    args = get_args(kind)
+    if not isinstance(value, list | tuple):
+        raise UserError(f"`{path}` is {_shown(value)}: it must be a list")
+    if args[-1] is Ellipsis:
+        return tuple(_value(one, args[0], f"{path}[{i}]", how) for i, one in enumerate(value))
+    if len(value) != len(args):
+        raise UserError(f"`{path}` is {_shown(list(value))}: it must be a list of {len(args)}")
+    return tuple(_value(one, arg, f"{path}[{i}]", how) for i, (one, arg) in enumerate(zip(value, args, strict=True)))
