@@ -19,7 +19,19 @@ import types
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    NamedTuple,
+    Self,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from blendclip.errors import UserError
 
@@ -63,7 +75,20 @@ class Pattern:
 
     def schema(self) -> dict[str, str]:
         """The same in JSON Schema's words."""
-        return {"pattern": f"^({self.regex})$"}
+        return {"pattern": f"^{self.regex}$"}
+
+
+@dataclasses.dataclass(frozen=True)
+class NotEmpty:
+    """Some text."""
+
+    def broken(self, value: str) -> str | None:
+        """What the value must be and is not."""
+        return None if value.strip() else "text that is not empty"
+
+    def schema(self) -> dict[str, Any]:
+        """The same in JSON Schema's words."""
+        return {"minLength": 1}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +113,7 @@ Natural = Annotated[int, Range(ge=0)]
 Share = Annotated[float, Range(ge=0, le=1)]
 Positive = Annotated[float, Range(gt=0)]
 NotNegative = Annotated[float, Range(ge=0)]
-Text = Annotated[str, Pattern(r"(?s).+", "text that is not empty")]
+Text = Annotated[str, NotEmpty()]
 Name = Annotated[str, Pattern(r"[A-Za-z0-9_][A-Za-z0-9_-]*", "a name of letters, digits, _ and -")]
 SplitName = Annotated[str, Pattern(r"[A-Za-z0-9_]+", "a name of letters, digits and _")]
 SplitPlace = Annotated[str, Pattern(r"[^/\n]+/[^/\n]+", "dataset/split")]
@@ -115,11 +140,41 @@ class Options:
     shorthands: ClassVar[dict[str, tuple[Any, str]]] = {}
     """Further keys that config.yaml may have, each with its type and sentence; `expanded` resolves them."""
 
+    @classmethod
+    def schema(cls, *, partial: bool = False) -> dict[str, Any]:
+        """The JSON Schema of a table of these options; of changes to one, if `partial`."""
+        from blendclip.json_schema import table_schema
+
+        return table_schema(cls, partial=partial)
+
+    @classmethod
+    def read(cls, content: Any, path: str, how: How) -> Self:
+        """Options from plain data; `parse` says what is raised."""
+        values = _checked(cls, content, path, how)
+        for one in dataclasses.fields(cls):  # type: ignore[arg-type]
+            if one.init and _is_needed(one) and one.name not in values:
+                about = sentences(cls).get(one.name, "").rstrip(".")
+                raise UserError(f"`{joined(path, one.name)}` is missing: set it" + (f" ({about})" if about else ""))
+        return cls(**values)
+
+
+@dataclasses.dataclass(frozen=True)
+class NoOptions(Options):
+    """No option at all."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FaultOptions(Options):
+    """When a job gives up."""
+
+    max_fault_fraction: Share = 0.01
+    """A job fails when more than this share of its sweeps, images or annotations is broken; below, they are rejects."""
+
 
 Made = TypeVar("Made", bound=Options)
 
 
-class _How(NamedTuple):
+class How(NamedTuple):
     """How values are read."""
 
     derived: bool = True
@@ -130,7 +185,7 @@ class _How(NamedTuple):
     """Whether text is read as YAML where no text belongs."""
 
 
-_AS_IT_IS = _How(text=False)
+_AS_IT_IS = How(text=False)
 
 
 @cache
@@ -174,12 +229,7 @@ def parse(cls: type[Made], content: Any, path: str = "", *, derived: bool = Fals
     Raises:
         UserError: a key is unknown or missing, or a value is of another type or out of its range.
     """
-    values = _checked(cls, content, path, _How(derived, text=text))
-    needed = [one for one in dataclasses.fields(cls) if one.init and _is_needed(one) and one.name not in values]
-    if needed:
-        about = sentences(cls).get(needed[0].name, "").rstrip(".")
-        raise UserError(f"`{_join(path, needed[0].name)}` is missing: set it" + (f" ({about})" if about else ""))
-    return cls(**values)
+    return cls.read(content, path, How(derived, text=text))
 
 
 def check(cls: type[Options], content: Any, path: str, *, text: bool = False) -> dict[str, Any]:
@@ -188,26 +238,26 @@ def check(cls: type[Options], content: Any, path: str, *, text: bool = False) ->
     Raises:
         UserError: a key is unknown, or a value is of another type or out of its range.
     """
-    return _checked(cls, content, path, _How(derived=False, build=False, text=text))
+    return _checked(cls, content, path, How(derived=False, build=False, text=text))
 
 
-def _checked(cls: type[Options], content: Any, path: str, how: _How) -> dict[str, Any]:
+def _checked(cls: type[Options], content: Any, path: str, how: How) -> dict[str, Any]:
     if not isinstance(content, Mapping):
-        raise UserError(f"`{path or cls.__name__}` is {_shown(content)}: it must be a table of keys and values")
+        raise UserError(f"`{path or cls.__name__}` is {shown(content)}: it must be a table of keys and values")
     known = {one.name for one in dataclasses.fields(cls) if how.derived or not one.metadata.get("derived")}
     for key in content:
         if key not in known | set(cls.shorthands):
             raise UserError(unknown_key(str(key), sorted(known | set(cls.shorthands)), path))
     content = cls.expanded(dict(content), path)
     kinds = hints(cls)
-    return {key: _value(value, kinds[key], _join(path, key), how) for key, value in content.items()}
+    return {key: _value(value, kinds[key], joined(path, key), how) for key, value in content.items()}
 
 
 def unknown_key(key: str, known: list[str], path: str) -> str:
     """A sentence on a key that nothing knows."""
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
     hint = f"did you mean `{near[0]}`?" if near else f"the keys there are {', '.join(known)}"
-    return f"`{_join(path, key)}` is no option: {hint}"
+    return f"`{joined(path, key)}` is no option: {hint}"
 
 
 def plain(options: Options) -> dict[str, Any]:
@@ -238,11 +288,13 @@ def _is_needed(one: dataclasses.Field[Any]) -> bool:
     return one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
 
 
-def _join(path: str, key: str) -> str:
+def joined(path: str, key: str) -> str:
+    """The path of a key of the table at `path`."""
     return f"{path}.{key}" if path else key
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value as a message shows it, cut where it is long."""
     text = "null" if value is None else json.dumps(value, default=str, ensure_ascii=False)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
@@ -262,7 +314,7 @@ def unwrapped(hint: Any) -> tuple[Any, list[Any], bool]:
             return hint, bounds, optional
 
 
-def _value(value: Any, hint: Any, path: str, how: _How) -> Any:
+def _value(value: Any, hint: Any, path: str, how: How) -> Any:
     """`value` as a value of the type, within its ranges.
 
     Raises:
@@ -276,7 +328,7 @@ def _value(value: Any, hint: Any, path: str, how: _How) -> Any:
     typed = _typed(value, kind, path, how)
     for bound in bounds:
         if broken := bound.broken(typed):
-            raise UserError(f"`{path}` is {_shown(value)}: it must be {broken}")
+            raise UserError(f"`{path}` is {shown(value)}: it must be {broken}")
     return typed
 
 
@@ -293,7 +345,7 @@ def _read_text(text: str) -> Any:
 _EXPECTED = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path"}
 
 
-def _typed(value: Any, kind: Any, path: str, how: _How) -> Any:
+def _typed(value: Any, kind: Any, path: str, how: How) -> Any:
     origin = get_origin(kind)
     if kind is Any:
         return value
@@ -301,16 +353,16 @@ def _typed(value: Any, kind: Any, path: str, how: _How) -> Any:
         if value not in get_args(kind) or isinstance(value, bool):
             near = difflib.get_close_matches(str(value), list(map(str, get_args(kind))), n=1)
             hint = f"did you mean {near[0]}?" if near else f"take one of {', '.join(map(str, get_args(kind)))}"
-            raise UserError(f"`{path}` is {_shown(value)}: {hint}")
+            raise UserError(f"`{path}` is {shown(value)}: {hint}")
         return value
     if origin is tuple:
         return _tuple(value, kind, path, how)
     if origin is dict:
         if not isinstance(value, Mapping):
-            raise UserError(f"`{path}` is {_shown(value)}: it must be a table of names and values")
+            raise UserError(f"`{path}` is {shown(value)}: it must be a table of names and values")
         of_key, of_value = get_args(kind)
         return {
-            _value(key, of_key, path, how): _value(one, of_value, _join(path, str(key)), how)
+            _value(key, of_key, path, how): _value(one, of_value, joined(path, str(key)), how)
             for key, one in value.items()
         }
     if isinstance(kind, type) and issubclass(kind, Options):
@@ -318,7 +370,7 @@ def _typed(value: Any, kind: Any, path: str, how: _How) -> Any:
             return value
         if not how.build:
             return _checked(kind, value, path, how)
-        return parse(kind, value, path, derived=how.derived, text=how.text)
+        return kind.read(value, path, how)
     return _scalar(value, kind, path)
 
 
@@ -330,16 +382,16 @@ def _scalar(value: Any, kind: type, path: str) -> Any:
     if kind is int and isinstance(value, float) and value.is_integer():
         return int(value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise UserError(f"`{path}` is {_shown(value)}: it must be {_EXPECTED[kind]}")
+        raise UserError(f"`{path}` is {shown(value)}: it must be {_EXPECTED[kind]}")
     return value
 
 
-def _tuple(value: Any, kind: Any, path: str, how: _How) -> tuple[Any, ...]:
+def _tuple(value: Any, kind: Any, path: str, how: How) -> tuple[Any, ...]:
     args = get_args(kind)
     if not isinstance(value, list | tuple):
-        raise UserError(f"`{path}` is {_shown(value)}: it must be a list")
+        raise UserError(f"`{path}` is {shown(value)}: it must be a list")
     if args[-1] is Ellipsis:
         return tuple(_value(one, args[0], f"{path}[{i}]", how) for i, one in enumerate(value))
     if len(value) != len(args):
-        raise UserError(f"`{path}` is {_shown(list(value))}: it must be a list of {len(args)}")
+        raise UserError(f"`{path}` is {shown(list(value))}: it must be a list of {len(args)}")
     return tuple(_value(one, arg, f"{path}[{i}]", how) for i, (one, arg) in enumerate(zip(value, args, strict=True)))

@@ -38,13 +38,14 @@ from pyquaternion import Quaternion
 
 from blendclip import schemas, storage
 from blendclip.datasets.drives.index import write_index
+from blendclip.datasets.drives.options import DriveOptions
 from blendclip.mining.clouds import gather_clouds, scene_clouds
 from blendclip.mining.options import CloudOptions, ViewOptions
 from blendclip.mining.scene import read_scenes
 from blendclip.mining.scene_rejects import Rejects
 from blendclip.mining.sweeps import read_sweep_of
 from blendclip.mining.views import cut_views
-from blendclip.synthetic.city import generate_city
+from blendclip.synthetic.city.generate import generate_city
 
 SWEEPS = 10
 PROMPT = Path(__file__).parents[1] / "prompts" / "caption" / "template.yaml"
@@ -78,7 +79,7 @@ def main() -> None:
         generate_city(root, rig=rig, scenes={"mini_train": 1, "mini_val": 0}, duration_s=8.0)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        write_index(root, version, "data", [args.split], work, format=args.format)
+        write_index(root, DriveOptions(version), "data", [args.split], work, format=args.format)
         index = work / f"{args.split}.parquet"
         compare_clouds(index, root, work, Peer(args.format, root, version), args.annotations)
         compare_views(repeated(index, 20, work), root, work)

@@ -36,6 +36,6 @@ def test_driving_classes_are_those_of_the_benchmarks():
 
 
 def test_the_generated_shapes_have_these_classes():
-    from blendclip.synthetic.shapes import CLASSES
+    from blendclip.synthetic.shapes.classes import CLASSES
 
     assert list(read_classes(PROMPTS / "classes" / "shapes.yaml")) == list(CLASSES)

@@ -4,22 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar
 
 from blendclip.benchmarks.clouds import LabelledCloud
+from blendclip.benchmarks.options import CadBenchmarkOptions
 from blendclip.benchmarks.stored import part_files, read_clouds
-
-
-@dataclass(frozen=True)
-class CadBenchmarkOptions:
-    """Which objects."""
-
-    results: Path
-    split: str
-    """dataset/split"""
-    needed: ClassVar = ("results", "split")
 
 
 class Cad:

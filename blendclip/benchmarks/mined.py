@@ -4,24 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar
 
 from blendclip.benchmarks.clouds import LabelledCloud
+from blendclip.benchmarks.options import MinedOptions
 from blendclip.benchmarks.stored import part_files, read_clouds
 
 _ABOUT = ("instance_token", "scene", "class_name", "timestamp_us", "distance_m", "visibility")
-
-
-@dataclass(frozen=True)
-class MinedOptions:
-    """Which clouds."""
-
-    results: Path
-    split: str
-    """dataset/split"""
-    needed: ClassVar = ("results", "split")
 
 
 class Mined:

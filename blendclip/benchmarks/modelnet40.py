@@ -10,9 +10,8 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from blendclip.benchmarks.clouds import LabelledCloud, colours, read_json, turned, usable
 from blendclip.benchmarks.hdf5 import hdf5_clouds
 from blendclip.benchmarks.names import check_order, listed_names, paired, plain
+from blendclip.benchmarks.options import ModelNet40Options
 from blendclip.datasets.cad.openshape import read_objects
 from blendclip.datasets.cad.surface import read_surface
 from blendclip.errors import UserError
@@ -49,19 +49,6 @@ NAMES = (
 
 _TEST_CLOUDS = 2468
 _UP = {"openshape": "y", "hdf5": "y", "off": "z"}
-
-
-@dataclass(frozen=True)
-class ModelNet40Options:
-    """Where the clouds lie."""
-
-    path: Path
-    """The folder."""
-    up: str | None = None
-    """Axis that points up in the files; None takes that of the layout."""
-    points: int = 10000
-    """Points on a mesh."""
-    needed: ClassVar = ("path",)
 
 
 class ModelNet40:

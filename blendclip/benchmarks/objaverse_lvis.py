@@ -10,29 +10,19 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
 from blendclip import storage
 from blendclip.benchmarks.clouds import LabelledCloud, colours, read_json, turned, usable
 from blendclip.benchmarks.names import paired
+from blendclip.benchmarks.options import ObjaverseLvisOptions
 from blendclip.datasets.cad.openshape import path_below, read_shape
 from blendclip.errors import UserError
 
 _LISTS = ("meta_data/split/lvis.json", "split/lvis.json", "lvis.json")
 _METADATA = "objaverse_lvis_metadata.json"
-
-
-@dataclass(frozen=True)
-class ObjaverseLvisOptions:
-    """Where the objects lie."""
-
-    path: Path
-    """The folder that the release was unpacked into."""
-    up: str = "y"
-    """Axis that points up in the files."""
-    needed: ClassVar = ("path",)
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,12 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from blendclip.benchmarks.clouds import LabelledCloud, colours, turned, usable
 from blendclip.benchmarks.hdf5 import hdf5_clouds
 from blendclip.benchmarks.names import check_order, label_numbers, listed_names
+from blendclip.benchmarks.options import ScanObjectNNOptions
 from blendclip.datasets.cad.openshape import read_shape
 from blendclip.errors import UserError
 
@@ -37,19 +36,6 @@ VARIANTS = {
     "openshape": "xyz_label.npy",
 }
 _TEST_CLOUDS = {"obj_only": 581, "obj_bg": 581, "pb_t50_rs": 2882}
-
-
-@dataclass(frozen=True)
-class ScanObjectNNOptions:
-    """Where the clouds lie, and which of them."""
-
-    path: Path
-    """A file, or the folder of the release."""
-    variant: str | None = None
-    """One of VARIANTS, where `path` is a folder."""
-    up: str = "y"
-    """Axis that points up in the files."""
-    needed: ClassVar = ("path",)
 
 
 class ScanObjectNN:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from pypcd4 import PointCloud
 
 from blendclip.benchmarks.clouds import LabelledCloud, colours, turned
+from blendclip.benchmarks.options import TableOptions
 from blendclip.errors import UserError
 
 FILES = (".npy", ".ply", ".pcd")
@@ -30,17 +30,6 @@ _ABOUT = {
     "visibility": pa.int8(),
 }
 _ROWS_AT_ONCE = 64
-
-
-@dataclass(frozen=True)
-class TableOptions:
-    """Where the clouds lie."""
-
-    path: Path
-    """A .csv or .parquet file."""
-    up: str = "z"
-    """Axis that points up in the clouds."""
-    needed: ClassVar = ("path",)
 
 
 class Table:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,48 +15,33 @@ from blendclip import schemas, storage
 from blendclip.benchmarks.clouds import LabelledCloud, Source
 from blendclip.benchmarks.names import listed, paired
 from blendclip.benchmarks.rows import benchmark_rows
+from blendclip.datasets.formats import format_named
 from blendclip.errors import UserError
+from blendclip.options import Options
 
 log = logging.getLogger(__name__)
 
-FORMATS = ("mined", "cad", "modelnet40", "scanobjectnn", "objaverse_lvis", "table")
 _POINTS_AT_ONCE = 640_000  # in a row group
 _CLOUDS_AT_ONCE = 1024
 
 
-def benchmark_options(format: str, given: Mapping[str, Any]) -> Any:
-    """The options of a format, of those `given` that are not None.
-
-    Raises:
-        UserError: there is no such format, or it lacks an option or has one that the format does not know.
-    """
-    known = {field.name: field for field in fields(_format(format)[1])}
-    given = {name: value for name, value in given.items() if value is not None}
-    if unknown := sorted(set(given) - set(known)):
-        raise UserError(f"benchmarks of format {format} have no `{unknown[0]}`: leave it out, or set another format")
-    options = _format(format)[1]
-    missing = [name for name in options.needed if name not in given]
-    if missing:
-        raise UserError(f"a benchmark of format {format} needs `{missing[0]}`: set it")
-    return options(**given)
-
-
-def open_source(format: str, options: Any) -> Source:
-    """The reader of a format; `options` are of `benchmark_options`.
+def open_source(format: str, options: Options) -> Source:
+    """The reader of a format; `options` are of the format's class.
 
     Raises:
         UserError: there is no such format, or options do not fit what is on the disk.
     """
-    return _format(format)[0](options)
+    source: Source = format_named(format, "benchmark").open()(options)
+    return source
 
 
-def write_benchmark(name: str, format: str, options: Any, classes: Sequence[str], output: Path) -> int:
+def write_benchmark(name: str, format: str, options: Options, classes: Sequence[str], output: Path) -> int:
     """Write the clouds of a source that have one of the classes (schema `schemas.BENCHMARKS`); return their number.
 
     Memory holds a row group. The clouds wait beside `output` until what was left out, which the file says, is known.
 
     Args:
-        name: the benchmark's. options: of `benchmark_options`. classes: names in the order of their labels.
+        name: the benchmark's. options: of the format's class. classes: names in the order of their labels.
 
     Raises:
         UserError: files are missing or broken, labels and names do not agree, an id stands twice, or no cloud is left.
@@ -86,35 +70,6 @@ def write_benchmark(name: str, format: str, options: Any, classes: Sequence[str]
         spool.unlink(missing_ok=True)
     log.info("%s: %d clouds, left out: %s", name, clouds, about["left_out"] or "none")
     return clouds
-
-
-def _format(name: str) -> tuple[Callable[[Any], Source], Any]:
-    """A format's reader and the class of its options; each loads libraries that the others do not need."""
-    if name == "mined":
-        from blendclip.benchmarks.mined import Mined, MinedOptions
-
-        return Mined, MinedOptions
-    if name == "cad":
-        from blendclip.benchmarks.cad import Cad, CadBenchmarkOptions
-
-        return Cad, CadBenchmarkOptions
-    if name == "modelnet40":
-        from blendclip.benchmarks.modelnet40 import ModelNet40, ModelNet40Options
-
-        return ModelNet40, ModelNet40Options
-    if name == "scanobjectnn":
-        from blendclip.benchmarks.scanobjectnn import ScanObjectNN, ScanObjectNNOptions
-
-        return ScanObjectNN, ScanObjectNNOptions
-    if name == "objaverse_lvis":
-        from blendclip.benchmarks.objaverse_lvis import ObjaverseLvis, ObjaverseLvisOptions
-
-        return ObjaverseLvis, ObjaverseLvisOptions
-    if name == "table":
-        from blendclip.benchmarks.table import Table, TableOptions
-
-        return Table, TableOptions
-    raise UserError(f"there is no benchmark format {name!r}: set `format` to one of {', '.join(FORMATS)}")
 
 
 def _checked(source: Source, classes: Sequence[str], left_out: Counter[str]) -> Iterator[LabelledCloud]:

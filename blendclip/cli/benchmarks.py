@@ -6,6 +6,9 @@ import argparse
 from pathlib import Path
 
 from blendclip.cli.common import Commands, add_paths, new_command
+from blendclip.cli.flags import add_format, options_from
+from blendclip.datasets.formats import format_named
+from blendclip.options import hints
 
 
 def add_commands(commands: Commands) -> None:
@@ -16,28 +19,19 @@ def add_commands(commands: Commands) -> None:
 
 def _add_benchmark(commands: Commands) -> None:
     parser = new_command(commands, "benchmark", _benchmark, "turn labelled clouds into a benchmark")
-    add = parser.add_argument
-    add("--name", required=True, help="the benchmark's name in config.yaml")
-    add(
-        "--format",
-        choices=["mined", "cad", "modelnet40", "scanobjectnn", "objaverse_lvis", "table"],
-        required=True,
-        help="what the clouds are of",
-    )
-    add("--results", type=Path, help="mined and cad: results folder")
-    add("--split", help="mined and cad: dataset/split, such as city/mini_val")
-    add("--path", type=Path, help="the other formats: file or folder")
-    add("--up", choices=["x", "y", "z"], help="axis that points up in the files, where it is not the format's own")
-    add("--variant", help="scanobjectnn: which of its test sets, such as obj_only or pb_t50_rs")
+    parser.add_argument("--name", required=True, help="the benchmark's name in config.yaml")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="results folder, of mined and cad")
+    add_format(parser, "benchmark")
     add_paths(parser, classes="file of prompts/classes", output="Parquet to write")
 
 
 def _benchmark(args: argparse.Namespace) -> None:
-    from blendclip.benchmarks.writing import benchmark_options, write_benchmark
+    from blendclip.benchmarks.writing import write_benchmark
     from blendclip.evaluation.prompts import read_classes
 
-    names = ("results", "split", "path", "up", "variant")
-    options = benchmark_options(args.format, {name: getattr(args, name) for name in names})
+    cls = format_named(args.format, "benchmark").options_class()
+    derived = {"results": args.results} if "results" in hints(cls) else {}
+    options = options_from(args, cls, **derived)
     write_benchmark(args.name, args.format, options, list(read_classes(args.classes)), args.output)
 
 

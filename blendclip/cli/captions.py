@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from pathlib import Path
 
 from blendclip.cli.common import Commands, new_command
+from blendclip.cli.flags import add_options, options_from
 from blendclip.errors import UserError
+from blendclip.mining.options import CaptionOptions, ServerOptions
+from blendclip.options import FaultOptions
 
 
 def add_commands(commands: Commands) -> None:
@@ -25,33 +27,21 @@ def _add_caption(commands: Commands) -> None:
     add("--output", type=Path, required=True, help="folder for captions, named as the views; with --preview a PNG")
     add("--rejects", type=Path, help="folder for {views' name}.captions.parquet, needed but for --preview")
     add("--preview", type=int, metavar="N", help="only draw a contact sheet of N views with their captions")
-    add("--backend", default="template", help="template, vllm (started by us) or endpoint (already up)")
-    add("--model", default="google/gemma-3-4b-it", help="name or folder of the model")
     add("--cache", type=Path, default=Path("results/caches/captions.sqlite"), help="answers that were paid for")
-    add("--max-views-per-instance", type=int, help="spread over its track; all when not given")
-    add("--max-fault-fraction", type=float, default=0.01, help="fail when more views of a part get no caption")
-    add("--max-in-flight", type=int, default=256, help="requests under way at a time")
-    add("--timeout-s", type=float, default=300.0, help="for one answer")
-    add("--base-url", help="of the endpoint, ends in /v1")
-    add("--api-key-env", help="environment variable that holds the endpoint's key")
-    add("--vllm-python", default=".venv-vllm/bin/python", help="interpreter of vLLM's environment")
-    add("--data-parallel-size", type=int, default=1, help="replicas of the model that vLLM runs")
-    add("--vllm-arguments", default="", help="further arguments for vLLM, in one string")
-    add("--start-timeout-s", type=float, default=1800.0, help="for vLLM to be ready, download of the model included")
     add("--server-log", type=Path, default=Path("vllm.log"), help="what vLLM says")
+    parser.later(lambda: add_options(parser, CaptionOptions))
+    parser.later(lambda: add_options(parser, ServerOptions, name="server"))
+    parser.later(lambda: add_options(parser, FaultOptions, name="faults"))
 
 
 def _caption(args: argparse.Namespace) -> None:
-    from blendclip.mining.captions.backends import captioner_for
+    from blendclip.mining.captions.backends import CaptionFiles, captioner_for
     from blendclip.mining.captions.stage import PartFiles, caption_views
-    from blendclip.mining.options import CaptionOptions, VLLMOptions
 
     if args.preview is None and args.rejects is None:
         raise UserError("--rejects is needed: the folder for what got no caption")
-    vllm_arguments = tuple(shlex.split(args.vllm_arguments))
-    vllm = VLLMOptions(args.vllm_python, args.data_parallel_size, vllm_arguments, args.start_timeout_s)
-    same = "backend prompt cache model max_in_flight timeout_s base_url api_key_env server_log".split()
-    captioner = captioner_for(CaptionOptions(vllm=vllm, **{name: getattr(args, name) for name in same}))
+    options, server = options_from(args, CaptionOptions), options_from(args, ServerOptions, "server")
+    captioner = captioner_for(options, server, CaptionFiles(args.prompt, args.cache, args.server_log))
     if args.preview is not None:
         from blendclip.reporting.caption_sheet import preview
 
@@ -60,7 +50,8 @@ def _caption(args: argparse.Namespace) -> None:
     parts = [
         PartFiles(path, args.output / path.name, args.rejects / f"{path.stem}.captions.parquet") for path in args.views
     ]
-    caption_views(parts, captioner, args.max_views_per_instance, args.max_fault_fraction)
+    faults = options_from(args, FaultOptions, "faults")
+    caption_views(parts, captioner, options.max_views_per_instance, faults.max_fault_fraction)
 
 
 def _add_vllm_env(commands: Commands) -> None:

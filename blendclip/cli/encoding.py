@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 from blendclip.cli.common import Commands, new_command
+from blendclip.cli.flags import add_options, options_from
+from blendclip.encoders.clip_names import ClipOptions
 
 
 def add_commands(commands: Commands) -> None:
@@ -21,12 +23,11 @@ def _add_embed(commands: Commands) -> None:
     add("--views", type=Path, nargs="+", required=True, help="Parquet files of views, one for each part")
     add("--captions", type=Path, nargs="+", required=True, help="Parquet files of captions, named as the views")
     add("--output", type=Path, required=True, help="folder for features, named as the views")
-    add("--model", default="tiny", help="tiny, a name that open_clip knows, local-dir:FOLDER or hf-hub:OWNER/NAME")
-    add("--pretrained", help="tag that open_clip knows, or file of weights")
     add("--cache", type=Path, help="folder for finished work, to go on after a kill; .cache in the output by default")
     add("--workers", type=int, default=1, help="processes; on a GPU they only decode pictures")
     add("--batch-size", type=int, help="pictures in a forward pass; by default 32, on a GPU what it has room for")
     add("--device", help="such as cpu or cuda:1; by default a GPU where there is one")
+    parser.later(lambda: add_options(parser, ClipOptions, name="clip"))
 
 
 def _embed(args: argparse.Namespace) -> None:
@@ -39,7 +40,8 @@ def _embed(args: argparse.Namespace) -> None:
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     if device == "cpu":
         torch.set_num_threads(1)  # before anything starts threads, which forked workers could not use
-    clip = load_clip(args.model, args.pretrained, device)
+    chosen = options_from(args, ClipOptions, "clip")
+    clip = load_clip(chosen.model, chosen.pretrained, device)
     embed(parts, clip, args.cache or args.output / ".cache", args.workers, args.batch_size)
 
 

@@ -10,14 +10,37 @@ import logging
 import sys
 
 from blendclip import __version__
-from blendclip.cli import benchmarks, cad, captions, encoding, evaluation, mining, packing, reporting, tiny, training
+from blendclip.cli import (
+    benchmarks,
+    cad,
+    captions,
+    encoding,
+    evaluation,
+    mining,
+    packing,
+    reporting,
+    setup,
+    tiny,
+    training,
+)
+from blendclip.cli.common import CommandParser
 from blendclip.errors import UserError
+
+ROOMS = (mining, captions, cad, benchmarks, encoding, packing, tiny, training, evaluation, reporting, setup)
+GROUPS = {
+    "generate and read datasets": "city shapes index validate-index cad",
+    "mine triplets": "clouds views caption triplets summary show inspect cad-summary cad-sheet",
+    "embed and pack": "embed embed-classes embed-summary pack-clouds pack-features show-packed",
+    "train": "recipe train show-runs",
+    "measure and report": "benchmark lvis-classes evaluate report show-report evaluate-clip",
+    "set up": "schema vllm-env train-tiny-clip",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a subcommand; return the exit status: 0, or 1 after one sentence on what is wrong."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    args = _parser().parse_args(arguments)
+    args = make_parser().parse_args(arguments)
     try:
         args.execute(args)
     except UserError as error:
@@ -32,10 +55,25 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("blendclip", description="Mine triplets of LiDAR points, camera crop and caption.")
+def make_parser() -> CommandParser:
+    """The parser of all commands."""
+    parser = CommandParser(
+        "blendclip",
+        usage="blendclip [-h] [--version] COMMAND ...",
+        description="Mine triplets of LiDAR points, camera crop and caption, and train an encoder that names objects.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="STAGE")
-    for room in (mining, captions, cad, benchmarks, encoding, packing, tiny, training, evaluation, reporting):
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=CommandParser, help=argparse.SUPPRESS
+    )
+    for room in ROOMS:
         room.add_commands(commands)
+    abouts = {action.dest: action.help or "" for action in commands._choices_actions}
+    commands._choices_actions.clear()  # argparse knows no groups: the commands are listed below instead
+    parser.epilog = "\n\n".join(
+        "\n".join([f"{title}:", *(f"  {name:16} {abouts[name]}" for name in names.split())])
+        for title, names in GROUPS.items()
+    )
+    parser.epilog += "\n\n`blendclip COMMAND --help` tells what a command takes."
     return parser

@@ -7,7 +7,11 @@ import json
 import sys
 from pathlib import Path
 
-from blendclip.cli.common import Commands, add_paths, new_command
+from blendclip.cli.common import CommandParser, Commands, add_part, add_paths, new_command
+from blendclip.cli.flags import add_format, add_options, options_from
+from blendclip.datasets.formats import format_named
+from blendclip.mining.options import CloudOptions, ViewOptions
+from blendclip.options import FaultOptions, plain
 
 
 def add_commands(commands: Commands) -> None:
@@ -32,24 +36,24 @@ def _add_city(commands: Commands) -> None:
     parser.add_argument(
         "--rig", choices=["car", "truck"], default="car", help="car writes nuScenes format, truck MAN TruckScenes"
     )
-    parser.add_argument("--mini-train", type=int, default=argparse.SUPPRESS, help="scenes of split mini_train")
-    parser.add_argument("--mini-val", type=int, default=argparse.SUPPRESS, help="scenes of split mini_val")
-    parser.add_argument("--seed", type=int, default=0, help="another seed, another city")
     parser.add_argument("--workers", type=int, default=1, help="processes")
+    parser.later(lambda: add_options(parser, format_named("city", "drive").generator_options()))
 
 
 def _city(args: argparse.Namespace) -> None:
-    from blendclip.synthetic.city import RIGS, generate_city
+    from blendclip.synthetic.city.generate import RIGS, generate_city
+    from blendclip.synthetic.city.options import CityOptions
 
-    scenes = {split: getattr(args, split, default) for split, default in RIGS[args.rig].scenes.items()}
-    generate_city(args.root, rig=args.rig, scenes=scenes, seed=args.seed, workers=args.workers)
+    options = options_from(args, CityOptions)
+    given = {split: count for split, count in plain(options.scenes).items() if count is not None}
+    scenes = dict(RIGS[args.rig].scenes) | given
+    generate_city(args.root, rig=args.rig, scenes=scenes, seed=options.seed, workers=args.workers)
 
 
 def _add_index(commands: Commands) -> None:
-    parser = new_command(commands, "index", _index, "write the scene index of a dataset through its devkit")
+    parser = new_command(commands, "index", _index, "write the scene index of a dataset")
     add_paths(parser, root="the dataset's folder", output="folder for {split}.parquet")
-    parser.add_argument("--format", default="nuscenes", help="nuscenes or truckscenes")
-    parser.add_argument("--version", required=True, help="folder of the tables, e.g. v1.0-trainval")
+    add_format(parser, "drive")
     parser.add_argument("--dataset", required=True, help="the dataset's name in config.yaml")
     parser.add_argument("--splits", nargs="+", required=True, help="official splits")
 
@@ -57,7 +61,8 @@ def _add_index(commands: Commands) -> None:
 def _index(args: argparse.Namespace) -> None:
     from blendclip.datasets.drives.index import write_index
 
-    write_index(args.root, args.version, args.dataset, args.splits, args.output, format=args.format)
+    options = options_from(args, format_named(args.format, "drive").options_class())
+    write_index(args.root, options, args.dataset, args.splits, args.output, format=args.format)
 
 
 def _add_validate(commands: Commands) -> None:
@@ -74,7 +79,7 @@ def _validate(args: argparse.Namespace) -> None:
     sys.stdout.write(f"{args.index}: {validate_index(args.index, args.root)} scenes, nothing wrong\n")
 
 
-def _part_options(parser: argparse.ArgumentParser) -> None:
+def _add_part_of_index(parser: CommandParser) -> None:
     add_paths(
         parser,
         index="scene index of one split",
@@ -82,46 +87,37 @@ def _part_options(parser: argparse.ArgumentParser) -> None:
         output="Parquet to write",
         rejects="Parquet of rejects to write",
     )
-    parser.add_argument("--part", type=int, default=0, help="take scenes part, part + parts, part + 2 parts ...")
-    parser.add_argument("--parts", type=int, default=1)
-    parser.add_argument("--max-fault-fraction", type=float, default=0.01, help="fail when more of the input is broken")
+    add_part(parser, "scenes")
 
 
 def _add_clouds(commands: Commands) -> None:
     parser = new_command(commands, "clouds", _clouds, "gather the LiDAR points of every annotation")
-    _part_options(parser)
-    parser.add_argument("--sweeps", type=int, default=10, help="sweeps of each LiDAR, up to the keyframe's")
-    motions = ["per_point", "interpolate", "none"]
-    parser.add_argument("--motion", choices=motions, default="per_point", help="of ego and boxes over sweeps")
-    parser.add_argument("--min-points", type=int, default=1, help="fewer make a reject")
-    parser.add_argument("--colors", action="store_true", help="colour the points from the cameras that see them")
+    _add_part_of_index(parser)
+    parser.later(lambda: add_options(parser, CloudOptions))
+    parser.later(lambda: add_options(parser, FaultOptions, name="faults"))
 
 
 def _clouds(args: argparse.Namespace) -> None:
     from blendclip.mining.clouds import gather_clouds
-    from blendclip.mining.options import CloudOptions
 
-    options = CloudOptions(args.sweeps, args.motion, args.min_points, args.colors)
-    gather_clouds(
-        args.index, args.root, args.part, args.parts, args.output, args.rejects, options, args.max_fault_fraction
-    )
+    options, faults = options_from(args, CloudOptions), options_from(args, FaultOptions, "faults")
+    paths = (args.output, args.rejects)
+    gather_clouds(args.index, args.root, args.part, args.parts, *paths, options, faults.max_fault_fraction)
 
 
 def _add_views(commands: Commands) -> None:
     parser = new_command(commands, "views", _views, "cut the camera crops of annotations")
-    _part_options(parser)
-    parser.add_argument("--min-visibility", type=int, default=4, help="lowest level, 1 (0-40 %%) to 4 (80-100 %%)")
-    parser.add_argument("--min-side-px", type=int, default=50, help="least width and height of a crop")
-    parser.add_argument("--jpeg-quality", type=int, default=95)
-    parser.add_argument("--partly", action="store_true", help="also boxes that reach out of the image")
+    _add_part_of_index(parser)
+    parser.later(lambda: add_options(parser, ViewOptions))
+    parser.later(lambda: add_options(parser, FaultOptions, name="faults"))
 
 
 def _views(args: argparse.Namespace) -> None:
-    from blendclip.mining.options import ViewOptions
     from blendclip.mining.views import cut_views
 
-    options = ViewOptions(args.min_visibility, not args.partly, args.min_side_px, args.jpeg_quality)
-    cut_views(args.index, args.root, args.part, args.parts, args.output, args.rejects, options, args.max_fault_fraction)
+    options, faults = options_from(args, ViewOptions), options_from(args, FaultOptions, "faults")
+    paths = (args.output, args.rejects)
+    cut_views(args.index, args.root, args.part, args.parts, *paths, options, faults.max_fault_fraction)
 
 
 def _add_triplets(commands: Commands) -> None:

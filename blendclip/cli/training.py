@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 from blendclip.cli.common import Commands, add_paths, new_command
+from blendclip.cli.flags import add_options, options_from
+from blendclip.encoders.clip_names import ClipOptions
 
 _STOPPED = 143  # as a shell reports it: 128 + SIGTERM
 _TORCHRUN = ["-m", "torch.distributed.run", "--standalone"]
@@ -25,15 +27,15 @@ def _add_classes(commands: Commands) -> None:
     )
     add_paths(parser, classes="file of prompts/classes", output="Parquet to write")
     parser.add_argument("--templates", required=True, help="file of prompts/templates, or openai_imagenet")
-    parser.add_argument("--model", default="tiny", help="CLIP, as `clip.model` of config.yaml")
-    parser.add_argument("--pretrained", help="its weights, as `clip.pretrained` of config.yaml")
+    parser.later(lambda: add_options(parser, ClipOptions, name="clip"))
 
 
 def _classes(args: argparse.Namespace) -> None:
     from blendclip.encoders.clip import load_clip
     from blendclip.evaluation.class_weights import write_class_weights
 
-    clip = load_clip(args.model, args.pretrained)
+    chosen = options_from(args, ClipOptions, "clip")
+    clip = load_clip(chosen.model, chosen.pretrained)
     write_class_weights(args.output, lambda texts: clip.embed_texts(texts).cpu().numpy(), args.classes, args.templates)
 
 

@@ -3,13 +3,41 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
+
+from blendclip.errors import UserError
+from blendclip.options import Options, Text
 
 TINY = "tiny"
 TINY_FOLDER = Path(__file__).with_name("tiny_clip")
 CONFIG_FILE = "open_clip_config.json"
 LOCAL_FOLDER, HUB = "local-dir:", "hf-hub:"  # open_clip's own words
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".npz")
+
+
+@dataclass(frozen=True)
+class ClipOptions(Options):
+    """The frozen CLIP that embeds views and captions."""
+
+    model: Text = "tiny"
+    """tiny, which comes with the package and serves to try things out; a name that open_clip knows; local-dir:FOLDER as
+    open_clip saves a model; or hf-hub:OWNER/NAME."""
+    pretrained: Text | None = None
+    """Weights of a model that open_clip knows by name: one of its tags, or a local file."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        has_weights = self.model == TINY or self.model.startswith((LOCAL_FOLDER, HUB))
+        if has_weights and self.pretrained is not None:
+            raise UserError(f"`clip.pretrained` is {self.pretrained!r}, and {self.model} has weights: leave it out")
+        if not has_weights and self.pretrained is None:
+            raise UserError(f"`clip.pretrained` is missing: name the weights of {self.model}, a tag or a local file")
+
+    @property
+    def name(self) -> str:
+        """Its folder name."""
+        return clip_name(self.model, self.pretrained)
 
 
 def clip_name(model: str, pretrained: str | None = None) -> str:

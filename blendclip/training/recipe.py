@@ -178,13 +178,13 @@ class Recipe(Options):
         return [*self.data.synthetic, *self.data.real]
 
 
-def as_recipe(content: Any) -> Recipe:
-    """A recipe from plain data, with defaults for what it leaves out.
+def as_recipe(content: Any, path: str = "recipe") -> Recipe:
+    """A recipe from plain data, with defaults for what it leaves out; `path` is its place in config.yaml, for messages.
 
     Raises:
         UserError: a key is unknown or missing, or a value is of another type or out of its range.
     """
-    return parse(Recipe, content, "recipe", derived=True)
+    return parse(Recipe, content, path, derived=True)
 
 
 def read_recipe(path: Path) -> Recipe:

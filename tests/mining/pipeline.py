@@ -7,6 +7,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from blendclip.datasets.drives.index import write_index
+from blendclip.datasets.drives.options import DriveOptions
 from blendclip.mining.captions.stage import PartFiles, caption_views
 from blendclip.mining.captions.template import TemplateCaptioner
 from blendclip.mining.clouds import gather_clouds
@@ -35,7 +36,7 @@ class Mined:
 
 def mine(root, results, split="mini_train", faults=0.2, clouds=None, views=SMALL_CROPS, parts=1):
     """Mine the split of the dataset at root into the folder `results`."""
-    write_index(root, "v1.0-mini", "data", [split], results / "index" / "data")
+    write_index(root, DriveOptions("v1.0-mini"), "data", [split], results / "index" / "data")
     index = results / "index" / "data" / f"{split}.parquet"
 
     def place(stage, part, kind="parquet"):

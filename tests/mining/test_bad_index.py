@@ -5,6 +5,7 @@ import pytest
 
 from blendclip import schemas, storage
 from blendclip.datasets.drives.index import write_index
+from blendclip.datasets.drives.options import DriveOptions
 from blendclip.errors import UserError
 from blendclip.mining.clouds import gather_clouds
 from blendclip.mining.options import CloudOptions
@@ -15,7 +16,7 @@ from tests.mining.pipeline import SMALL_CROPS
 
 def changed_index(city_root, tmp_path, change):
     """The index of the small city after a change of its rows."""
-    write_index(city_root, "v1.0-mini", "data", ["mini_train"], tmp_path)
+    write_index(city_root, DriveOptions("v1.0-mini"), "data", ["mini_train"], tmp_path)
     rows = pq.read_table(tmp_path / "mini_train.parquet").to_pylist()
     for row in rows:
         change(row)

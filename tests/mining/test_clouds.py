@@ -7,9 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from blendclip.datasets.drives.index import write_index
+from blendclip.datasets.drives.options import DriveOptions
 from blendclip.mining.clouds import gather_clouds
 from blendclip.mining.options import CloudOptions
-from blendclip.synthetic.city import generate_city
+from blendclip.synthetic.city.generate import generate_city
 from tests.mining.pipeline import read
 
 MOVING_MPS = 1.0
@@ -24,7 +25,7 @@ def city(tmp_path_factory):
         points = np.fromfile(path, np.float32).reshape(-1, 5)
         points[:, 3] = np.arange(len(points))
         points.tofile(path)
-    write_index(root, "v1.0-mini", "city", ["mini_train"], root.parent)
+    write_index(root, DriveOptions("v1.0-mini"), "city", ["mini_train"], root.parent)
     return root
 
 

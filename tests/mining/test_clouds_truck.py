@@ -13,9 +13,10 @@ from truckscenes import TruckScenes
 
 from blendclip import schemas, storage
 from blendclip.datasets.drives.index import write_index
+from blendclip.datasets.drives.options import DriveOptions
 from blendclip.mining.clouds import gather_clouds
 from blendclip.mining.options import CloudOptions
-from blendclip.synthetic.city import generate_city
+from blendclip.synthetic.city.generate import generate_city
 from blendclip.synthetic.city.cast import plan_scene
 from blendclip.synthetic.city.raycasting import o3d
 from blendclip.synthetic.city.truck_cast import KINDS, TRUCK_BODY, fill_truck_stage
@@ -36,7 +37,7 @@ def truck(tmp_path_factory):
     for number, channel in enumerate(lidars(root)):
         for path in root.glob(f"s*/{channel}/*.pcd"):
             number_points(path, number)
-    write_index(root, "v1.2-mini", "citytruck", ["mini_train"], root.parent, format="truckscenes")
+    write_index(root, DriveOptions("v1.2-mini"), "citytruck", ["mini_train"], root.parent, format="truckscenes")
     return root
 
 

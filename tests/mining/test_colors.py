@@ -8,9 +8,11 @@ import pytest
 from PIL import Image
 
 from blendclip.datasets.drives.index import write_index
+from blendclip.datasets.drives.options import DriveOptions
 from blendclip.mining.clouds import gather_clouds
 from blendclip.mining.options import CloudOptions
-from blendclip.synthetic.city import RIGS, generate_city, sensors, truck_sensors
+from blendclip.synthetic.city import sensors, truck_sensors
+from blendclip.synthetic.city.generate import RIGS, generate_city
 from blendclip.synthetic.city.cast import plan_scene
 from blendclip.synthetic.city.motion import planar_SE3
 from blendclip.synthetic.city.raycasting import World
@@ -37,7 +39,7 @@ def painted(request, tmp_path_factory):
     plan = plan_scene(rig.official_scenes()["mini_train"][0], rig.kinds[0], DURATION_S, 0, *truck)
     format_, version = FORMATS[request.param]
     repaint(root, root / version, plan, truck_sensors.CAMERAS if truck else sensors.CAMERAS)
-    write_index(root, version, "data", ["mini_train"], root.parent, format=format_)
+    write_index(root, DriveOptions(version), "data", ["mini_train"], root.parent, format=format_)
     return root
 
 

@@ -6,6 +6,7 @@ import pytest
 from scipy.spatial import cKDTree
 
 from blendclip.datasets.drives.index import write_index
+from blendclip.datasets.drives.options import DriveOptions
 from blendclip.mining.clouds import gather_clouds
 from blendclip.mining.options import CloudOptions, ViewOptions
 from blendclip.mining.views import cut_views
@@ -26,7 +27,7 @@ def drive(tmp_path):
 
 def indexed(name, folder):
     root, expected = recording(name)
-    write_index(root, "v1.0-mini", name, ["mini_train"], folder)
+    write_index(root, DriveOptions("v1.0-mini"), name, ["mini_train"], folder)
     return root, expected, folder / "mini_train.parquet"
 
 

@@ -8,6 +8,7 @@ from datasets import load_dataset
 from PIL import Image
 
 from blendclip.datasets.drives.index import write_index
+from blendclip.datasets.drives.options import DriveOptions
 from blendclip.errors import UserError
 from blendclip.mining.scene import read_scenes
 from blendclip.mining.summary import as_text, summarize
@@ -126,7 +127,7 @@ def test_parts_left_from_a_run_with_more_of_them_are_an_error(city_root, tmp_pat
 
 
 def test_parts_share_the_scenes_out(city_root, tmp_path):
-    write_index(city_root, "v1.0-mini", "data", ["mini_train", "mini_val"], tmp_path)
+    write_index(city_root, DriveOptions("v1.0-mini"), "data", ["mini_train", "mini_val"], tmp_path)
     names = [[scene.name for scene in read_scenes(tmp_path / "mini_train.parquet", part, 3)] for part in range(3)]
     assert names == [["scene-0061"], [], []]
     with pytest.raises(UserError, match="part 3 of 3 does not exist"):

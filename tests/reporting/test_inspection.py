@@ -10,6 +10,7 @@ from scipy.spatial import cKDTree
 
 from blendclip.cli.main import main
 from blendclip.datasets.drives.index import write_index
+from blendclip.datasets.drives.options import DriveOptions
 from blendclip.errors import UserError
 from blendclip.mining.scene import read_scene
 from blendclip.reporting.inspection.cameras import draw_cameras
@@ -24,21 +25,21 @@ from tests.real import recording
 @pytest.fixture(scope="module")
 def city(city_root, tmp_path_factory):
     folder = tmp_path_factory.mktemp("index")
-    write_index(city_root, "v1.0-mini", "city", ["mini_train"], folder)
+    write_index(city_root, DriveOptions("v1.0-mini"), "city", ["mini_train"], folder)
     return city_root, folder / "mini_train.parquet"
 
 
 @pytest.fixture(scope="module")
 def truck(citytruck_root, tmp_path_factory):
     folder = tmp_path_factory.mktemp("index")
-    write_index(citytruck_root, "v1.2-mini", "truck", ["mini_train"], folder, format="truckscenes")
+    write_index(citytruck_root, DriveOptions("v1.2-mini"), "truck", ["mini_train"], folder, format="truckscenes")
     return citytruck_root, folder / "mini_train.parquet"
 
 
 @pytest.fixture
 def frame(tmp_path):
     root, _ = recording("nuscenes_frame")
-    write_index(root, "v1.0-mini", "frame", ["mini_train"], tmp_path)
+    write_index(root, DriveOptions("v1.0-mini"), "frame", ["mini_train"], tmp_path)
     return root, moment_of(read_scene(tmp_path / "mini_train.parquet"), root, None)
 
 

@@ -17,7 +17,7 @@ from nuscenes.utils.splits import create_splits_scenes
 from pyquaternion import Quaternion
 
 from blendclip.randomness import stable_rng
-from blendclip.synthetic.city import RIGS, generate_city
+from blendclip.synthetic.city.generate import RIGS, generate_city
 from blendclip.synthetic.city.cast import plan_scene
 from blendclip.synthetic.city.generate import make_recipe, scene_jobs
 from blendclip.synthetic.city.motion import Motion, Route

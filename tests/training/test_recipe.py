@@ -46,8 +46,14 @@ def test_decisive_is_all_but_what_is_watched():
         ({"validate_every": -1}, "`recipe.validate_every` is -1: it must be at least 0"),
         ({"same_caption": 2}, "`recipe.same_caption` is 2: it must be above -1 and at most 1"),
         ({"optimization__betas": [0.9]}, "`recipe.optimization.betas` is [0.9]: it must be a list of 2"),
-        ({"optimization__betas": [0.9, 1.0]}, "`recipe.optimization.betas[1]` is 1.0: it must be at least 0 and below 1"),
-        ({"optimization__learning_rate": float("nan")}, "`recipe.optimization.learning_rate` is NaN: it must be above 0"),
+        (
+            {"optimization__betas": [0.9, 1.0]},
+            "`recipe.optimization.betas[1]` is 1.0: it must be at least 0 and below 1",
+        ),
+        (
+            {"optimization__learning_rate": float("nan")},
+            "`recipe.optimization.learning_rate` is NaN: it must be above 0",
+        ),
         ({"optimization__final_learning_rate": 1.0}, "optimization.final_learning_rate must lie between"),
         ({"epochs__coverage": 2.0}, "`recipe.epochs.coverage` is 2.0: it must be above 0 and at most 1"),
         ({"epochs__coverage": 1.0, "epochs__rule": "coupon_collector"}, "epochs.coverage 1.0 with epochs.rule"),
@@ -58,7 +64,10 @@ def test_decisive_is_all_but_what_is_watched():
         ({"mixture__steps": 0.5}, "`recipe.mixture.steps` is 0.5: it must be a list"),
         ({"validation": [{"split": "a/b"}]}, "`recipe.validation[0].classes` is missing: set it"),
         ({"validation": [VALIDATION, VALIDATION]}, "validation names road/val twice"),
-        ({"validation": [VALIDATION | {"max_clouds": -1}]}, "`recipe.validation[0].max_clouds` is -1: it must be at least 0"),
+        (
+            {"validation": [VALIDATION | {"max_clouds": -1}]},
+            "`recipe.validation[0].max_clouds` is -1: it must be at least 0",
+        ),
     ],
 )
 def test_a_wrong_value_is_named(changes, sentence):

@@ -13,6 +13,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from blendclip.datasets.cad.objects import BrokenObjectError, CadObject, box_R_source
+from blendclip.datasets.cad.options import MeshOptions
 from blendclip.datasets.cad.rendering import render_views
 from blendclip.datasets.cad.surface import read_surface
 from blendclip.errors import UserError
@@ -22,22 +23,6 @@ TABLES = ("objects.jsonl", "objects.parquet", "objects.csv")
 COLUMNS = ("path", "id", "name", "names", "caption", "captions", "category", "split", "up", "front")
 SEPARATOR = "|"  # between names, and between captions, in a CSV file
 _Y_UP = (".glb", ".gltf")  # by their specification
-
-
-@dataclass(frozen=True)
-class MeshOptions:
-    """How meshes become clouds and views."""
-
-    up: str | None = None
-    """Axis that points up in the files; None takes the table's, and y for GLB and GLTF."""
-    front: str | None = None
-    """Axis that points ahead, such as z or -y; None takes the table's, and else the one after `up` in x, y, z."""
-    unit_m: float = 1.0
-    """Metres in a unit of the files."""
-    points: int = 10000
-    views: int = 12
-    image_px: int = 336
-    jpeg_quality: int = 92
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from blendclip.datasets.cad.objects import BrokenObjectError, CadObject, CadView, Feature, box_R_source, boxed
+from blendclip.datasets.cad.options import OpenShapeOptions
 from blendclip.errors import UserError
 
 _SPLITS = ("meta_data/split", "split", ".", "meta_data/split/ablation", "split/ablation")
@@ -34,16 +35,6 @@ _HARMLESS = {
     ),
     ("_codecs", "encode"),  # how older protocols write bytes
 }
-
-
-@dataclass(frozen=True)
-class OpenShapeOptions:
-    """How shapes become clouds."""
-
-    up: str = "y"
-    """Axis that points up in the files."""
-    front: str | None = None
-    """Axis that points ahead; None takes the one after `up` in x, y, z."""
 
 
 @dataclass(frozen=True)

@@ -14,24 +14,13 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from blendclip.datasets.cad.objects import BrokenObjectError, CadObject, CadView, box_R_source, boxed
+from blendclip.datasets.cad.options import Ulip2Options
 from blendclip.errors import UserError
 
 CLOUDS, RENDERS, CAPTIONS = "objaverse_pc_parallel", "rendered_images_split_100", "merged_data.json"
 _CLOUD_KEYS = ("point_cloud", "arr_0")  # of the coloured release, and of the first
 _RENDER_SUFFIXES = (".hdf5", ".h5")
 _JPEG_QUALITY = 92
-
-
-@dataclass(frozen=True)
-class Ulip2Options:
-    """How objects become clouds and views."""
-
-    up: str = "y"
-    """Axis that points up in the files."""
-    front: str | None = None
-    """Axis that points ahead; None takes the one after `up` in x, y, z."""
-    views: int = 12
-    """At most so many renders of an object, spread over those there are."""
 
 
 @dataclass(frozen=True)

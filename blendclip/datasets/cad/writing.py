@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import pyarrow as pa
 from tqdm import tqdm
@@ -16,10 +16,11 @@ from blendclip import schemas, storage
 from blendclip.datasets.cad import tables
 from blendclip.datasets.cad.objects import BrokenObjectError, CadObject
 from blendclip.datasets.cad.tables import Named
+from blendclip.datasets.formats import format_named
 from blendclip.errors import UserError
+from blendclip.options import Options
 from blendclip.rejects import Rejects
 
-FORMATS = ("meshes", "openshape", "ulip2")
 _AT_ONCE = 32  # objects in a row group
 
 
@@ -69,45 +70,21 @@ class CadPart:
     parts: int = 1
 
 
-def cad_options(format: str, given: Mapping[str, Any]) -> Any:
-    """The options of a format, those of `given` that it knows and that are not None.
-
-    Raises:
-        UserError: there is no such format.
-    """
-    known = _format(format)[1]
-    return known(**{one.name: given[one.name] for one in fields(known) if given.get(one.name) is not None})
-
-
-def open_reader(format: str, root: Path, options: Any) -> Reader:
-    """The reader of a format, for a folder; `options` are of `cad_options`.
+def open_reader(format: str, root: Path, options: Options) -> Reader:
+    """The reader of a format, for a folder; `options` are of the format's class.
 
     Raises:
         UserError: there is no such format or folder, or options do not fit.
     """
     if not root.is_dir():
         raise UserError(f"there is no folder {root}: set `root` of the dataset to where it lies")
-    return _format(format)[0](root, options)
+    reader: Reader = format_named(format, "cad").open()(root, options)
+    return reader
 
 
-def _format(name: str) -> tuple[Callable[[Path, Any], Reader], type]:
-    """A format's reader and the class of its options; each loads libraries that the others do not need."""
-    if name == "meshes":
-        from blendclip.datasets.cad.meshes import Meshes, MeshOptions
-
-        return Meshes, MeshOptions
-    if name == "openshape":
-        from blendclip.datasets.cad.openshape import OpenShape, OpenShapeOptions
-
-        return OpenShape, OpenShapeOptions
-    if name == "ulip2":
-        from blendclip.datasets.cad.ulip2 import Ulip2, Ulip2Options
-
-        return Ulip2, Ulip2Options
-    raise UserError(f"there is no CAD format {name!r}: set `format` to one of {', '.join(FORMATS)}")
-
-
-def write_cad(reader: Reader, which: CadPart, files: CadFiles, options: Any, max_fault_fraction: float = 0.01) -> int:
+def write_cad(
+    reader: Reader, which: CadPart, files: CadFiles, options: Options, max_fault_fraction: float = 0.01
+) -> int:
     """Write the tables of one part and its rejects; return the number of objects in them.
 
     Every object of the part ends in the tables or as a reject.

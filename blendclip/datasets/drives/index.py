@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from importlib import import_module
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,16 +11,19 @@ from tqdm import tqdm
 
 from blendclip import schemas, storage
 from blendclip.datasets.drives.validation import validate_index
+from blendclip.datasets.formats import format_named
 from blendclip.errors import UserError
-
-FORMATS = ("nuscenes", "truckscenes")  # the modules here that have an `ADAPTER`
+from blendclip.options import Options, plain
 
 
 class Adapter(Protocol):
-    """What `write_index` asks of a format's `ADAPTER`. Tables and scenes are what the adapter likes them to be."""
+    """What `write_index` asks of a format's reader. Tables and scenes are what the adapter likes them to be.
 
-    def load(self, root: Path, version: str) -> Any:
-        """The tables of a dataset; UserError where they are not there."""
+    A class `Options` of it, if any, says what config.yaml may hold for its datasets; else that is `DriveOptions`.
+    """
+
+    def load(self, root: Path, **options: Any) -> Any:
+        """The tables of a dataset, given each of its options; UserError where they are not there."""
 
     def split_scenes(self, tables: Any, split: str) -> Sequence[Any]:
         """The scenes of a split, in an order that stays; UserError where there are none."""
@@ -30,7 +33,7 @@ class Adapter(Protocol):
 
 
 def write_index(
-    root: Path, version: str, dataset: str, splits: Sequence[str], output: Path, *, format: str = "nuscenes"
+    root: Path, options: Options, dataset: str, splits: Sequence[str], output: Path, *, format: str = "nuscenes"
 ) -> dict[str, int]:
     """Write `output`/{split}.parquet, a row group per scene, for each split; return the number of scenes of each.
 
@@ -39,12 +42,10 @@ def write_index(
     Raises:
         UserError: the dataset, its version or a split is not there, or what it holds breaks the index's contract.
     """
-    if format not in FORMATS:
-        raise UserError(f"there is no adapter for format {format!r}: set `format` to one of {', '.join(FORMATS)}")
-    adapter: Adapter = import_module(f"blendclip.datasets.drives.{format}").ADAPTER  # devkits take seconds to import
-    tables = adapter.load(root, version)
+    adapter: Adapter = format_named(format, "drive").open()
+    tables = adapter.load(root, **asdict(options))
     scenes = {split: adapter.split_scenes(tables, split) for split in splits}  # complain before the first is written
-    about = storage.metadata("index", {"format": format, "version": version})
+    about = storage.metadata("index", {"format": format} | plain(options))
     counts = {}
     for split in splits:
         rows = tqdm(adapter.rows(tables, scenes[split]), f"index {dataset}/{split}", len(scenes[split]), unit="scene")

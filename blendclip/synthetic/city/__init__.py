@@ -2,7 +2,3 @@
 
 City is recorded by a car and written as nuScenes; citytruck by a truck, and written as MAN TruckScenes.
 """
-
-from blendclip.synthetic.city.generate import RIGS, generate_city
-
-__all__ = ["RIGS", "generate_city"]

@@ -2,8 +2,3 @@
 
 A class is a builder (generator -> Mesh) and a line in `CLASSES`; builders of things in a street are city's.
 """
-
-from blendclip.synthetic.shapes.classes import CLASSES, ShapeClass
-from blendclip.synthetic.shapes.generate import generate_shapes
-
-__all__ = ["CLASSES", "ShapeClass", "generate_shapes"]

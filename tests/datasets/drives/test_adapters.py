@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from blendclip import datasets, schemas
+from blendclip.datasets.drives.options import DriveOptions
 from blendclip.errors import UserError
 from blendclip.mining.clouds import gather_clouds
 from blendclip.mining.options import CloudOptions
@@ -54,7 +55,7 @@ def root(tmp_path):
 
 def test_the_example_of_the_page_gives_an_index_that_is_mined(drives, root, tmp_path):
     index = tmp_path / "train.parquet"
-    assert datasets.write_index(root, "v1", "ours", ["train"], tmp_path, format="drives") == {"train": 1}
+    assert datasets.write_index(root, DriveOptions("v1"), "ours", ["train"], tmp_path, format="drives") == {"train": 1}
     assert datasets.validate_index(index, root) == 1
     gather_clouds(index, root, 0, 1, tmp_path / "clouds.parquet", tmp_path / "rejects.parquet", CloudOptions(), 0.0)
     clouds = pq.read_table(tmp_path / "clouds.parquet").to_pandas()
@@ -80,5 +81,5 @@ def test_what_an_adapter_gets_wrong_is_not_left_behind(drives, root, tmp_path):
     drive["path"] = drive["path"][:20]
     path.write_text(json.dumps(drive))
     with pytest.raises(UserError, match="sweeps row 2: global_SE3_sensor is NaN, must be known"):
-        datasets.write_index(root, "v1", "ours", ["train"], tmp_path, format="drives")
+        datasets.write_index(root, DriveOptions("v1"), "ours", ["train"], tmp_path, format="drives")
     assert not list(tmp_path.glob("*.parquet"))

@@ -15,6 +15,7 @@ from nuscenes.utils.geometry_utils import transform_matrix
 from pyquaternion import Quaternion
 
 from blendclip.datasets.drives.index import write_index
+from blendclip.datasets.drives.options import DriveOptions
 from blendclip.errors import UserError
 from tests.real import recording
 
@@ -27,7 +28,7 @@ def tables(city_root):
 @pytest.fixture(scope="module")
 def index(city_root, tmp_path_factory):
     folder = tmp_path_factory.mktemp("index")
-    assert write_index(city_root, "v1.0-mini", "city", ["mini_train", "mini_val"], folder) == {
+    assert write_index(city_root, DriveOptions("v1.0-mini"), "city", ["mini_train", "mini_val"], folder) == {
         "mini_train": 1,
         "mini_val": 1,
     }
@@ -95,7 +96,7 @@ def test_sensor_poses_are_the_devkits(tables, index):
 
 
 def write(root, output, version="v1.0-mini", split="mini_train"):
-    write_index(root, version, "x", [split], output)
+    write_index(root, DriveOptions(version), "x", [split], output)
 
 
 def test_missing_input_is_one_clear_sentence(city_root, tmp_path):
@@ -108,7 +109,7 @@ def test_missing_input_is_one_clear_sentence(city_root, tmp_path):
     with pytest.raises(UserError, match=r"split 'val' is not one of version v1.0-mini .*\['mini_train', 'mini_val'\]"):
         write(city_root, tmp_path, split="val")
     with pytest.raises(UserError, match="no adapter for format 'kitti'"):
-        write_index(city_root, "v1.0-mini", "x", ["mini_train"], tmp_path, format="kitti")
+        write_index(city_root, DriveOptions("v1.0-mini"), "x", ["mini_train"], tmp_path, format="kitti")
     assert not list(tmp_path.glob("*.parquet"))
 
 
@@ -128,7 +129,7 @@ def test_splits_and_visibility_levels_of_ones_own_are_understood(city_root, tmp_
             text = re.sub(rf'("(?:visibility_)?token": )"{level}"', rf'\1"level-{level}"', text)
         (root / "v1.0-custom" / f"{name}.json").write_text(text)
     (root / "v1.0-custom" / "splits.json").write_text('{"ours": ["scene-0103"]}')
-    assert write_index(root, "v1.0-custom", "x", ["ours"], tmp_path) == {"ours": 1}
+    assert write_index(root, DriveOptions("v1.0-custom"), "x", ["ours"], tmp_path) == {"ours": 1}
     (scene,) = pq.read_table(tmp_path / "ours.parquet").to_pylist()
     assert scene["scene"] == "scene-0103"
     levels = {row["visibility"] for track in scene["tracks"] for row in track["annotations"]}

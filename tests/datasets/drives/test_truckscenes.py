@@ -10,6 +10,7 @@ from truckscenes.eval.detection.data_classes import DetectionBox
 from truckscenes.eval.detection.utils import category_to_detection_name
 
 from blendclip.datasets.drives.index import write_index
+from blendclip.datasets.drives.options import DriveOptions
 from blendclip.datasets.drives.truckscenes import ADAPTER
 from blendclip.datasets.drives.validation import validate_index
 from blendclip.errors import UserError
@@ -31,7 +32,7 @@ FIRST = next(iter(SCENES))
 
 
 def indexed(root, folder, version="v1.2-mini", splits=SPLITS):
-    write_index(root, version, "truck", splits, folder, format="truckscenes")
+    write_index(root, DriveOptions(version), "truck", splits, folder, format="truckscenes")
     return {split: pq.read_table(folder / f"{split}.parquet").to_pylist() for split in splits}
 
 

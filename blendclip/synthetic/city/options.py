@@ -1,0 +1,28 @@
+"""What config.yaml says of a generated city."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from blendclip.options import Natural, Options, Range
+
+
+@dataclass(frozen=True)
+class CityScenes(Options):
+    """Scenes of each split; what is not given suits the rig."""
+
+    mini_train: Annotated[int, Range(ge=0, le=8)] | None = None
+    """Scenes of split mini_train."""
+    mini_val: Annotated[int, Range(ge=0, le=2)] | None = None
+    """Scenes of split mini_val."""
+
+
+@dataclass(frozen=True)
+class CityOptions(Options):
+    """Which city."""
+
+    scenes: CityScenes = field(default_factory=CityScenes)
+    """Scenes to generate for each split."""
+    seed: Natural = 0
+    """Seed; another one makes another city."""
