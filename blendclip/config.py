@@ -272,8 +272,6 @@ class Config(FaultOptions):
         for key in ("train", "sweep"):
             _check_named(key, getattr(self, key), "runs", self.runs)
         _check_named("evaluate", self.evaluate, "benchmarks", self.benchmarks)
-        for name in self.evaluate:
-            self._check_benchmark(name)
 
     @classmethod
     def read(cls, content: Any, path: str, how: How) -> Self:
@@ -313,6 +311,21 @@ class Config(FaultOptions):
                 raise UserError(f"run {run} reads {place}, which is no split of a dataset under `mine` or `cad`")
         return self.recipes[run]
 
+    def benchmark_of(self, name: str) -> Benchmark:
+        """A benchmark.
+
+        Raises:
+            UserError: it is not described, or takes the clouds of a split that is not made.
+        """
+        if name not in self.benchmarks:
+            raise UserError(f"there is no benchmark {name}: `benchmarks` does not describe it")
+        benchmark = self.benchmarks[name]
+        cad = benchmark.format.name == "cad"
+        if benchmark.place is not None and not self.has_split(*benchmark.place, cad=cad):
+            where, key = "/".join(benchmark.place), "cad" if cad else "mine"
+            raise UserError(f"benchmark {name} takes clouds of {where}, which is no split of a dataset under `{key}`")
+        return benchmark
+
     def _check_listed(self, key: str, cad: bool) -> None:
         names = getattr(self, key)
         _check_named(key, names, "datasets", self.datasets)
@@ -320,16 +333,6 @@ class Config(FaultOptions):
             if self.datasets[name].is_cad != cad:
                 other = "mine" if cad else "cad"
                 raise UserError(f"`{key}` names {name}, whose format belongs under `{other}`")
-
-    def _check_benchmark(self, name: str) -> None:
-        benchmark = self.benchmarks[name]
-        if benchmark.place is not None:
-            cad = benchmark.format.name == "cad"
-            if not self.has_split(*benchmark.place, cad=cad):
-                where, key = "/".join(benchmark.place), "cad" if cad else "mine"
-                raise UserError(
-                    f"benchmark {name} takes clouds of {where}, which is no split of a dataset under `{key}`"
-                )
 
 
 def places_of(recipe: Recipe) -> list[str]:

@@ -64,11 +64,11 @@ def mined(city_root, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_prints_the_summary_and_leaves_logs_and_benchmarks(mined):
+def test_prints_the_summary_and_leaves_logs_and_timings(mined):
     folder, printed = mined
     assert "small/mini_train: 1 scenes" in printed and "small/mini_val: 1 scenes" in printed
     for stage in ("clouds", "views", "captions", "triplets"):
-        for kind, suffix in (("logs", "log"), ("benchmarks", "tsv")):
+        for kind, suffix in (("logs", "log"), ("timings", "tsv")):
             assert len(list((folder / "results" / kind / stage).rglob(f"part-*.{suffix}"))) == 6
     status, printed = run(folder, "mine_triplets", "--dry-run")
     assert status == 0
@@ -168,14 +168,14 @@ def test_a_changed_rule_reruns_what_depends_on_it_and_no_more(mined):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"clouds": {"sweps": 3}}, "sweps"),
-        ({"clouds": {"sweeps": 0}}, "0 is less than the minimum"),
+        ({"clouds": {"sweps": 3}}, "`clouds.sweps` is no option: did you mean `sweeps`?"),
+        ({"clouds": {"sweeps": 0}}, "`clouds.sweeps` is 0: it must be at least 1"),
         ({"mine": ["large"]}, "`mine` names large, which `datasets` does not describe"),
         (
             {"datasets": {"small": {"format": "nuscenes", "splits": ["val"], "parts": 1}}},
-            "'root' is a required property",
+            "`datasets.small.version` is missing",
         ),
-        ({"caption": {"backend": "oracle"}}, "'oracle' is not one of"),
+        ({"caption": {"backend": "oracle"}}, '`caption.backend` is "oracle": take one of'),
     ],
     ids=["unknown key", "out of range", "unknown dataset", "no root", "unknown backend"],
 )

@@ -37,9 +37,9 @@ def test_each_run_meets_each_benchmark_once(tmp_path):
     assert status == 0, printed
     assert len(commands(printed, "benchmark")) == 2 and len(commands(printed, "evaluate")) == 4
     (made,) = [line for line in commands(printed, "benchmark") if "--name road" in line]
-    assert "--format=mined" in made and "--split=road/val" in made
+    assert "--format mined" in made and '{"split": "road/val"}' in made
     (made,) = [line for line in commands(printed, "benchmark") if "--name mine" in line]
-    assert "--format=table" in made and "--path=c.csv" in made
+    assert "--format table" in made and '{"path": "c.csv", "up": "z"}' in made
     (written,) = commands(printed, "report")
     assert "--runs curriculum synthetic_only --benchmarks road mine" in written and "--generated" not in written
     assert "--splits road/train road/val cad/train --output" in written
@@ -71,9 +71,12 @@ def test_a_sweep_of_no_runs_is_told(tmp_path):
         ({"evaluate": ["rood"]}, "`evaluate` names rood, which `benchmarks` does not describe"),
         ({"benchmarks": {"road": MADE | {"split": "road/test"}}}, "which is no split of a dataset under `mine`"),
         ({"benchmarks": {"road": MADE | {"format": "cad"}}}, "which is no split of a dataset under `cad`"),
-        ({"benchmarks": {"road": MADE | {"path": "x"}}}, "should not be valid"),
-        ({"benchmarks": {"road": {"format": "table", "classes": "city", "templates": "plain"}}}, "path"),
-        ({"benchmarks": {"road": MADE | {"clases": "x"}}}, "clases"),
+        ({"benchmarks": {"road": MADE | {"path": "x"}}}, "`benchmarks.road.path` is no option"),
+        (
+            {"benchmarks": {"road": {"format": "table", "classes": "city", "templates": "plain"}}},
+            "`benchmarks.road.path` is missing",
+        ),
+        ({"benchmarks": {"road": MADE | {"clases": "x"}}}, "did you mean `classes`?"),
     ],
 )
 def test_a_wrong_benchmark_is_told_before_anything_runs(tmp_path, changes, sentence):

@@ -47,7 +47,9 @@ def mine(root, results, split="mini_train", faults=0.2, clouds=None, views=SMALL
         rejects = [place("rejects", part, f"{stage}.parquet") for stage in ("clouds", "views", "captions", "triplets")]
         gather_clouds(index, root, part, parts, paths[0], rejects[0], clouds or CloudOptions(), faults)
         cut_views(index, root, part, parts, paths[1], rejects[1], views, faults)
-        caption_views([PartFiles(paths[1], paths[2], rejects[2])], TemplateCaptioner(PROMPT))
+        caption_views(
+            [PartFiles(paths[1], paths[2], rejects[2], paths[2].with_suffix(".stats.json"))], TemplateCaptioner(PROMPT)
+        )
         join_triplets(*paths, rejects[3])
     summary = summarize(results, "data", split, parts, place("triplets", 0).with_name("summary.json"), SYNONYMS)
     tables = {stage: read(results / stage / "data" / split) for stage in ("clouds", "views", "triplets", "rejects")}

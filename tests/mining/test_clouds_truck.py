@@ -16,8 +16,8 @@ from blendclip.datasets.drives.index import write_index
 from blendclip.datasets.drives.options import DriveOptions
 from blendclip.mining.clouds import gather_clouds
 from blendclip.mining.options import CloudOptions
-from blendclip.synthetic.city.generate import generate_city
 from blendclip.synthetic.city.cast import plan_scene
+from blendclip.synthetic.city.generate import generate_city
 from blendclip.synthetic.city.raycasting import o3d
 from blendclip.synthetic.city.truck_cast import KINDS, TRUCK_BODY, fill_truck_stage
 from tests.mining.pipeline import read

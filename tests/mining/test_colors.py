@@ -12,8 +12,8 @@ from blendclip.datasets.drives.options import DriveOptions
 from blendclip.mining.clouds import gather_clouds
 from blendclip.mining.options import CloudOptions
 from blendclip.synthetic.city import sensors, truck_sensors
-from blendclip.synthetic.city.generate import RIGS, generate_city
 from blendclip.synthetic.city.cast import plan_scene
+from blendclip.synthetic.city.generate import RIGS, generate_city
 from blendclip.synthetic.city.motion import planar_SE3
 from blendclip.synthetic.city.raycasting import World
 from blendclip.synthetic.city.truck_cast import TRUCK_BODY, fill_truck_stage

@@ -17,9 +17,8 @@ from nuscenes.utils.splits import create_splits_scenes
 from pyquaternion import Quaternion
 
 from blendclip.randomness import stable_rng
-from blendclip.synthetic.city.generate import RIGS, generate_city
 from blendclip.synthetic.city.cast import plan_scene
-from blendclip.synthetic.city.generate import make_recipe, scene_jobs
+from blendclip.synthetic.city.generate import RIGS, generate_city, make_recipe, scene_jobs
 from blendclip.synthetic.city.motion import Motion, Route
 from blendclip.synthetic.meshes.catalog import CATEGORY_SHAPES, SHAPES
 

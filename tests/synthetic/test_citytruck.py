@@ -23,9 +23,8 @@ from truckscenes.utils.data_classes import LidarPointCloud
 from truckscenes.utils.geometry_utils import points_in_box
 from truckscenes.utils.splits import create_splits_scenes
 
-from blendclip.synthetic.city.generate import RIGS, generate_city
 from blendclip.synthetic.city.cast import plan_scene
-from blendclip.synthetic.city.generate import make_recipe, scene_jobs
+from blendclip.synthetic.city.generate import RIGS, generate_city, make_recipe, scene_jobs
 from blendclip.synthetic.city.motion import planar_SE3
 from blendclip.synthetic.city.plan import ScenePlan
 from blendclip.synthetic.city.raycasting import World, o3d

@@ -9,9 +9,9 @@ import pytest
 from blendclip.datasets.cad.writing import CadFiles, CadPart, cad_options, open_reader, write_cad
 from blendclip.errors import UserError
 from blendclip.reporting.triplet_sheet import draw_sheet
+from blendclip.synthetic.shapes.captions import captions_of, main_colours
 from blendclip.synthetic.shapes.classes import CLASSES
 from blendclip.synthetic.shapes.generate import generate_shapes
-from blendclip.synthetic.shapes.captions import captions_of, main_colours
 
 
 @pytest.fixture(scope="module")

@@ -1,46 +1,51 @@
-rule generate_city:
-    output:
-        "<results>/datasets/{dataset}/city.json",
-    log:
-        "<logs>/datasets/{dataset}.log",
-    benchmark:
-        "<benchmarks>/datasets/{dataset}.tsv"
-    threads: 8
-    resources:
-        mem_mb=4000,
-    params:
-        scenes=city_scenes,
-        rig=city_rig,
-        seed=city_seed,
-        stage_version=city_stage_version,
-    shell:
-        'blendclip city --rig {params.rig} --root "$(dirname {output:q})" {params.scenes} --seed {params.seed} --workers {threads} 2>&1 | tee {log:q}'
+# One rule for each dataset that is generated, since its format says which file is written last.
+for name, dataset in DATASETS.items():
+    if dataset.generator is not None:
+
+        rule:
+            name:
+                f"generate_{name}"
+            output:
+                generated_marker(name),
+            log:
+                f"<logs>/datasets/{name}.log",
+            benchmark:
+                f"<timings>/datasets/{name}.tsv"
+            threads: 8
+            resources:
+                mem_mb=4000,
+            params:
+                command=dataset.format.generator.command,
+                options=as_json(dataset.generator),
+                stage_version=STAGE_VERSIONS[dataset.format.generator.stage],
+            shell:
+                'blendclip {params.command} --root "$(dirname {output:q})" --options {params.options:q}'
+                " --workers {threads} 2>&1 | tee {log:q}"
 
 
 # One rule for each dataset: its devkit loads all tables once, whatever the number of splits.
-for name, dataset in mined_datasets().items():
+for name, dataset in MINED.items():
 
     rule:
         name:
             f"index_{name}"
         input:
-            f"{root_of(name)}/city.json" if dataset["format"] in GENERATED else [],
+            generated_marker(name),
         output:
-            expand("<results>/index/{name}/{split}.parquet", name=name, split=dataset["splits"]),
+            [str(PLACES.index(name, split)) for split in dataset.splits],
         log:
             f"<logs>/index/{name}.log",
         benchmark:
-            f"<benchmarks>/index/{name}.tsv"
+            f"<timings>/index/{name}.tsv"
         resources:
-            mem_mb=20000 if dataset.get("version", "").endswith("trainval") else 2000,
+            mem_mb=20000 if getattr(dataset.options, "version", "").endswith("trainval") else 2000,
         params:
             root=root_of(name),
-            format=GENERATED.get(dataset["format"], dataset)["format"],
-            version=GENERATED.get(dataset["format"], dataset)["version"],
-            splits=dataset["splits"],
+            format=dataset.format.name,
+            options=as_json(dataset.options),
+            splits=dataset.splits,
             name=name,
-            folder=f"{RESULTS}/index/{name}",
             stage_version=STAGE_VERSIONS["index"],
         shell:
-            "blendclip index --root {params.root:q} --format {params.format} --version {params.version:q} --dataset {params.name}"
-            " --splits {params.splits} --output {params.folder:q} 2>&1 | tee {log:q}"
+            "blendclip index --root {params.root:q} --format {params.format:q} --options {params.options:q}"
+            ' --dataset {params.name} --splits {params.splits} --output "$(dirname {output[0]:q})" 2>&1 | tee {log:q}'

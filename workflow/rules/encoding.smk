@@ -1,32 +1,29 @@
 # One job for each dataset and split: a large CLIP takes longer to load than a part takes to embed. OpenShape holds no
-# pictures; its reader writes the features that it brings along.
-for name, dataset in embedded_datasets().items():
-    for split in dataset["splits"] if dataset["format"] != "openshape" else []:
-        place = f"{name}/{split}"
-        part_names = [f"part-{part:05d}" for part in range(dataset["parts"])]
+# images; its reader writes the features that it brings along.
+for name, split in splits_of(DATASETS):
+    if DATASETS[name].format.name != "openshape":
 
         rule:
             name:
                 f"embed_{name}_{split}"
             input:
-                views=expand(f"{RESULTS}/views/{place}/{{part}}.parquet", part=part_names),
-                captions=expand(f"{RESULTS}/captions/{place}/{{part}}.parquet", part=part_names),
+                views=parts(staged("views"), name, split),
+                captions=parts(staged("captions"), name, split),
                 weights=clip_files,
             output:
-                expand(f"{RESULTS}/embeddings/{CLIP_NAME}/{place}/{{part}}.parquet", part=part_names),
+                parts(embedded, name, split),
             log:
-                f"<logs>/embeddings/{CLIP_NAME}/{place}.log",
+                f"<logs>/embeddings/{CLIP}/{name}/{split}.log",
             benchmark:
-                f"<benchmarks>/embeddings/{CLIP_NAME}/{place}.tsv"
+                f"<timings>/embeddings/{CLIP}/{name}/{split}.tsv"
             threads: 32
             resources:
                 mem_mb=8000,
                 clip_jobs=1,
             params:
-                clip=clip_options(),
-                output=f"{RESULTS}/embeddings/{CLIP_NAME}/{place}",
-                cache=f"{RESULTS}/caches/embeddings/{CLIP_NAME}/{place}",
+                clip=as_json(CONFIG.clip),
+                cache=PLACES.embedding_cache(CLIP, name, split),
                 stage_version=STAGE_VERSIONS["embeddings"],
             shell:
-                "blendclip embed --views {input.views:q} --captions {input.captions:q} {params.clip}"
-                " --output {params.output:q} --cache {params.cache:q} --workers {threads} > {log:q} 2>&1"
+                "blendclip embed --views {input.views:q} --captions {input.captions:q} --clip {params.clip:q}"
+                ' --output "$(dirname {output[0]:q})" --cache {params.cache:q} --workers {threads} > {log:q} 2>&1'

@@ -3,41 +3,43 @@ rule write_benchmark:
         source=benchmark_source,
         classes=benchmark_classes,
     output:
-        "<results>/evaluation/benchmarks/{benchmark}.parquet",
+        PLACES.benchmark("{benchmark}"),
     log:
         "<logs>/evaluation/benchmarks/{benchmark}.log",
     benchmark:
-        "<benchmarks>/evaluation/benchmarks/{benchmark}.tsv"
+        "<timings>/evaluation/benchmarks/{benchmark}.tsv"
     resources:
         mem_mb=4000,
     params:
+        format=benchmark_format,
         options=benchmark_options,
+        results=CONFIG.results,
         stage_version=STAGE_VERSIONS["benchmarks"],
     shell:
-        "blendclip benchmark --name {wildcards.benchmark} {params.options} --classes {input.classes:q}"
-        " --output {output:q} > {log:q} 2>&1"
+        "blendclip benchmark --name {wildcards.benchmark} --format {params.format:q} --options {params.options:q}"
+        " --results {params.results:q} --classes {input.classes:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule evaluate_run:
     input:
-        benchmark="<results>/evaluation/benchmarks/{benchmark}.parquet",
-        model="<results>/runs/{run}/model.safetensors",
-        about="<results>/runs/{run}/model.json",
+        benchmark=PLACES.benchmark("{benchmark}"),
+        model=PLACES.model_weights("{run}"),
+        about=PLACES.model_about("{run}"),
         classes=benchmark_weights,
         packed=benchmark_packed,
     output:
-        metrics="<results>/evaluation/runs/{run}/{benchmark}/metrics.json",
-        predictions="<results>/evaluation/runs/{run}/{benchmark}/predictions.parquet",
+        metrics=PLACES.metrics("{run}", "{benchmark}"),
+        predictions=PLACES.predictions("{run}", "{benchmark}"),
     log:
         "<logs>/evaluation/runs/{run}/{benchmark}.log",
     benchmark:
-        "<benchmarks>/evaluation/runs/{run}/{benchmark}.tsv"
+        "<timings>/evaluation/runs/{run}/{benchmark}.tsv"
     threads: 8
     resources:
         mem_mb=8000,
         gpu=0,
     params:
-        results=RESULTS,
+        results=CONFIG.results,
         options=evaluation_options,
         stage_version=STAGE_VERSIONS["evaluation"],
     shell:
@@ -47,16 +49,15 @@ rule evaluate_run:
 
 # The report on the runs under `train`, and the one on those under `sweep`.
 for name, key in {"report": "train", "sweep_ratios": "sweep"}.items():
-    tables = "<results>/tables" if name == "report" else f"<results>/{name}_tables"
 
     rule:
         name:
             f"write_{name}"
         input:
             evaluated=evaluated_runs(key),
-            logs=expand("<results>/runs/{run}/{file}", run=config[key], file=["log.jsonl", "recipe.json"]),
-            clouds=expand("<results>/evaluation/benchmarks/{benchmark}.parquet", benchmark=config["evaluate"]),
-            summaries=[*mined_summaries(), *cad_summaries()],
+            logs=[str(place(run)) for run in getattr(CONFIG, key) for place in (PLACES.metrics_log, PLACES.recipe)],
+            clouds=[str(PLACES.benchmark(benchmark)) for benchmark in CONFIG.evaluate],
+            summaries=summaries(DATASETS),
         output:
             report=report(
                 directory(f"<results>/{name}"),
@@ -66,7 +67,7 @@ for name, key in {"report": "train", "sweep_ratios": "sweep"}.items():
                 labels={"what": "report"},
             ),
             tables=report(
-                directory(tables),
+                directory("<results>/tables" if name == "report" else f"<results>/{name}_tables"),
                 patterns=["{table}.csv"],
                 caption="../report/tables.rst",
                 category="Zero-shot results",
@@ -75,15 +76,15 @@ for name, key in {"report": "train", "sweep_ratios": "sweep"}.items():
         log:
             f"<logs>/{name}.write.log",
         benchmark:
-            f"<benchmarks>/{name}.tsv"
+            f"<timings>/{name}.tsv"
         resources:
             mem_mb=4000,
         params:
-            results=RESULTS,
-            runs=config[key],
-            benchmarks=config["evaluate"],
-            generated=generated_benchmarks(),
-            splits=splits_of(mined_datasets() | cad_datasets()),
+            results=CONFIG.results,
+            runs=getattr(CONFIG, key),
+            benchmarks=CONFIG.evaluate,
+            generated=generated_names(),
+            splits=["/".join(which) for which in splits_of(DATASETS)],
             stage_version=STAGE_VERSIONS["report"],
         shell:
             "blendclip report --results {params.results:q} --runs {params.runs:q} --benchmarks {params.benchmarks:q}"

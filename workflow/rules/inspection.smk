@@ -1,19 +1,19 @@
 rule inspect_dataset:
     input:
-        index="<results>/index/{dataset}/{split}.parquet",
+        index=PLACES.index("{dataset}", "{split}"),
     output:
         report(
-            directory("<results>/inspection/{dataset}/{split}"),
+            directory(PLACES.inspection("{dataset}", "{split}")),
             patterns=["{scene}/{picture}.jpg", "{scene}/{picture}.png"],
             caption="../report/inspection.rst",
             category="Projection check",
             subcategory="{dataset}",
-            labels={"split": "{split}", "scene": "{scene}", "picture": "{picture}"},
+            labels={"split": "{split}", "scene": "{scene}", "image": "{picture}"},
         ),
     log:
         "<logs>/inspection/{dataset}/{split}.log",
     benchmark:
-        "<benchmarks>/inspection/{dataset}/{split}.tsv"
+        "<timings>/inspection/{dataset}/{split}.tsv"
     resources:
         mem_mb=2000,
     params:

@@ -1,66 +1,61 @@
 rule gather_clouds:
     input:
-        index="<results>/index/{dataset}/{split}.parquet",
+        index=PLACES.index("{dataset}", "{split}"),
     output:
-        clouds="<results>/clouds/{dataset}/{split}/part-{part}.parquet",
-        rejects="<results>/rejects/{dataset}/{split}/part-{part}.clouds.parquet",
+        clouds=PLACES.part("clouds", "{dataset}", "{split}", "{part}"),
+        rejects=PLACES.rejects("clouds", "{dataset}", "{split}", "{part}"),
     log:
         "<logs>/clouds/{dataset}/{split}/part-{part}.log",
     benchmark:
-        "<benchmarks>/clouds/{dataset}/{split}/part-{part}.tsv"
+        "<timings>/clouds/{dataset}/{split}/part-{part}.tsv"
     resources:
         mem_mb=1000,
     params:
         root=dataset_root,
         parts=parts_of,
-        options=config["clouds"],
-        colors="--colors" if config["clouds"]["colors"] else "",
+        options=as_json(CONFIG.clouds),
         stage_version=STAGE_VERSIONS["clouds"],
     shell:
         "blendclip clouds --index {input.index:q} --root {params.root:q} --part {wildcards.part} --parts {params.parts}"
-        " --sweeps {params.options[sweeps]} --motion {params.options[motion]}"
-        " --min-points {params.options[min_points]} {params.colors} --max-fault-fraction {config[max_fault_fraction]}"
+        " --options {params.options:q} --max-fault-fraction {FAULTS}"
         " --output {output.clouds:q} --rejects {output.rejects:q} > {log:q} 2>&1"
 
 
 rule cut_views:
     input:
-        index="<results>/index/{dataset}/{split}.parquet",
+        index=PLACES.index("{dataset}", "{split}"),
     output:
-        views="<results>/views/{dataset}/{split}/part-{part}.parquet",
-        rejects="<results>/rejects/{dataset}/{split}/part-{part}.views.parquet",
+        views=PLACES.part("views", "{dataset}", "{split}", "{part}"),
+        rejects=PLACES.rejects("views", "{dataset}", "{split}", "{part}"),
     log:
         "<logs>/views/{dataset}/{split}/part-{part}.log",
     benchmark:
-        "<benchmarks>/views/{dataset}/{split}/part-{part}.tsv"
+        "<timings>/views/{dataset}/{split}/part-{part}.tsv"
     resources:
         mem_mb=1000,
     params:
         root=dataset_root,
         parts=parts_of,
-        options=config["views"],
-        partly="" if config["views"]["whole_box"] else "--partly",
+        options=as_json(CONFIG.views),
         stage_version=STAGE_VERSIONS["views"],
     shell:
         "blendclip views --index {input.index:q} --root {params.root:q} --part {wildcards.part} --parts {params.parts}"
-        " --min-visibility {params.options[min_visibility]} --min-side-px {params.options[min_side_px]}"
-        " --jpeg-quality {params.options[jpeg_quality]} {params.partly}"
-        " --max-fault-fraction {config[max_fault_fraction]}"
+        " --options {params.options:q} --max-fault-fraction {FAULTS}"
         " --output {output.views:q} --rejects {output.rejects:q} > {log:q} 2>&1"
 
 
 rule join_triplets:
     input:
-        clouds="<results>/clouds/{dataset}/{split}/part-{part}.parquet",
-        views="<results>/views/{dataset}/{split}/part-{part}.parquet",
-        captions="<results>/captions/{dataset}/{split}/part-{part}.parquet",
+        clouds=PLACES.part("clouds", "{dataset}", "{split}", "{part}"),
+        views=PLACES.part("views", "{dataset}", "{split}", "{part}"),
+        captions=PLACES.part("captions", "{dataset}", "{split}", "{part}"),
     output:
-        triplets="<results>/triplets/{dataset}/{split}/part-{part}.parquet",
-        rejects="<results>/rejects/{dataset}/{split}/part-{part}.triplets.parquet",
+        triplets=PLACES.part("triplets", "{dataset}", "{split}", "{part}"),
+        rejects=PLACES.rejects("triplets", "{dataset}", "{split}", "{part}"),
     log:
         "<logs>/triplets/{dataset}/{split}/part-{part}.log",
     benchmark:
-        "<benchmarks>/triplets/{dataset}/{split}/part-{part}.tsv"
+        "<timings>/triplets/{dataset}/{split}/part-{part}.tsv"
     resources:
         mem_mb=1000,
     params:
@@ -72,26 +67,26 @@ rule join_triplets:
 
 rule summarize_triplets:
     input:
-        index="<results>/index/{dataset}/{split}.parquet",
-        clouds=every_part("clouds"),
-        views=every_part("views"),
-        captions=every_part("captions"),
-        statistics=every_part("captions", "stats.json"),
-        triplets=every_part("triplets"),
-        rejected_clouds=every_part("rejects", "clouds.parquet"),
-        rejected_views=every_part("rejects", "views.parquet"),
-        rejected_captions=every_part("rejects", "captions.parquet"),
-        rejected_triplets=every_part("rejects", "triplets.parquet"),
+        index=PLACES.index("{dataset}", "{split}"),
+        clouds=every_part(staged("clouds")),
+        views=every_part(staged("views")),
+        captions=every_part(staged("captions")),
+        statistics=every_part(PLACES.caption_statistics),
+        triplets=every_part(staged("triplets")),
+        rejected_clouds=every_part(rejected("clouds")),
+        rejected_views=every_part(rejected("views")),
+        rejected_captions=every_part(rejected("captions")),
+        rejected_triplets=every_part(rejected("triplets")),
         synonyms=PROMPTS / "synonyms.yaml",
     output:
-        "<results>/triplets/{dataset}/{split}/summary.json",
+        PLACES.summary("{dataset}", "{split}"),
     log:
         "<logs>/triplets/{dataset}/{split}/summary.log",
     benchmark:
-        "<benchmarks>/triplets/{dataset}/{split}/summary.tsv"
+        "<timings>/triplets/{dataset}/{split}/summary.tsv"
     localrule: True
     params:
-        results=RESULTS,
+        results=CONFIG.results,
         parts=parts_of,
         stage_version=STAGE_VERSIONS["summary"],
     shell:

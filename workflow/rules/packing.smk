@@ -1,15 +1,15 @@
 # Clouds and features are separate files, so that another CLIP packs no cloud again.
 rule pack_clouds:
     input:
-        triplets="<results>/triplets/{dataset}/{split}/part-{part}.parquet",
+        triplets=PLACES.part("triplets", "{dataset}", "{split}", "{part}"),
     output:
-        clouds="<results>/packed/{dataset}/{split}/part-{part}.arrow",
+        clouds=PLACES.packed_clouds("{dataset}", "{split}", "{part}"),
     log:
         "<logs>/packed/{dataset}/{split}/part-{part}.log",
     benchmark:
-        "<benchmarks>/packed/{dataset}/{split}/part-{part}.tsv"
+        "<timings>/packed/{dataset}/{split}/part-{part}.tsv"
     wildcard_constraints:
-        dataset="|".join(embedded_datasets()) or "none",
+        dataset="|".join(DATASETS),
     resources:
         mem_mb=1000,
     params:
@@ -20,19 +20,19 @@ rule pack_clouds:
 
 rule pack_features:
     input:
-        triplets="<results>/triplets/{dataset}/{split}/part-{part}.parquet",
-        views="<results>/views/{dataset}/{split}/part-{part}.parquet",
-        captions="<results>/captions/{dataset}/{split}/part-{part}.parquet",
-        embeddings="<results>/embeddings/{clip}/{dataset}/{split}/part-{part}.parquet",
+        triplets=PLACES.part("triplets", "{dataset}", "{split}", "{part}"),
+        views=PLACES.part("views", "{dataset}", "{split}", "{part}"),
+        captions=PLACES.part("captions", "{dataset}", "{split}", "{part}"),
+        embeddings=PLACES.embeddings("{clip}", "{dataset}", "{split}", "{part}"),
     output:
-        features="<results>/packed/{clip}/{dataset}/{split}/part-{part}.arrow",
+        features=PLACES.packed_features("{clip}", "{dataset}", "{split}", "{part}"),
     log:
         "<logs>/packed/{clip}/{dataset}/{split}/part-{part}.log",
     benchmark:
-        "<benchmarks>/packed/{clip}/{dataset}/{split}/part-{part}.tsv"
+        "<timings>/packed/{clip}/{dataset}/{split}/part-{part}.tsv"
     wildcard_constraints:
         clip="[^/]+",
-        dataset="|".join(embedded_datasets()) or "none",
+        dataset="|".join(DATASETS),
     resources:
         mem_mb=4000,
     params:

@@ -1,6 +1,6 @@
 rule write_recipe:
     output:
-        "<results>/runs/{run}/recipe.json",
+        PLACES.recipe("{run}"),
     log:
         "<logs>/runs/{run}.recipe.log",
     localrule: True
@@ -12,22 +12,22 @@ rule write_recipe:
 
 rule embed_classes:
     input:
-        classes=f"{PROMPTS}/classes/{{classes}}.yaml",
-        templates=f"{PROMPTS}/templates/{{templates}}.yaml",
+        classes=PROMPTS / "classes" / "{classes}.yaml",
+        templates=PROMPTS / "templates" / "{templates}.yaml",
         weights=clip_files,
     output:
-        f"<results>/embeddings/{CLIP_NAME}/classes/{{classes}}.{{templates}}.parquet",
+        PLACES.class_weights(CLIP, "{classes}", "{templates}"),
     log:
-        f"<logs>/embeddings/{CLIP_NAME}/classes/{{classes}}.{{templates}}.log",
+        f"<logs>/embeddings/{CLIP}/classes/{{classes}}.{{templates}}.log",
     benchmark:
-        f"<benchmarks>/embeddings/{CLIP_NAME}/classes/{{classes}}.{{templates}}.tsv"
+        f"<timings>/embeddings/{CLIP}/classes/{{classes}}.{{templates}}.tsv"
     resources:
         mem_mb=4000,
     params:
-        clip=clip_options(),
+        clip=as_json(CONFIG.clip),
         stage_version=STAGE_VERSIONS["class_weights"],
     shell:
-        "blendclip embed-classes --classes {input.classes:q} --templates {input.templates:q} {params.clip}"
+        "blendclip embed-classes --classes {input.classes:q} --templates {input.templates:q} --clip {params.clip:q}"
         " --output {output:q} > {log:q} 2>&1"
 
 
@@ -35,25 +35,25 @@ rule embed_classes:
 # killed goes on from there. Each recipe has a folder of its own in it, so that a changed one trains anew.
 rule train_run:
     input:
-        recipe="<results>/runs/{run}/recipe.json",
+        recipe=PLACES.recipe("{run}"),
         packed=run_packed,
         weights=run_weights,
         classes=run_classes,
     output:
-        model="<results>/runs/{run}/model.safetensors",
-        about="<results>/runs/{run}/model.json",
-        log="<results>/runs/{run}/log.jsonl",
+        model=PLACES.model_weights("{run}"),
+        about=PLACES.model_about("{run}"),
+        log=PLACES.metrics_log("{run}"),
     log:
         "<logs>/runs/{run}.log",
     benchmark:
-        "<benchmarks>/runs/{run}.tsv"
+        "<timings>/runs/{run}.tsv"
     threads: 8
     resources:
         mem_mb=8000,
         gpu=0,
         training_jobs=1,
     params:
-        results=RESULTS,
+        results=CONFIG.results,
         stage_version=STAGE_VERSIONS["runs"],
     shell:
         "blendclip train --recipe {input.recipe:q} --results {params.results:q} --threads {threads}"

@@ -47,11 +47,8 @@ class PartFiles:
     views: Path
     captions: Path
     rejects: Path
-
-    @property
-    def statistics(self) -> Path:
-        """What the part cost, as JSON beside the captions."""
-        return self.captions.with_suffix(".stats.json")
+    statistics: Path
+    """What the part cost, as JSON."""
 
 
 def caption_views(

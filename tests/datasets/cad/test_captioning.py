@@ -23,7 +23,9 @@ def test_clouds_and_views_are_captioned_and_joined(tmp_path):
     out = {name: tmp_path / f"{name}.parquet" for name in ("clouds", "views", "rejects", "triplets", "left_out")}
     files = CadFiles(out["views"], out["rejects"], clouds=out["clouds"])
     write_cad(open_reader("meshes", tmp_path, options), CadPart("boxes", "train"), files, options)
-    captions = PartFiles(out["views"], tmp_path / "captions.parquet", tmp_path / "unsaid.parquet")
+    captions = PartFiles(
+        out["views"], tmp_path / "captions.parquet", tmp_path / "unsaid.parquet", tmp_path / "cost.json"
+    )
     assert caption_views([captions], TemplateCaptioner(TEMPLATE)) == 4
     assert join_triplets(out["clouds"], out["views"], captions.captions, out["triplets"], out["left_out"]) == 2
     found = pq.read_table(out["triplets"]).to_pylist()

@@ -62,7 +62,9 @@ def write_views(path, rows, row_group=50):
 def part(folder, number, rows):
     name = f"part-{number:05d}.parquet"
     views = write_views(folder / "views" / name, rows)
-    return PartFiles(views, folder / "captions" / name, folder / "rejects" / f"part-{number:05d}.captions.parquet")
+    rejects = folder / "rejects" / f"part-{number:05d}.captions.parquet"
+    captions = folder / "captions" / name
+    return PartFiles(views, captions, rejects, captions.with_suffix(".stats.json"))
 
 
 def caption(parts, url, cache, client=QUICK, model="stub", prompt=PROMPT, **options):
