@@ -7,6 +7,8 @@ The box frame has its origin at the box centre, x forward, y left, z up; sizes a
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -115,6 +117,20 @@ def interpolate_poses(
     hit = (at_us == timestamp_us[before]) | (at_us == timestamp_us[after])
     known = (beyond_us <= max_beyond_us) & ((span_us <= max_gap_us) | hit)
     return np.where(known[:, None, None], poses, np.nan)
+
+
+@dataclass(frozen=True)
+class EgoPoses:
+    """The recorded poses of an ego vehicle over time; there may be none."""
+
+    timestamp_us: NDArray[np.int64]
+    """(E,) strictly increasing."""
+    global_SE3_ego: NDArray[np.float64]  # noqa: N815
+    """(E, 3, 4) at these times."""
+
+    def at(self, timestamp_us: NDArray[np.int64], max_beyond_us: int = 0) -> NDArray[np.float64]:
+        """`global_SE3_ego` (M, 3, 4) at times (M,), interpolated; NaN where `interpolate_poses` knows none."""
+        return interpolate_poses(self.timestamp_us, self.global_SE3_ego, timestamp_us, max_beyond_us=max_beyond_us)
 
 
 def in_time(

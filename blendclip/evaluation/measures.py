@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from blendclip.evaluation.bootstrap import Bootstrap
 from blendclip.evaluation.metrics import ranks
 from blendclip.evaluation.zero_shot import scores, unit
+from blendclip.sampling import spread
 
 POINT_EDGES = (1, 5, 20, 100, 500, 2000)
 DISTANCE_EDGES_M = (0, 10, 20, 30, 40, 50)
@@ -173,17 +174,10 @@ def _tracks(answers: Answers) -> dict[str, Any] | None:
     labels_I = answers.labels_N[first_I]
 
     def top1(clouds: int) -> dict[str, float]:
-        means = np.stack([answers.features_ND[_spread(run, clouds)].mean(axis=0) for run in runs])
+        means = np.stack([answers.features_ND[spread(run, clouds)].mean(axis=0) for run in runs])
         right_I = ranks(scores(unit(means, "tracks"), answers.weights_CD), labels_I) == 0
         return Bootstrap.of(right_I[:, None].astype(np.float64), names).estimate(0).as_json()
 
     counts = [k for k in _TRACK_CLOUDS if k < sizes_I.max()] + [int(sizes_I.max())]
     rows = [{"clouds": k, "tracks": int((sizes_I >= k).sum()), "top1": top1(k)} for k in counts]
     return {"tracks": len(names), "top1": rows[-1]["top1"], "by_clouds": rows}
-
-
-def _spread(run: NDArray, count: int) -> NDArray:
-    """So many of a run, evenly spread: of one the middle; all where there are fewer."""
-    if count >= len(run):
-        return run
-    return run[((np.arange(count) + 0.5) * len(run) / count).astype(np.int64)]

@@ -85,9 +85,7 @@ class EgoMotion:
             known_us = np.concatenate([stream_us, scene.annotations.timestamp_us])
             known_us = known_us[(known_us >= first_us) & (known_us <= last_us)]
             self._moments_us = np.union1d(known_us, np.arange(first_us, last_us + _SLICE_US, _SLICE_US))
-            self._global_SE3_ego = geometry.interpolate_poses(
-                stream_us, scene.ego_poses.global_SE3_ego, self._moments_us, max_beyond_us=_BEYOND_US
-            )
+            self._global_SE3_ego = scene.ego_poses.at(self._moments_us, max_beyond_us=_BEYOND_US)
 
     def of_sensor(
         self, sweep: int, times_us: NDArray[np.int64] | None

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from blendclip import geometry, schemas, storage
 from blendclip.errors import UserError
-from blendclip.geometry import in_time
+from blendclip.geometry import EgoPoses, in_time
 
 _BROKEN_POSE = (
     "the pose or calibration of its sensor is not finite: a quaternion is not a unit one, or its time lies outside the "
@@ -77,14 +77,6 @@ class Readings:
         if self.in_time[number]:
             return _BROKEN_POSE
         return f"its time stamp {self.timestamp_us[number]} us is over a second off the keyframe that it serves"
-
-
-@dataclass(frozen=True)
-class EgoPoses:
-    """The pose stream of a scene, by time; empty where no sweep has point times."""
-
-    timestamp_us: NDArray[np.int64]  # (E,)
-    global_SE3_ego: NDArray[np.float64]  # (E, 3, 4)
 
 
 @dataclass(frozen=True)

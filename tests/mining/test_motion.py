@@ -8,9 +8,10 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from blendclip import geometry
 from blendclip.errors import DataFault
+from blendclip.geometry import EgoPoses
 from blendclip.mining.crop import points_in_boxes
 from blendclip.mining.motion import EgoMotion, TrackPoses, passage_of
-from blendclip.mining.scene import Annotations, EgoPoses
+from blendclip.mining.scene import Annotations
 
 
 def yaw_wxyz(degrees):

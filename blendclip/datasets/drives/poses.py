@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from blendclip import geometry
 from blendclip.datasets.drives.validation import strange_time
 from blendclip.errors import UserError
+from blendclip.geometry import EgoPoses
 
 log = logging.getLogger(__name__)
 
@@ -19,32 +19,11 @@ _MARGIN_US = 2_000_000  # sweeps may be so much earlier than their keyframe, and
 _SAME = 1e-6  # metres, and parts of a rotation matrix
 
 
-@dataclass(frozen=True)
-class EgoPoses:
-    """The ego poses of a scene at strictly increasing times."""
-
-    timestamp_us: NDArray[np.int64]  # (E,)
-    global_SE3_ego: NDArray[np.float64]  # (E, 3, 4)
-
-    def at(self, records: list[dict[str, Any]]) -> NDArray[np.float64]:
-        """`global_SE3_ego` (M, 3, 4) at the `timestamp` of each record; NaN outside the stream and in its gaps."""
-        at_us = np.array([record["timestamp"] for record in records], np.int64)
-        return geometry.interpolate_poses(self.timestamp_us, self.global_SE3_ego, at_us)
-
-    def rows(self) -> list[dict[str, Any]]:
-        """As the index holds them."""
-        poses = self.global_SE3_ego.reshape(-1, 12)
-        return [
-            {"timestamp_us": time_us, "global_SE3_ego": pose}
-            for time_us, pose in zip(self.timestamp_us.tolist(), poses, strict=True)
-        ]
-
-
 class PoseStream:
     """The ego poses of all scenes: a table that does not say to which scene a pose belongs, in any order."""
 
     def __init__(self, ego_pose: list[dict[str, Any]]) -> None:
-        times_us = np.array([record["timestamp"] for record in ego_pose], np.int64)
+        times_us = times_of(ego_pose)
         self._order = np.argsort(times_us, kind="stable")
         self._times_us = times_us[self._order]
         self._records = ego_pose
@@ -74,6 +53,20 @@ class PoseStream:
                     "a version of their own"
                 )
         return EgoPoses(times_us[~repeated], poses[~repeated])
+
+
+def index_rows(ego_poses: EgoPoses) -> list[dict[str, Any]]:
+    """The rows of the index's column `ego_poses`."""
+    poses = ego_poses.global_SE3_ego.reshape(-1, 12)
+    return [
+        {"timestamp_us": time_us, "global_SE3_ego": pose}
+        for time_us, pose in zip(ego_poses.timestamp_us.tolist(), poses, strict=True)
+    ]
+
+
+def times_of(records: list[dict[str, Any]]) -> NDArray[np.int64]:
+    """The `timestamp` (M,) of each record, microseconds."""
+    return np.array([record["timestamp"] for record in records], np.int64)
 
 
 def pose_of(record: dict[str, Any]) -> NDArray[np.float64]:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from blendclip import geometry
 from blendclip.datasets.drives.evaluated import evaluated_tokens
-from blendclip.datasets.drives.poses import PoseStream, pose_of
+from blendclip.datasets.drives.poses import PoseStream, index_rows, pose_of, times_of
 from blendclip.datasets.drives.validation import strange_time
 from blendclip.errors import UserError
 
@@ -210,7 +210,7 @@ class _SceneReader:
             "scene": self.scene["name"],
             "scene_token": self.scene["token"],
             "keyframes": self._keyframes(),
-            "ego_poses": self.stream.rows() if self.stream else [],
+            "ego_poses": index_rows(self.stream) if self.stream else [],
             "sweeps": sweeps,
             "images": images,
             "tracks": self._tracks(),
@@ -229,7 +229,7 @@ class _SceneReader:
     def _global_SE3_ego(self) -> NDArray[np.float64]:
         """Ego poses (M, 3, 4) at the readings' times."""
         if self.stream:
-            return self.stream.at(self.readings)
+            return self.stream.at(times_of(self.readings))
         return np.array([self._own_pose(data) for data in self.readings]).reshape(-1, 3, 4)
 
     def _evaluable(self, sample: Row) -> bool:
@@ -249,7 +249,7 @@ class _SceneReader:
     def _keyframe_pose(self, sample: Row) -> NDArray[np.float64]:
         """The ego pose from which the official evaluation measures distance, or at the sample's time if it has none."""
         if self.stream and not self._evaluable(sample):
-            return self.stream.at([sample])[0]
+            return self.stream.at(times_of([sample]))[0]
         return self._own_pose(self.tables.get("sample_data", sample["data"][self.devkit.reference]))
 
     def _reading(self, data: Row) -> Row:

@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from blendclip import storage
+from blendclip.sampling import spread
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class ChosenViews:
 
 
 def choose_views(path: Path, max_views_per_instance: int | None) -> ChosenViews:
-    """All views of a part, or at most so many of each instance, spread evenly over its track.
+    """All views of a part, or at most `max_views_per_instance` of each instance, evenly spaced along its track.
 
     Raises:
         UserError: there is no such file.
@@ -64,25 +65,19 @@ def choose_views(path: Path, max_views_per_instance: int | None) -> ChosenViews:
         rows_of[instance].append(row)
     if max_views_per_instance is not None:
         for rows in rows_of.values():
-            chosen[np.delete(rows, spread(len(rows), max_views_per_instance))] = False
+            chosen[rows] = False
+            chosen[spread(np.array(rows), max_views_per_instance)] = True
     return ChosenViews(path, chosen, {instance: len(rows) for instance, rows in rows_of.items()})
 
 
-def spread(count: int, most: int) -> NDArray[np.int64]:
-    """Places among `count`, at most so many, evenly spread: the middles of equal stretches."""
-    if count <= most:
-        return np.arange(count)
-    return np.floor((np.arange(most) + 0.5) * count / most).astype(np.int64)
-
-
 def sample_views(paths: list[Path], count: int) -> list[ChosenViews]:
-    """At most `count` views, spread evenly over all files.
+    """At most `count` views, evenly spaced over the rows of all files.
 
     Raises:
         UserError: there is no such file.
     """
     sizes = [storage.open_parquet(path).metadata.num_rows for path in paths]
     chosen = np.zeros(sum(sizes), bool)
-    chosen[spread(len(chosen), count)] = True
+    chosen[spread(np.arange(len(chosen)), count)] = True
     parts = np.split(chosen, np.cumsum(sizes)[:-1])
     return [ChosenViews(path, part) for path, part in zip(paths, parts, strict=True)]

@@ -2,23 +2,11 @@ import numpy as np
 import pytest
 
 from blendclip.errors import UserError
-from blendclip.mining.captions.choice import choose_views, sample_views, spread
+from blendclip.mining.captions.choice import choose_views, sample_views
 from blendclip.mining.captions.stage import caption_views
 from blendclip.mining.captions.template import TemplateCaptioner
 from tests.mining.captions.conftest import part, rows_of, view, write_views
 from tests.mining.pipeline import PROMPT
-
-
-def test_places_are_spread():
-    assert spread(3, 5).tolist() == [0, 1, 2]
-    assert spread(10, 1).tolist() == [5]
-    assert spread(10, 2).tolist() == [2, 7]
-    assert spread(40, 4).tolist() == [5, 15, 25, 35]
-    for count in range(1, 60):
-        for most in range(1, count + 1):
-            places = spread(count, most)
-            assert len(set(places.tolist())) == most and places[0] >= 0 and places[-1] < count
-            assert np.ptp(np.diff(places)) <= 1 if most > 1 else True
 
 
 def test_views_of_an_instance_are_chosen_along_its_track_whatever_their_order(tmp_path):
