@@ -1,19 +1,16 @@
 """What is written down twice agrees."""
 
 import re
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
-import pytest
 import yaml
 
 REPOSITORY = Path(__file__).parents[1]
 
 
 def requirements(lines):
-    return {re.match(r"[A-Za-z0-9_.-]+", line)[0].lower(): re.sub(r"\s", "", line.lower()) for line in lines}
+    return {re.split(r"[<>=!~\[; ]", line)[0].lower(): re.sub(r"\s", "", line.lower()) for line in lines}
 
 
 def test_environment_and_pyproject_agree():
@@ -48,17 +45,3 @@ def test_the_default_config_is_valid_and_complete():
     config = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
     schema = yaml.safe_load((REPOSITORY / "workflow" / "schemas" / "config.schema.yaml").read_text())
     assert config.keys() == schema["properties"].keys()
-
-
-@pytest.mark.parametrize("module", ["blendclip.cli", "blendclip.mining.clouds", "blendclip.mining.views"])
-def test_a_mining_job_loads_no_torch_and_no_devkit(module):
-    code = f"import sys, {module}; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"torch", "nuscenes", "open3d", "snakemake", "pandas", "matplotlib", "trimesh", "h5py"} & set(loaded)
-
-
-def test_mining_knows_no_dataset_and_no_report():
-    for path in (REPOSITORY / "blendclip" / "mining").rglob("*.py"):
-        assert not re.search(r"blendclip\.(datasets|reporting)", path.read_text()), path
-    for path in (REPOSITORY / "blendclip" / "datasets").rglob("*.py"):
-        assert "blendclip.mining" not in path.read_text(), path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -110,7 +111,7 @@ def _sidewalk_things(stage: Stage) -> None:
         return stage.place([Member(shape)], standing(x, y, heading + turn), street.KERB_M, "standing", 0.3)
 
     for _ in range(2):
-        attempt(lambda: spot("bicycle_rack", np.pi / 2, 1.2, 1.6))
+        attempt(partial(spot, "bicycle_rack", np.pi / 2, 1.2, 1.6))
     for shape in (
         "bicycle",
         "bicycle",
@@ -119,8 +120,7 @@ def _sidewalk_things(stage: Stage) -> None:
         *shuffled(stage, CARTS, 3),
         *shuffled(stage, DEBRIS, 2),
     ):
-        turn = float(rng.uniform(-3, 3))
-        attempt(lambda shape=shape, turn=turn: spot(shape, turn, 0.8, 2.0))
+        attempt(partial(spot, shape, float(rng.uniform(-3, 3)), 0.8, 2.0))
 
 
 def _parked(stage: Stage) -> None:
@@ -142,7 +142,7 @@ def _parked(stage: Stage) -> None:
         return stage.place([Member(shape)], standing(point[0], y, heading), 0.0, "parked")
 
     for shape in shapes:
-        attempt(lambda shape=str(shape): spot(shape))
+        attempt(partial(spot, str(shape)))
 
 
 def lane(stage: Stage, shape: str) -> tuple[Route, float]:
@@ -185,11 +185,11 @@ def _traffic(stage: Stage) -> None:
 
     heavy = ["rigid_bus", "bendy_bus" if rng.random() < 0.6 else "rigid_bus", *shuffled(stage, TRUCKS, 2)]
     for shape in heavy:
-        attempt(lambda shape=shape: drive([Member(shape)]), 2 * TRIES)
-    attempt(lambda: drive([Member("tractor_unit"), Member("semi_trailer", -9.8)]), 2 * TRIES)
+        attempt(partial(drive, [Member(shape)]), 2 * TRIES)
+    attempt(partial(drive, [Member("tractor_unit"), Member("semi_trailer", -9.8)]), 2 * TRIES)
     light = ["ridden_motorcycle", "ridden_bicycle", "ridden_motorcycle", "ridden_bicycle", "police_car"]
     for shape in [*light, *shuffled(stage, CARS, 7)]:
-        attempt(lambda shape=shape: drive([Member(shape)]))
+        attempt(partial(drive, [Member(shape)]))
 
 
 def _queues(stage: Stage) -> None:
@@ -213,7 +213,8 @@ def _people(stage: Stage) -> None:
     """People who walk, stand, push and roll on the sidewalks, and some who cross."""
     rng = stage.rng
 
-    def walk(members: list[Member], speed: float) -> bool:
+    def walk(members: list[Member], slowest_mps: float, fastest_mps: float) -> bool:
+        speed = float(rng.uniform(slowest_mps, fastest_mps))
         x, y, heading = _on_sidewalk(stage, 1.6, 4.4, 30)
         heading += float(rng.choice([0, np.pi])) + float(rng.uniform(-0.06, 0.06))
         curvature = float(rng.choice([0.0, 1 / 30, -1 / 30]))
@@ -240,16 +241,16 @@ def _people(stage: Stage) -> None:
 
     for cart in ("stroller", str(rng.choice(("shopping_cart", "wheelbarrow")))):
         pair = [Member("pusher"), Member(cart, 1.35 if cart == "stroller" else 1.75)]
-        attempt(lambda pair=pair: walk(pair, float(rng.uniform(0.8, 1.2))))
-    attempt(lambda: walk([Member("walking_adult"), Member("dog", 0.5, 0.8)], float(rng.uniform(0.9, 1.3))))
+        attempt(partial(walk, pair, 0.8, 1.2))
+    attempt(partial(walk, [Member("walking_adult"), Member("dog", 0.5, 0.8)], 0.9, 1.3))
     for shape in ("wheelchair", "kick_scooter", "child", "child", "police_officer"):
-        attempt(lambda shape=shape: walk([Member(shape)], float(rng.uniform(0.8, 1.4))))
+        attempt(partial(walk, [Member(shape)], 0.8, 1.4))
     for shape in () if stage.kind == "arterial" else ("walking_adult", "walking_adult", "child"):
-        attempt(lambda shape=shape: cross(shape), 60)
+        attempt(partial(cross, shape), 60)
     for _ in range(6):
-        attempt(lambda: walk([Member("walking_adult")], float(rng.uniform(0.9, 1.7))))
+        attempt(partial(walk, [Member("walking_adult")], 0.9, 1.7))
     for shape in ("standing_adult", "standing_adult", "standing_adult", "police_officer"):
-        attempt(lambda shape=shape: stand(shape))
+        attempt(partial(stand, shape))
 
 
 def plan_scene(

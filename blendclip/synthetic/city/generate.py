@@ -110,7 +110,7 @@ def make_recipe(
 def scene_jobs(rig: Rig, root: Path, recipe: Mapping) -> list[SceneJob]:
     """Return a job per scene of a recipe; the kinds of drive alternate within each split."""
     width, height = recipe["image_size_px"]
-    jobs = []
+    jobs: list[SceneJob] = []
     for names in recipe["scenes"].values():
         for i, name in enumerate(names):
             kind = rig.kinds[i % len(rig.kinds)]

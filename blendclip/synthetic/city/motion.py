@@ -16,7 +16,7 @@ class Route:
     segments: tuple[tuple[float, float], ...] = ()
     """(length_m, curvature in 1/m, positive to the left) one after another."""
 
-    def pose_at(self, s_m: np.ndarray) -> np.ndarray:
+    def pose_at(self, s_m: np.ndarray | float) -> np.ndarray:
         """Return (..., 3) x_m, y_m, yaw_rad in world frame at the arc lengths s_m (...)."""
         s_m = np.asarray(s_m, float)
         x, y, yaw = self.start
@@ -31,7 +31,7 @@ class Route:
         return pose
 
 
-def _advance(x: float, y: float, yaw: float, curvature: float, s_m: np.ndarray) -> np.ndarray:
+def _advance(x: float, y: float, yaw: float, curvature: float, s_m: np.ndarray | np.float64) -> np.ndarray:
     """Return the pose (..., 3) after s_m along a line (curvature 0) or an arc from x, y, yaw."""
     turned = yaw + curvature * s_m
     if curvature == 0:

@@ -174,11 +174,12 @@ class Stage:
         )
         rng = stable_rng(name, "box")
         mesh = self._mesh(name, member.shape)
-        margin = tuple(float(m) for m in rng.uniform(0.04, 0.06, 3))
+        margin_x, margin_y, margin_top = rng.uniform(0.04, 0.06, 3).tolist()
         category = SHAPE_CATEGORY[member.shape]
         attribute = attribute_of(category, member.shape, state)
         lift = float(rng.uniform(0.008, 0.015))
-        return Thing(name, member.shape, category, attribute, mesh, moved, ground_z_m, margin, lift)
+        margin_m = (margin_x, margin_y, margin_top)
+        return Thing(name, member.shape, category, attribute, mesh, moved, ground_z_m, margin_m, lift)
 
 
 def attribute_of(category: str, shape: str, state: str) -> str | None:

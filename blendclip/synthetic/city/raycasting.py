@@ -46,7 +46,7 @@ class _Group:
         self.empty = not meshes
         for mesh, world_SE3_mesh, _, _ in meshes:
             vertices = (mesh.vertices_m @ world_SE3_mesh[:3, :3].T + world_SE3_mesh[:3, 3]).astype(np.float32)
-            self.scene.add_triangles(o3d.core.Tensor(vertices), o3d.core.Tensor(mesh.triangles))
+            self.scene.add_triangles(o3d.core.Tensor.from_numpy(vertices), o3d.core.Tensor.from_numpy(mesh.triangles))
         self.first_face = np.cumsum([0] + [len(mesh.triangles) for mesh, *_ in meshes])[:-1].astype(np.int64)
         self.colours = np.concatenate([np.zeros((0, 3), np.uint8), *(mesh.colours for mesh, *_ in meshes)])
         self.reflectivity = np.concatenate([np.zeros(0, np.float32), *(mesh.reflectivity for mesh, *_ in meshes)])
@@ -98,7 +98,8 @@ class _Mover:
         """Return the indices of the rays that come near where the thing is while they are cast."""
         path = self.thing.motion.pose_at(rays.moments_s)[:, :2]
         reach = self.reach_m + float(np.linalg.norm(path - path[1], axis=1).max())
-        return _passing(rays.narrow, *path[1], self.thing.mesh_z_m, reach)
+        x, y = path[1]
+        return _passing(rays.narrow, x, y, self.thing.mesh_z_m, reach)
 
 
 def _no_hits(count: int, groups: list[_Group], farthest_m: np.ndarray | None = None) -> Hits:
@@ -116,11 +117,20 @@ def _no_hits(count: int, groups: list[_Group], farthest_m: np.ndarray | None = N
 
 def _meet(hits: Hits, group: _Group, first_face: int, rays: np.ndarray) -> None:
     """Write into hits what rays (N, 6) float32 meet of a group first, where that is nearer than before."""
-    found = group.scene.cast_rays(o3d.core.Tensor(rays), nthreads=1)
+    found = group.scene.cast_rays(o3d.core.Tensor.from_numpy(rays), nthreads=1)
     _keep_nearer(
-        *(hits.distance_m, hits.thing, hits.surface, hits.normal, hits.face),
-        *(found[name].numpy() for name in ("t_hit", "geometry_ids", "primitive_ids", "primitive_normals")),
-        *(group.thing, group.surface, group.first_face + first_face),
+        hits.distance_m,
+        hits.thing,
+        hits.surface,
+        hits.normal,
+        hits.face,
+        found["t_hit"].numpy(),
+        found["geometry_ids"].numpy(),
+        found["primitive_ids"].numpy(),
+        found["primitive_normals"].numpy(),
+        group.thing,
+        group.surface,
+        group.first_face + first_face,
     )
 
 
@@ -171,7 +181,7 @@ class World:
 
     def is_blocked(self, rays: np.ndarray) -> np.ndarray:
         """Return (N,) whether rays (N, 6) meet anything at all."""
-        tensor = o3d.core.Tensor(rays)
+        tensor = o3d.core.Tensor.from_numpy(rays)
         blocked = self._fixed.scene.test_occlusions(tensor, nthreads=1).numpy()
         if not self._moving.empty:
             blocked |= self._moving.scene.test_occlusions(tensor, nthreads=1).numpy()
@@ -183,7 +193,7 @@ class World:
         for group in (self._fixed, self._moving):
             if group.empty:
                 continue
-            found = group.scene.list_intersections(o3d.core.Tensor(rays), nthreads=1)
+            found = group.scene.list_intersections(o3d.core.Tensor.from_numpy(rays), nthreads=1)
             ray, geometry = found["ray_ids"].numpy().astype(np.int64), found["geometry_ids"].numpy().astype(np.int64)
             pairs = np.unique(ray * len(group.thing) + geometry)
             things = group.thing[pairs % len(group.thing)]
@@ -192,8 +202,12 @@ class World:
 
 
 @numba.njit(cache=True)
-def _passing(rays, x, y, z, reach) -> np.ndarray:
-    """Return the indices of rays (N, 6) that come within reach of a point."""
+def _passing(rays: np.ndarray, x: float, y: float, z: float, reach: float) -> np.ndarray:
+    """Return the indices (M,) int64, rising, of rays that come within reach of a point.
+
+    Args: rays (N, 6) float32, origin and unit direction in world frame; x, y, z of the point in world frame and reach
+    in metres.
+    """
     found, count = np.empty(len(rays), np.int64), 0
     for i in range(len(rays)):
         dx, dy, dz = x - rays[i, 0], y - rays[i, 1], z - rays[i, 2]
@@ -206,9 +220,26 @@ def _passing(rays, x, y, z, reach) -> np.ndarray:
 
 @numba.njit(cache=True)
 def _keep_nearer(
-    distance_m, thing, surface, normal, face, t_hit, geometry_ids, primitive_ids, normals, things, surfaces, first_face
+    distance_m: np.ndarray,
+    thing: np.ndarray,
+    surface: np.ndarray,
+    normal: np.ndarray,
+    face: np.ndarray,
+    t_hit: np.ndarray,
+    geometry_ids: np.ndarray,
+    primitive_ids: np.ndarray,
+    normals: np.ndarray,
+    things: np.ndarray,
+    surfaces: np.ndarray,
+    first_face: np.ndarray,
 ) -> None:
-    """Write into the first five arrays (N, ...) what one group's rays met, where that is nearer than before."""
+    """Write into the first five arrays what N rays met in one group, where that is nearer than before.
+
+    Args: distance_m (N,) float32, thing and surface (N,) int32, normal (N, 3) float32 and face (N,) int64 as in `Hits`;
+    t_hit (N,) float32, geometry_ids and primitive_ids (N,) uint32, normals (N, 3) float32 as Open3D gives them:
+    geometry_ids count the group's G meshes, primitive_ids the faces of a mesh; things, surfaces and first_face (G,) of
+    the group's meshes, first_face counting the faces of the whole world.
+    """
     for i in range(len(t_hit)):
         if t_hit[i] < distance_m[i]:
             geometry = geometry_ids[i]

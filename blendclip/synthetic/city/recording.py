@@ -159,7 +159,7 @@ class Recorder(ABC):
     def add_calibration(self, ego_SE3_lidars: dict[str, np.ndarray]) -> None:
         """Add the mounting of each sensor, the LiDARs first."""
         width, height = self.job.image_size_px
-        mounts = [(channel, ego_SE3_lidar, []) for channel, ego_SE3_lidar in ego_SE3_lidars.items()]
+        mounts: list[tuple[str, np.ndarray, list]] = [(channel, pose, []) for channel, pose in ego_SE3_lidars.items()]
         mounts += [(c.channel, c.ego_SE3_camera, c.intrinsic(width, height).tolist()) for c in self.cameras]
         for channel, ego_SE3_sensor, intrinsic in mounts:
             self.tables["calibrated_sensor"].append(

@@ -15,7 +15,7 @@ def _speckle(x: float, y: float) -> float:
     """Return a value in 0..1 that looks random but depends on the cell (x, y) alone."""
     n = (np.int64(np.floor(x)) * 73856093) ^ (np.int64(np.floor(y)) * 19349663)
     n = (n ^ (n >> 13)) * 1274126177
-    return ((n ^ (n >> 16)) & 1023) / 1023.0
+    return float((n ^ (n >> 16)) & 1023) / 1023.0
 
 
 @numba.njit(cache=True)
@@ -48,7 +48,7 @@ def _mark(x: float, y: float) -> int:
 
 @numba.njit(cache=True)
 def _road(x: float, y: float, rgb: np.ndarray) -> None:
-    """Paint asphalt or a marking at x, y in world frame."""
+    """Paint asphalt or a marking at x, y in world frame, metres, into rgb (3,) float64 0..255."""
     grain = 9.0 * (_speckle(x * 12.0, y * 12.0) - 0.5) + 7.0 * (_speckle(x * 0.6, y * 0.9) - 0.5)
     mark = _mark(x, y)
     rgb[0] = rgb[1] = 94.0 + grain
@@ -61,7 +61,7 @@ def _road(x: float, y: float, rgb: np.ndarray) -> None:
 
 @numba.njit(cache=True)
 def _block(x: float, y: float, rgb: np.ndarray) -> None:
-    """Paint kerb, paving or grass at x, y in world frame."""
+    """Paint kerb, paving or grass at x, y in world frame, metres, into rgb (3,) float64 0..255."""
     depth = min(abs(x) - CROSS_HALF_M, abs(y) - MAIN_HALF_M)
     if depth < 0.28:
         rgb[:] = 176.0
@@ -75,7 +75,9 @@ def _block(x: float, y: float, rgb: np.ndarray) -> None:
 
 
 @numba.njit(cache=True)
-def rays_to_sun(rays, distance_m, normal, sun) -> tuple[np.ndarray, np.ndarray]:
+def rays_to_sun(
+    rays: np.ndarray, distance_m: np.ndarray, normal: np.ndarray, sun: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Return (M, 6) float32 rays towards the sun (3,) from the points that face it, and their (M,) indices.
 
     Args: rays (N, 6) float32 in world frame, distance_m (N,), normal (N, 3).
@@ -100,7 +102,17 @@ def rays_to_sun(rays, distance_m, normal, sun) -> tuple[np.ndarray, np.ndarray]:
 
 
 @numba.njit(cache=True)
-def shade(rays, distance_m, surface, normal, face, face_colours, lit, sun, sunlight) -> np.ndarray:
+def shade(
+    rays: np.ndarray,
+    distance_m: np.ndarray,
+    surface: np.ndarray,
+    normal: np.ndarray,
+    face: np.ndarray,
+    face_colours: np.ndarray,
+    lit: np.ndarray,
+    sun: np.ndarray,
+    sunlight: float,
+) -> np.ndarray:
     """Return (N, 3) uint8 colours of pixels.
 
     Args: rays (N, 6) in world frame; distance_m (N,), inf for sky; surface (N,) 0 road, 1 blocks, 2 other;

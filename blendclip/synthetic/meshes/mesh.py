@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 Colour = tuple[int, int, int]
 
@@ -41,7 +42,7 @@ class MeshBuilder:
         self._reflectivity: list[np.ndarray] = []
         self._count = 0
 
-    def add(self, vertices_m: np.ndarray, triangles: np.ndarray, colour: Colour, reflectivity: float | None) -> None:
+    def add(self, vertices_m: ArrayLike, triangles: ArrayLike, colour: Colour, reflectivity: float | None) -> None:
         """Add (V, 3) vertices and (F, 3) triangles of one colour; by default bright paint reflects more."""
         if reflectivity is None:
             reflectivity = 0.05 + 0.75 * float(np.mean(colour)) / 255
@@ -52,7 +53,7 @@ class MeshBuilder:
         self._reflectivity.append(np.full(faces, reflectivity, np.float32))
         self._count += len(self._vertices[-1])
 
-    def attach(self, mesh: Mesh, offset_m: Sequence[float], yaw_rad: float = 0.0) -> None:
+    def attach(self, mesh: Mesh, offset_m: ArrayLike, yaw_rad: float = 0.0) -> None:
         """Add a finished mesh, turned about z, its box centre moved to offset_m (3,)."""
         cos, sin = np.cos(yaw_rad), np.sin(yaw_rad)
         turned = mesh.vertices_m @ np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]]) + np.asarray(offset_m, float)
@@ -62,7 +63,7 @@ class MeshBuilder:
         self._reflectivity.append(mesh.reflectivity)
         self._count += len(turned)
 
-    def rings(self, rings_m: np.ndarray, colour: Colour, reflectivity: float | None = None, caps: bool = True) -> None:
+    def rings(self, rings_m: ArrayLike, colour: Colour, reflectivity: float | None = None, caps: bool = True) -> None:
         """Skin (S, K, 3) rings of K points each, in order, closing both ends with fans."""
         rings_m = np.asarray(rings_m, float)
         stations, sides = rings_m.shape[:2]
@@ -76,9 +77,7 @@ class MeshBuilder:
             faces.append(np.stack([np.zeros_like(fan), fan, fan + 1], -1) + (stations - 1) * sides)
         self.add(rings_m, np.concatenate(faces), colour, reflectivity)
 
-    def box(
-        self, centre_m: Sequence[float], size_m: Sequence[float], colour: Colour, reflectivity: float | None = None
-    ) -> None:
+    def box(self, centre_m: ArrayLike, size_m: ArrayLike, colour: Colour, reflectivity: float | None = None) -> None:
         """Add an axis-aligned box."""
         half = np.asarray(size_m, float) / 2
         ring = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * half[:2]
@@ -101,9 +100,7 @@ class MeshBuilder:
             rings.append([(x, y, z) for y, z in yz])
         self.rings(np.array(rings), colour, reflectivity)
 
-    def prism(
-        self, profile_xz: Sequence[Sequence[float]], y_low: float, y_high: float, colour: Colour, flip: bool = False
-    ) -> None:
+    def prism(self, profile_xz: ArrayLike, y_low: float, y_high: float, colour: Colour, flip: bool = False) -> None:
         """Extrude a convex (K, 2) outline in x and z across y (or, flipped, an outline in y and z across x)."""
         profile = np.asarray(profile_xz, float)
         rings = np.array(
@@ -113,8 +110,8 @@ class MeshBuilder:
 
     def tube(
         self,
-        points_m: Sequence[Sequence[float]],
-        radii_m: float | Sequence[float],
+        points_m: ArrayLike,
+        radii_m: ArrayLike,
         colour: Colour,
         sides: int = 8,
         reflectivity: float | None = None,
@@ -133,9 +130,7 @@ class MeshBuilder:
             rings.append(point + radius * (np.outer(np.cos(angle), u) + np.outer(np.sin(angle), np.cross(tangent, u))))
         self.rings(np.array(rings), colour, reflectivity)
 
-    def lathe(
-        self, profile: Sequence[Sequence[float]], centre_m: Sequence[float], colour: Colour, sides: int = 12
-    ) -> None:
+    def lathe(self, profile: Sequence[Sequence[float]], centre_m: ArrayLike, colour: Colour, sides: int = 12) -> None:
         """Stack ellipses upwards: rows (z, radius_x, radius_y[, shift_x]), metres, about centre_m (3,)."""
         angle = 2 * np.pi * np.arange(sides) / sides
         rings = []
@@ -144,9 +139,7 @@ class MeshBuilder:
             rings.append(np.column_stack([x, radius_y * np.sin(angle), np.full(sides, z)]))
         self.rings(np.array(rings) + np.asarray(centre_m, float), colour)
 
-    def ellipsoid(
-        self, centre_m: Sequence[float], radii_m: float | Sequence[float], colour: Colour, sides: int = 10
-    ) -> None:
+    def ellipsoid(self, centre_m: ArrayLike, radii_m: ArrayLike, colour: Colour, sides: int = 10) -> None:
         """Add a ball or an ellipsoid with semi-axes along x, y, z."""
         rx, ry, rz = np.broadcast_to(np.asarray(radii_m, float), 3)
         polar = np.linspace(-np.pi / 2 * 0.96, np.pi / 2 * 0.96, max(sides // 2, 4) + 1)
@@ -161,7 +154,7 @@ class MeshBuilder:
 
     def pane(
         self,
-        quad_m: Sequence[Sequence[float]],
+        quad_m: ArrayLike,
         u: tuple[float, float],
         v: tuple[float, float],
         colour: Colour,

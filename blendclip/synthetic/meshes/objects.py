@@ -15,6 +15,7 @@ from blendclip.synthetic.meshes.palette import (
     STEEL,
     WHITE,
     pick,
+    shaded,
 )
 
 WOOD = (150, 108, 66)
@@ -212,7 +213,7 @@ def rubbish_bin(rng: np.random.Generator) -> Mesh:
         ),
         colour,
     )
-    builder.box((0, 0, 0.99), (0.66, 0.6, 0.08), tuple(int(c * 0.75) for c in colour))
+    builder.box((0, 0, 0.99), (0.66, 0.6, 0.08), shaded(colour, 0.75))
     builder.tube([(-0.36, -0.25, 0.97), (-0.36, 0.25, 0.97)], 0.025, BLACK, 6)
     for side in (-1, 1):
         builder.wheel((-0.22, side * 0.25, 0.11), 0.11, 0.06)
@@ -224,7 +225,7 @@ def dog(rng: np.random.Generator) -> Mesh:
     """A walking dog, in box frame."""
     builder = MeshBuilder()
     fur = pick(rng, [(130, 90, 54), (40, 36, 34), (210, 190, 150), (232, 228, 220), (160, 110, 60)])
-    paws = tuple(int(c * 0.8) for c in fur)
+    paws = shaded(fur, 0.8)
     builder.tube([(-0.4, 0, 0.5), (-0.28, 0, 0.52), (0.1, 0, 0.5), (0.32, 0, 0.54)], [0.09, 0.13, 0.16, 0.12], fur, 9)
     builder.tube([(0.28, 0, 0.58), (0.46, 0, 0.78)], [0.1, 0.08], fur, 8)
     builder.ellipsoid((0.5, 0, 0.82), (0.13, 0.095, 0.1), fur, 9)

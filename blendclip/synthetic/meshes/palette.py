@@ -53,6 +53,12 @@ CLOTHES: tuple[Colour, ...] = (
 TROUSERS: tuple[Colour, ...] = ((38, 50, 84), (30, 30, 34), (112, 104, 90), (70, 74, 80), (84, 64, 46), (150, 140, 118))
 
 
+def shaded(colour: Colour, factor: float) -> Colour:
+    """Return a colour made darker (factor below 1) or brighter (above)."""
+    red, green, blue = (min(int(part * factor), 255) for part in colour)
+    return red, green, blue
+
+
 def pick(rng: np.random.Generator, colours: Sequence[Colour]) -> Colour:
     """Return one of the colours, a little varied."""
     base = np.asarray(colours[int(rng.integers(len(colours)))], float)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from blendclip.synthetic.meshes.mesh import Colour, Mesh, MeshBuilder
 from blendclip.synthetic.meshes.palette import (
@@ -55,15 +56,13 @@ def random_look(rng: np.random.Generator, headgear: str | None = None) -> Look:
     )
 
 
-def add_limb(
-    builder: MeshBuilder, joints_m: Sequence[Sequence[float]], radii_m: Sequence[float], colour: Colour
-) -> None:
+def add_limb(builder: MeshBuilder, joints_m: Sequence[ArrayLike], radii_m: Sequence[float], colour: Colour) -> None:
     """Add an arm or a leg through (N, 3) joints, thinning from the first to the last."""
-    builder.tube(joints_m, radii_m, colour, 7)
+    builder.tube(np.asarray(joints_m, float), radii_m, colour, 7)
     builder.ellipsoid(joints_m[0], radii_m[0], colour, 6)
 
 
-def add_torso(builder: MeshBuilder, look: Look, hip_m: Sequence[float], shoulder_m: Sequence[float]) -> None:
+def add_torso(builder: MeshBuilder, look: Look, hip_m: ArrayLike, shoulder_m: ArrayLike) -> None:
     """Add pelvis, trunk and neck between the hip centre and the shoulder centre."""
     hip, shoulder = np.asarray(hip_m, float), np.asarray(shoulder_m, float)
     run = shoulder - hip
@@ -130,9 +129,9 @@ def _add_person(builder: MeshBuilder, look: Look, height_m: float, stride_rad: f
     scale = height_m / float(mesh.size_lwh_m[2])
     breadth = scale * (1.0 if child else 1.04)
     vertices = mesh.vertices_m * [breadth, breadth, scale] + [0, 0, height_m / 2]
-    for colour in np.unique(mesh.colours, axis=0):
-        faces = (mesh.colours == colour).all(axis=1)
-        builder.add(vertices, mesh.triangles[faces], tuple(int(c) for c in colour), None)
+    for red, green, blue in np.unique(mesh.colours, axis=0).tolist():
+        faces = (mesh.colours == (red, green, blue)).all(axis=1)
+        builder.add(vertices, mesh.triangles[faces], (red, green, blue), None)
 
 
 def _stride(rng: np.random.Generator) -> float:

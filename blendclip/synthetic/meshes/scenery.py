@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from blendclip.synthetic.meshes.mesh import Mesh, MeshBuilder
-from blendclip.synthetic.meshes.palette import AMBER, BLACK, DARK, LAMP, RED, STEEL, WHITE, pick
+from blendclip.synthetic.meshes.palette import AMBER, BLACK, DARK, LAMP, RED, STEEL, WHITE, pick, shaded
 
 FACADES = (
     (186, 160, 132),
@@ -126,7 +126,7 @@ def house(rng: np.random.Generator) -> Mesh:
         for y in (-2.5, 1.0):
             for storey in range(storeys):
                 builder.box((side * width / 2, y, 3.2 * storey + 2.0), (0.08, 1.2, 1.5), glass, 0.05)
-    builder.box((0, 0, height + 0.1), (width + 0.4, depth + 0.4, 0.3), tuple(int(c * 0.7) for c in wall))
+    builder.box((0, 0, height + 0.1), (width + 0.4, depth + 0.4, 0.3), shaded(wall, 0.7))
     return builder.build()
 
 

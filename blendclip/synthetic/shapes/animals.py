@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from blendclip.synthetic.meshes.mesh import Colour, Mesh, MeshBuilder
-from blendclip.synthetic.meshes.palette import BLACK, WHITE, pick
+from blendclip.synthetic.meshes.palette import BLACK, WHITE, pick, shaded
 from blendclip.synthetic.shapes.palette import BRIGHTS, IVORY
 
 Point = tuple[float, float, float]
@@ -133,7 +133,7 @@ def elephant(rng: np.random.Generator) -> Mesh:
                 for dx in (-0.04, 0.04)
             ]
         )
-        builder.rings(ear, tuple(int(part * 0.9) for part in grey))
+        builder.rings(ear, shaded(grey, 0.9))
     _eyes(builder, (half + 0.72, 0, z + 0.48), 0.34, 0.035)
     builder.tube(
         [(-half, 0, z + 0.2), (-half - 0.12, 0, z - 0.2), (-half - 0.1, 0, z - 0.6)], [0.05, 0.03, 0.04], grey, 6
@@ -228,7 +228,7 @@ def duck(rng: np.random.Generator) -> Mesh:
         builder.ellipsoid(
             (-0.12 * length, side * width * 0.93, 0.115),
             (0.6 * length, 0.022, 0.05),
-            tuple(int(part * 0.88) for part in feather),
+            shaded(feather, 0.88),
             12,
         )
     return builder.build()
@@ -248,7 +248,7 @@ def fish(rng: np.random.Generator) -> Mesh:
     striped = rng.random() < 0.6
     for k in range(len(rings) - 1):
         builder.rings(np.array(rings[k : k + 2]), stripe if striped and k in (2, 4) else scale)
-    fin = tuple(int(part * 0.8) for part in scale)
+    fin = shaded(scale, 0.8)
     for z in (-1, 1):
         builder.rings(
             np.array(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from blendclip.synthetic.meshes.mesh import Colour, Mesh, MeshBuilder
-from blendclip.synthetic.meshes.palette import BLACK, DARK, LAMP, WHITE, pick
+from blendclip.synthetic.meshes.palette import BLACK, DARK, LAMP, WHITE, pick, shaded
 from blendclip.synthetic.shapes.palette import BRIGHTS, FABRICS, METALS, PORCELAIN, WOODS
 
 
@@ -88,7 +88,7 @@ def sofa(rng: np.random.Generator) -> Mesh:
     builder = MeshBuilder()
     fabric, seats = pick(rng, FABRICS), int(rng.integers(2, 4))
     width, depth = seats * rng.uniform(0.6, 0.7), rng.uniform(0.8, 0.92)
-    lighter = tuple(min(255, int(part * 1.18)) for part in fabric)
+    lighter = shaded(fabric, 1.18)
     builder.box((0, 0, 0.24), (depth, width, 0.26), fabric)
     builder.box((-depth / 2 + 0.1, 0, 0.5), (0.22, width, rng.uniform(0.6, 0.75)), fabric)
     for side in (-1, 1):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from blendclip.synthetic.meshes.mesh import Mesh, MeshBuilder
-from blendclip.synthetic.meshes.palette import BLACK, DARK, STEEL, WHITE, pick
+from blendclip.synthetic.meshes.palette import BLACK, DARK, STEEL, WHITE, pick, shaded
 from blendclip.synthetic.shapes.palette import BRIGHTS, FABRICS, GLAZES, LEAVES, METALS, TERRACOTTA, WOODS
 
 
@@ -239,7 +239,7 @@ def suitcase(rng: np.random.Generator) -> Mesh:
         rng.uniform(0.2, 0.26),
     )
     builder.box((0, 0, 0.05 + height / 2), (depth, width, height), shell)
-    darker = tuple(int(part * 0.72) for part in shell)
+    darker = shaded(shell, 0.72)
     for share in np.linspace(-0.36, 0.36, 5):
         builder.box((0, share * width, 0.05 + height / 2), (depth + 0.02, 0.025, 0.92 * height), darker)
     builder.box((0, 0, 0.05 + height / 2), (0.02, width + 0.01, height + 0.01), DARK)

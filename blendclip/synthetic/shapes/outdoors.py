@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from blendclip.synthetic.meshes.mesh import Mesh, MeshBuilder
-from blendclip.synthetic.meshes.palette import BLACK, DARK, GLASS, LAMP, RED, WHITE, pick
+from blendclip.synthetic.meshes.palette import BLACK, DARK, GLASS, LAMP, RED, WHITE, pick, shaded
 from blendclip.synthetic.shapes.palette import BRIGHTS, FABRICS, LEAVES, WOODS
 
 
@@ -26,7 +26,7 @@ def windmill(rng: np.random.Generator) -> Mesh:
     for z in (0.42, 0.7):
         builder.box((r * (1 - 0.38 * z) - 0.02, 0, z * height), (0.16, 0.7, 0.9), GLASS)
     hub, turn, reach = np.array([0.62 * r + 0.9, 0, height + 0.3]), rng.uniform(0, np.pi / 2), rng.uniform(4.6, 5.8)
-    builder.tube([(0, 0, hub[2]), hub + [0.3, 0, 0]], 0.2, DARK)
+    builder.tube(np.array([(0, 0, hub[2]), hub + [0.3, 0, 0]]), 0.2, DARK)
     cloth = pick(rng, [WHITE, (236, 226, 200), *FABRICS[:2]])
     for sail in range(4):
         a = turn + sail * np.pi / 2
@@ -109,7 +109,7 @@ def cactus(rng: np.random.Generator) -> Mesh:
             ],
             0.7 * r,
         )
-    paler = tuple(min(255, int(part * 1.4)) for part in green)
+    paler = shaded(green, 1.4)
     for a in np.linspace(0, 2 * np.pi, 10, endpoint=False):
         builder.tube(
             [(r * np.cos(a), r * np.sin(a), 0.02), (r * np.cos(a), r * np.sin(a), 0.93 * height)], 0.018, paler, 4
@@ -133,7 +133,7 @@ def tent(rng: np.random.Generator) -> Mesh:
         corners = [(a, side * half, 0), (b, side * half, 0), (b, 0, height), (a, 0, height)]
         builder.rings(np.array([corners, [(x, y * 0.99, z - 0.01) for x, y, z in corners]]), cloth)
         flap = [(b, side * half, 0), (b + 0.3, side * half * 0.75, 0.1), (b, side * 0.04, height)]
-        builder.add(np.array(flap), np.array([[0, 1, 2]]), tuple(int(part * 0.8) for part in cloth), None)
+        builder.add(np.array(flap), np.array([[0, 1, 2]]), shaded(cloth, 0.8), None)
         for x, out in ((a, -0.5), (b, 0.5)):
             builder.tube([(x, 0, height), (x + 2 * out, side * 0.3, 0)], 0.01, WHITE, 4)
     builder.add(np.array([(a, half, 0), (a, -half, 0), (a, 0, height)]), np.array([[0, 1, 2]]), cloth, None)
