@@ -1,18 +1,10 @@
-"""Weights of point encoders on disk: ours are safetensors with JSON beside; those of Point-BERT and ULIP can be read.
-
-What the foreign ones expect of clouds: coordinates normalised to the unit sphere, then, in ULIP-2's coloured ones, red,
-green and blue from 0 to 1. Theirs were trained on CAD objects with y up, ours have z up.
-"""
+"""Weights of point encoders on disk: ours are safetensors with JSON beside; those of other projects can be read."""
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import logging
-import pickle
-import re
-import zipfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from blendclip import __version__
+from blendclip.encoders.foreign import PROJECTION, read_foreign, some
 from blendclip.encoders.pointbert import PointBert
 from blendclip.encoders.pointbert_config import PointBertConfig
 from blendclip.errors import UserError
@@ -30,39 +23,7 @@ from blendclip.storage import existing, replacing
 
 log = logging.getLogger(__name__)
 
-PROJECTION = "projection.weight"
-
-# Before a key of theirs may stand: `module.` of data-parallel training, then where the encoder is in the whole model.
-FOREIGN_PREFIX = r"(?:module\.)?(?:transformer_q\.|base_model\.|point_encoder\.)?"
-# The rest of their key (all of it), and ours.
-FOREIGN_KEYS = {
-    r"cls_token": "class_token",
-    r"cls_pos": "class_position",
-    r"encoder\.first_conv\.0\.(weight|bias)": r"patch_encoder.local.linear.\1",
-    r"encoder\.first_conv\.1\.(\w+)": r"patch_encoder.local.norm.\1",
-    r"encoder\.first_conv\.3\.(weight|bias)": r"patch_encoder.local.out.\1",
-    r"encoder\.second_conv\.0\.(weight|bias)": r"patch_encoder.joint.linear.\1",
-    r"encoder\.second_conv\.1\.(\w+)": r"patch_encoder.joint.norm.\1",
-    r"encoder\.second_conv\.3\.(weight|bias)": r"patch_encoder.joint.out.\1",
-    r"reduce_dim\.(weight|bias)": r"to_token.\1",
-    r"pos_embed\.(0|2)\.(weight|bias)": r"position.\1.\2",
-    r"blocks\.blocks\.(\d+)\.norm([12])\.(weight|bias)": r"blocks.\1.norm\2.\3",
-    r"blocks\.blocks\.(\d+)\.attn\.qkv\.weight": r"blocks.\1.attention.qkv.weight",
-    r"blocks\.blocks\.(\d+)\.attn\.proj\.(weight|bias)": r"blocks.\1.attention.out.\2",
-    r"blocks\.blocks\.(\d+)\.mlp\.fc1\.(weight|bias)": r"blocks.\1.mlp.0.\2",
-    r"blocks\.blocks\.(\d+)\.mlp\.fc2\.(weight|bias)": r"blocks.\1.mlp.2.\2",
-    r"norm\.(weight|bias)": r"norm.\1",
-    r"pc_projection": PROJECTION,
-}
-# What else their files hold: Point-BERT's pretraining and classification, the CLIP or SLIP of ULIP.
-FOREIGN_EXTRAS = (
-    r"(?:module\.)?(?:transformer_k|dvae|queue|queue_ptr)\b.*",
-    FOREIGN_PREFIX + r"(?:mask_token|lm_head|cls_head|cls_head_finetune)\b.*",
-    r"(?:module\.)?(?:open_clip_model|visual|transformer|token_embedding|positional_embedding|ln_final)\b.*",
-    r"(?:module\.)?(?:image_projection|text_projection|logit_scale)",
-)
-# Under which name the weights are in their files, beside optimizers and the like.
-FOREIGN_FOLDERS = ("state_dict", "base_model", "model")
+_HEAD_WIDTH = 64  # of Point-BERT and all that came of it; weights do not show it
 
 
 def save_encoder(path: Path, model: PointBert, recipe: dict[str, Any]) -> None:
@@ -97,7 +58,7 @@ def load_encoder(path: Path, device: torch.device | str = "cpu") -> tuple[PointB
 
 
 def load_weights(model: PointBert, path: Path, new_projection: bool = False) -> None:
-    """Give `model` the weights of a checkpoint, of ours (.safetensors) or of Point-BERT or ULIP (`FOREIGN_KEYS`).
+    """Give `model` the weights of a checkpoint, of ours (.safetensors) or of another project (`read_foreign`).
 
     Nothing that is not weights is unpickled.
 
@@ -109,7 +70,40 @@ def load_weights(model: PointBert, path: Path, new_projection: bool = False) -> 
     Raises:
         UserError: the file cannot be read, or is of another architecture; the sentence says which and what to set.
     """
-    state = _read_ours(path)[0] if path.suffix == ".safetensors" else _translated(_read_foreign(path), path)
+    if path.suffix == ".safetensors":
+        state = _read_ours(path)[0]
+    else:
+        weights = read_foreign(path)
+        state = weights.state
+        log.info("%s is of %s", path, weights.origin)
+    _fill(model, state, path, new_projection)
+
+
+def load_foreign(
+    path: Path, config: PointBertConfig | None = None, new_projection: bool = False
+) -> tuple[PointBert, str]:
+    """The point encoder of another project, in evaluation mode, and whose it is.
+
+    Point-BERT, ULIP, ULIP-2 and BlendCLIP (the released one) are known. Nothing that is not weights is unpickled.
+
+    Args:
+        path: the checkpoint, as `read_foreign` takes it.
+        config: shape of the encoder; None is what the weights show, with heads of width 64.
+        new_projection: start with a random projection, to the width that `config` says or else 512, where the file has
+            none (Point-BERT) or one to another CLIP; such an encoder has to be trained before it can name anything.
+
+    Raises:
+        UserError: the file cannot be read, is of another architecture or shape, or has no projection.
+    """
+    weights = read_foreign(path)
+    model = PointBert(config or _config_of(weights.state, path, new_projection))
+    _fill(model, weights.state, path, new_projection)
+    log.info("%s is of %s, with %s", path, weights.origin, _listed(_shape(weights.state)))
+    return model.eval(), weights.origin
+
+
+def _fill(model: PointBert, state: dict[str, Tensor], path: Path, new_projection: bool) -> None:
+    """Give `model` just the weights in `state`, its projection excepted where a new one was asked for."""
     if new_projection:
         theirs = state.pop(PROJECTION, None)
         had = "has no projection" if theirs is None else f"has a projection to width {len(theirs)}, which is left out"
@@ -117,6 +111,19 @@ def load_weights(model: PointBert, path: Path, new_projection: bool = False) -> 
         state[PROJECTION] = model.projection.weight.detach()
     _check(model, state, path)
     model.load_state_dict(state)
+
+
+def _config_of(state: dict[str, Tensor], path: Path, new_projection: bool) -> PointBertConfig:
+    """The shape that weights show; what they do not show is Point-BERT's."""
+    shown = {name: value for name, value in _shape(state).items() if value}
+    if new_projection:
+        shown.pop("out_dim", None)
+    if shown["width"] % _HEAD_WIDTH:
+        raise UserError(
+            f"{path} has width {shown['width']}, which heads of width {_HEAD_WIDTH} do not divide: "
+            "give its PointBertConfig, with the heads that it was trained with"
+        )
+    return PointBertConfig(**shown, heads=shown["width"] // _HEAD_WIDTH)
 
 
 def _sha256(text: str) -> str:
@@ -138,64 +145,6 @@ def _read_ours(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return state, json.loads(text)
 
 
-def _read_foreign(path: Path) -> dict[str, Any]:
-    """The weights by their own names; the file is mapped, not read, where it can be: ULIP-2's holds a CLIP of 10 GB."""
-    try:
-        with torch.serialization.safe_globals([argparse.Namespace]):  # ULIP's files hold the arguments of training
-            content = torch.load(
-                existing(path), map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path) or None
-            )
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        refused = re.search(r"GLOBAL (\S+)", str(error))
-        if refused:
-            why = f"it holds the Python object {refused[1]}, which is not run: save its state_dict alone"
-        else:
-            why = "it is damaged or something else: download it again"
-        raise UserError(f"{path} cannot be read as a PyTorch checkpoint, as {why}") from None
-    for folder in FOREIGN_FOLDERS:
-        if isinstance(content, dict) and isinstance(content.get(folder), dict):
-            content = content[folder]
-    return content if isinstance(content, dict) else {}
-
-
-def _translated(theirs: dict[str, Any], path: Path) -> dict[str, Tensor]:
-    """Weights by our names."""
-    ours: dict[str, Tensor] = {}
-    strange = []
-    for key, value in theirs.items():
-        name = _translated_key(str(key))
-        if name is not None and isinstance(value, Tensor):
-            ours[name] = _translated_value(name, value)
-        elif not any(re.fullmatch(extra, str(key)) for extra in FOREIGN_EXTRAS):
-            strange.append(str(key))
-    if "class_token" not in ours:
-        sample = ", ".join(map(str, list(theirs)[:3])) or "nothing"
-        raise UserError(f"{path} is not a PointBERT (it holds {sample} ...): give a checkpoint of Point-BERT or ULIP")
-    if strange:
-        raise UserError(
-            f"{path} is of another architecture than PointBERT, which has no {_some(strange)}: "
-            "give a checkpoint of Point-BERT or ULIP"
-        )
-    return ours
-
-
-def _translated_key(key: str) -> str | None:
-    for pattern, ours in FOREIGN_KEYS.items():
-        match = re.fullmatch(FOREIGN_PREFIX + pattern, key)
-        if match:
-            return match.expand(ours)
-    return None
-
-
-def _translated_value(name: str, value: Tensor) -> Tensor:
-    """Their class token has axes for cloud and place, convolutions one for their only tap; the projection is turned."""
-    if name.startswith("class_"):
-        return value.flatten()
-    if name == PROJECTION:
-        return value.T
-    return value.squeeze(2) if value.dim() == 3 else value
-
-
 def _check(model: PointBert, state: dict[str, Tensor], path: Path) -> None:
     """Raise a UserError unless the weights are just those of the model."""
     expected = model.state_dict()
@@ -204,7 +153,7 @@ def _check(model: PointBert, state: dict[str, Tensor], path: Path) -> None:
             f"{path} has no projection to CLIP's width: set `new_projection: true` to start with a fresh one"
         )
     found, wanted = _shape(state), _shape(expected)
-    differing = [name for name in wanted if found.get(name) != wanted[name]]
+    differing = [name for name in wanted if found[name] not in (None, wanted[name])]  # None: not shown, as it lacks it
     if differing:
         theirs, ours = ({name: shape.get(name) for name in differing} for shape in (found, wanted))
         hint = " (or `new_projection: true` for a fresh projection)" if differing == ["out_dim"] else ""
@@ -212,7 +161,7 @@ def _check(model: PointBert, state: dict[str, Tensor], path: Path) -> None:
     missing, strange = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
     if missing or strange:
         raise UserError(
-            f"{path} does not fit PointBERT: it lacks {_some(missing)} and has {_some(strange)} too many; "
+            f"{path} does not fit PointBERT: it lacks {some(missing)} and has {some(strange)} too many; "
             "give a whole checkpoint"
         )
     for name, tensor in expected.items():
@@ -235,14 +184,9 @@ def _shape(state: dict[str, Tensor]) -> dict[str, Any]:
         "encoder_width": local and local[0],
         "mlp_ratio": inner and inner[0] / max(width, 1),
         "colors": first and first[1] == 6,
-        "out_dim": shapes[PROJECTION][0],
+        "out_dim": shapes.get(PROJECTION, (None,))[0],
     }
 
 
 def _listed(values: dict[str, Any]) -> str:
     return ", ".join(f"{name}: {json.dumps(value)}" for name, value in values.items())
-
-
-def _some(keys: list[str]) -> str:
-    more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-    return (", ".join(keys[:3]) or "nothing") + more

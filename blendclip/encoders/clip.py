@@ -9,7 +9,7 @@ import difflib
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -33,9 +33,11 @@ from blendclip.encoders.clip_names import (
     is_weights_file,
     weights_in,
 )
+from blendclip.encoders.foreign import weights_alone
 from blendclip.errors import UserError
 
 _TEXTS_AT_ONCE = 256
+_PICKLED = (".pt", ".pth", ".bin", ".ckpt")
 # What open_clip and torch raise on reading a file that is something else.
 _NOT_ITS_WEIGHTS = (
     *(RuntimeError, LookupError, ValueError, TypeError, AttributeError, EOFError, StopIteration, AssertionError),
@@ -153,7 +155,7 @@ def load_clip(model: str, pretrained: str | None = None, device: torch.device | 
         _check_named(model, pretrained)
     where = model if pretrained is None else pretrained
     try:
-        network, transform = open_clip.create_model_from_pretrained(identifier, pretrained=pretrained)
+        network, transform = _network(identifier, pretrained)
         tokenizer = open_clip.get_tokenizer(identifier)
         config = open_clip.get_model_config(identifier)
     except OSError as error:
@@ -163,6 +165,17 @@ def load_clip(model: str, pretrained: str | None = None, device: torch.device | 
             f"{where} does not hold weights of {model} ({_first_line(error)}): name the `model` of `clip` that it is of"
         ) from None
     return Clip(clip_name(model, pretrained), config, network, transform, tokenizer, device)
+
+
+def _network(identifier: str, pretrained: str | None) -> tuple[nn.Module, Compose]:
+    """Model and evaluation transform; a file that open_clip cannot take as it is, is tried as its weights alone."""
+    try:
+        return open_clip.create_model_from_pretrained(identifier, pretrained=pretrained)
+    except _NOT_ITS_WEIGHTS:
+        if pretrained is not None and Path(pretrained).suffix in _PICKLED:
+            with suppress(UserError), weights_alone(Path(pretrained)) as plain:
+                return open_clip.create_model_from_pretrained(identifier, pretrained=str(plain))
+        raise
 
 
 def largest_batch(clip: Clip, most: int = 1024) -> int:

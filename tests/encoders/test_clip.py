@@ -1,9 +1,11 @@
 """Which CLIP is loaded, what it is called, and what is said where it cannot be."""
 
 import json
+import os
 import subprocess
 import sys
 
+import numpy as np
 import open_clip
 import pytest
 import torch
@@ -62,6 +64,28 @@ def test_weights_are_read_from_a_local_file(named):
     tokens = open_clip.get_tokenizer("Small-CLIP")(["a car"])
     with torch.no_grad():
         assert torch.allclose(clip.embed_texts(["a car"]), model.eval().encode_text(tokens), atol=1e-6)
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "module._orig_mod.", "_orig_mod.module.module."])
+@pytest.mark.parametrize("containers", [[], ["state_dict"], ["model"], ["module"], ["model", "base_model"]])
+def test_a_checkpoint_of_training_is_the_same_clip_as_its_weights(named, tmp_path, prefix, containers):
+    path, model = named
+    content = {prefix + name: value for name, value in model.state_dict().items()}
+    for container in reversed(containers):
+        content = {"epoch": 3, "name": "run", "best": np.float64(0.7), "optimizer": {"state": {}}, container: content}
+    torch.save(content, tmp_path / "epoch_3.pt")
+    assert load_clip("Small-CLIP", str(tmp_path / "epoch_3.pt")).digest() == load_clip("Small-CLIP", str(path)).digest()
+
+
+def test_nothing_in_a_checkpoint_of_training_is_run(named, tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "boom"),)
+
+    torch.save({"state_dict": named[1].state_dict(), "extra": Bomb()}, tmp_path / "bomb.pt")
+    with pytest.raises(UserError, match=r"bomb\.pt does not hold weights of Small-CLIP"):
+        load_clip("Small-CLIP", str(tmp_path / "bomb.pt"))
+    assert not (tmp_path / "boom").exists()
 
 
 def test_the_digest_tells_weights_apart(named, tmp_path):
