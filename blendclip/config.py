@@ -113,8 +113,8 @@ class _OfFormat(Options):
         return cls(format, **made)
 
     @classmethod
-    def schema(cls, *, partial: bool = False) -> dict[str, Any]:
-        """One schema for each registered format, and one for readers from elsewhere."""
+    def schema(cls) -> dict[str, Any]:
+        """The JSON Schema: one for each registered format, and one for readers from elsewhere."""
         choices = []
         for format in formats_of(*cls.kinds()):
             made: dict[str, Any] = {"format": {"const": format.name, "description": format.about}}
@@ -224,7 +224,7 @@ class _RecipeSchema:
 
     def schema(self) -> dict[str, Any]:
         """That of a recipe."""
-        return Recipe.schema(partial=True)
+        return table_schema(Recipe, partial=True)
 
 
 Changes = Annotated[dict[str, Any], _RecipeSchema()]
@@ -366,7 +366,7 @@ def read_config(content: Mapping[str, Any]) -> Config:
 def schema() -> dict[str, Any]:
     """The JSON Schema of config.yaml."""
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "description": "BlendCLIP configuration"}
-    made = head | Config.schema()
+    made = head | table_schema(Config)
     made["properties"]["runs"]["additionalProperties"] = {"$ref": "#/properties/recipe"}
     return made
 

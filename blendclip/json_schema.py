@@ -63,7 +63,8 @@ def _kind_schema(kind: Any, partial: bool) -> dict[str, Any]:
             "additionalProperties": value_schema(args[1]),
         }
     if isinstance(kind, type) and issubclass(kind, Options):
-        return kind.schema(partial=partial)
+        own = getattr(kind, "schema", None)  # of options whose keys depend on others
+        return own() if own else table_schema(kind, partial=partial)
     return {} if kind is Any else {"type": _WORDS[kind]}
 
 

@@ -141,13 +141,6 @@ class Options:
     """Further keys that config.yaml may have, each with its type and sentence; `expanded` resolves them."""
 
     @classmethod
-    def schema(cls, *, partial: bool = False) -> dict[str, Any]:
-        """The JSON Schema of a table of these options; of changes to one, if `partial`."""
-        from blendclip.json_schema import table_schema
-
-        return table_schema(cls, partial=partial)
-
-    @classmethod
     def read(cls, content: Any, path: str, how: How) -> Self:
         """Options from plain data; `parse` says what is raised."""
         values = _checked(cls, content, path, how)

@@ -17,7 +17,8 @@ PACKAGE = REPOSITORY / "blendclip"
 
 LAYERS = (
     ("errors",),
-    ("geometry", "randomness", "schemas"),
+    ("options",),
+    ("geometry", "json_schema", "randomness", "sampling", "schemas"),
     ("storage",),
     ("rejects", "results", "prompts"),
     ("datasets", "mining"),  # the scene index is all they share

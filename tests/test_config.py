@@ -14,6 +14,7 @@ from blendclip.cli.common import CommandParser
 from blendclip.cli.flags import add_options, options_from
 from blendclip.config import merged, read_config, schema
 from blendclip.errors import UserError
+from blendclip.json_schema import table_schema
 from blendclip.mining.options import CloudOptions
 from blendclip.options import NoOptions, Range, parse, sentences
 from tests.test_workflow import REPOSITORY, run
@@ -124,16 +125,20 @@ def test_the_schema_refuses_what_is_refused_here():
 
 def test_every_option_is_described_and_every_table_closed():
     def check(node, path):
-        if "$ref" in node:
+        if not isinstance(node, dict):
             return
-        assert node.get("description"), f"{path} has no description"
         for name, child in node.get("properties", {}).items():
+            assert child.get("description"), f"{path}.{name} has no description"
             check(child, f"{path}.{name}")
-        for choice in node.get("additionalProperties", {}).get("anyOf", []) if node.get("additionalProperties") else []:
-            for name, child in choice["properties"].items():
-                check(child, f"{path}.*.{name}")
+        outside = "pattern" in node.get("properties", {}).get("format", {})
+        assert "properties" not in node or outside or node["additionalProperties"] is False, f"{path} takes any key"
+        for choice in node.get("anyOf", []):
+            check(choice, path)
+        for inner in ("items", "additionalProperties"):
+            check(node.get(inner), f"{path}.*")
 
     check(schema(), "config")
+    assert schema()["properties"]["recipe"]["properties"]["mixture"]["properties"]["warmup"]["description"]
 
 
 def test_the_default_config_names_every_table():
@@ -164,7 +169,7 @@ class MoreClouds(CloudOptions):
 
 
 def test_an_option_is_one_field():
-    described = MoreClouds.schema()["properties"]["max_range_m"]
+    described = table_schema(MoreClouds)["properties"]["max_range_m"]
     assert described == {
         "type": "number",
         "exclusiveMinimum": 0,

@@ -23,25 +23,3 @@ def test_environment_and_pyproject_agree():
     listed.pop("pip")
     wanted = project["dependencies"] + [line for extra in project["optional-dependencies"].values() for line in extra]
     assert listed == requirements(wanted)
-
-
-def test_every_config_key_is_described_and_closed():
-    schema = yaml.safe_load((REPOSITORY / "workflow" / "schemas" / "config.schema.yaml").read_text())
-
-    def check(node, path):
-        assert node.get("description"), f"{path} has no description"
-        if node["type" if "type" in node else "enum"] == "object":
-            assert node.get("additionalProperties") is not None, f"{path} takes any key"
-            children = node.get("properties", {})
-            if isinstance(node["additionalProperties"], dict):
-                children = children | node["additionalProperties"]["properties"]
-            for name, child in children.items():
-                check(child, f"{path}.{name}")
-
-    check(schema, "config")
-
-
-def test_the_default_config_is_valid_and_complete():
-    config = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
-    schema = yaml.safe_load((REPOSITORY / "workflow" / "schemas" / "config.schema.yaml").read_text())
-    assert config.keys() == schema["properties"].keys()
