@@ -15,7 +15,13 @@ def benchmark_source(wildcards):
 
 def benchmark_classes(wildcards):
     """The file with the classes of a benchmark."""
-    return str(PROMPTS / "classes" / f"{benchmark_of(wildcards).labels.classes}.yaml")
+    path = PROMPTS / "classes" / f"{benchmark_of(wildcards).labels.classes}.yaml"
+    if not path.is_file():
+        raise WorkflowError(
+            f"benchmark {wildcards.benchmark} takes its classes from {path}, which is not there: write it"
+            " (`blendclip lvis-classes` does for Objaverse-LVIS)"
+        )
+    return str(path)
 
 
 def benchmark_weights(wildcards):
