@@ -6,9 +6,14 @@ import argparse
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from blendclip.cli.common import Commands, new_command
 from blendclip.errors import UserError
+from blendclip.results import DEFAULT_ROOT, Results
+
+if TYPE_CHECKING:
+    from blendclip.mining.captions.stage import PartFiles
 
 
 def add_commands(commands: Commands) -> None:
@@ -24,10 +29,11 @@ def _add_caption(commands: Commands) -> None:
     add("--prompt", type=Path, required=True, help="file of prompts/caption")
     add("--output", type=Path, required=True, help="folder for captions, named as the views; with --preview a PNG")
     add("--rejects", type=Path, help="folder for {views' name}.captions.parquet, needed but for --preview")
+    add("--statistics", type=Path, help="folder for {views' name}.json: what the captions of a part cost")
     add("--preview", type=int, metavar="N", help="only draw a contact sheet of N views with their captions")
     add("--backend", default="template", help="template, vllm (started by us) or endpoint (already up)")
     add("--model", default="google/gemma-3-4b-it", help="name or folder of the model")
-    add("--cache", type=Path, default=Path("results/caches/captions.sqlite"), help="answers that were paid for")
+    add("--cache", type=Path, default=Results(DEFAULT_ROOT).caption_cache(), help="answers that were paid for")
     add("--max-views-per-instance", type=int, help="spread over its track; all when not given")
     add("--max-fault-fraction", type=float, default=0.01, help="fail when more views of a part get no caption")
     add("--max-in-flight", type=int, default=256, help="requests under way at a time")
@@ -44,7 +50,7 @@ def _add_caption(commands: Commands) -> None:
 def _caption(args: argparse.Namespace) -> None:
     from blendclip.mining.captions.backends import CaptionOptions, captioner_for
     from blendclip.mining.captions.servers import VLLMOptions
-    from blendclip.mining.captions.stage import PartFiles, caption_views
+    from blendclip.mining.captions.stage import caption_views
 
     if args.preview is None and args.rejects is None:
         raise UserError("--rejects is needed: the folder for what got no caption")
@@ -57,10 +63,17 @@ def _caption(args: argparse.Namespace) -> None:
 
         preview(args.views, args.preview, captioner, args.output)
         return
-    parts = [
-        PartFiles(path, args.output / path.name, args.rejects / f"{path.stem}.captions.parquet") for path in args.views
-    ]
+    parts = [_files(args, views) for views in args.views]
     caption_views(parts, captioner, args.max_views_per_instance, args.max_fault_fraction)
+
+
+def _files(args: argparse.Namespace, views: Path) -> PartFiles:
+    """Where the part of a file of views is written."""
+    from blendclip.mining.captions.stage import PartFiles
+
+    rejects = args.rejects / f"{views.stem}.captions.parquet"
+    statistics = args.statistics and args.statistics / f"{views.stem}.json"
+    return PartFiles(views, args.output / views.name, rejects, statistics)
 
 
 def _add_vllm_env(commands: Commands) -> None:
