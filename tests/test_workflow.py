@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 REPOSITORY = Path(__file__).parents[1]
-SUMMARIES = [f"results/triplets/small/{split}/summary.json" for split in ("mini_train", "mini_val")]
+SUMMARIES = [f"results/summaries/triplets/small/{split}.json" for split in ("mini_train", "mini_val")]
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "workflow" / "Snakefile")]
 
 
@@ -50,7 +50,7 @@ def configure(folder, root, **changes):
 
 def digests(folder):
     """The hash of every file that the workflow declares."""
-    stages = ("index", "clouds", "views", "captions", "triplets", "rejects")
+    stages = ("index", "clouds", "views", "captions", "triplets", "rejects", "summaries")
     paths = [path for stage in stages for path in (folder / "results" / stage).rglob("*") if path.is_file()]
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
@@ -153,7 +153,7 @@ def test_places_may_have_spaces_in_their_names(city_root, tmp_path):
     folder = configure(tmp_path / "my runs", tmp_path / "my data", results="my results")
     status, printed = run(folder, "mine_triplets")
     assert status == 0, printed
-    assert (folder / "my results" / "triplets" / "small" / "mini_val" / "summary.json").exists()
+    assert (folder / "my results" / "summaries" / "triplets" / "small" / "mini_val.json").exists()
 
 
 @pytest.mark.slow
@@ -207,4 +207,4 @@ def test_datasets_and_places_can_be_given_on_the_command_line(tmp_path):
     status, printed = run(folder, "mine_triplets", "--dry-run", "--config", "mine=[mine]", "results=there", dataset)
     assert status == 0
     assert re.search(r"gather_clouds +5\b", printed)
-    assert "there/triplets/mine/mini_val/summary.json" in printed
+    assert "there/summaries/triplets/mine/mini_val.json" in printed

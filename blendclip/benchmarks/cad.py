@@ -7,11 +7,12 @@ from collections.abc import Iterator
 
 from blendclip.benchmarks.clouds import LabelledCloud
 from blendclip.benchmarks.options import CadBenchmarkOptions
-from blendclip.benchmarks.stored import part_files, read_clouds
+from blendclip.benchmarks.stored import read_clouds
+from blendclip.results import Results, split_of
 
 
 class Cad:
-    """Reads results/triplets/{dataset}/{split}."""
+    """Reads the triplets of a CAD dataset and split."""
 
     def __init__(self, options: CadBenchmarkOptions) -> None:
         """Find the files.
@@ -19,7 +20,7 @@ class Cad:
         Raises:
             UserError: there are none.
         """
-        self._paths = part_files(options.results, "triplets", options.split)
+        self._paths = Results(options.results).parts("triplets", *split_of(options.split))
         self.where = f"the triplets of {options.split}"
 
     def names(self) -> None:

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 
 from blendclip.benchmarks.clouds import LabelledCloud
 from blendclip.benchmarks.options import MinedOptions
-from blendclip.benchmarks.stored import part_files, read_clouds
+from blendclip.benchmarks.stored import read_clouds
+from blendclip.results import Results, split_of
 
 _ABOUT = ("instance_token", "scene", "class_name", "timestamp_us", "distance_m", "visibility")
 
 
 class Mined:
-    """Reads results/clouds/{dataset}/{split}."""
+    """Reads the clouds of a driving dataset and split."""
 
     def __init__(self, options: MinedOptions) -> None:
         """Find the files.
@@ -21,7 +22,7 @@ class Mined:
         Raises:
             UserError: there are none.
         """
-        self._paths = part_files(options.results, "clouds", options.split)
+        self._paths = Results(options.results).parts("clouds", *split_of(options.split))
         self.where = f"the clouds of {options.split}"
 
     def names(self) -> None:

@@ -12,26 +12,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from blendclip import schemas, storage
-from blendclip.errors import UserError
 
 _ROWS_AT_ONCE = 64
 
 Cloud = tuple[dict[str, Any], NDArray[np.float32], NDArray[np.uint8] | None]
 """Other columns of a row, points (N, 3) and colours (N, 3)."""
-
-
-def part_files(results: Path, stage: str, split: str) -> list[Path]:
-    """The files results/{stage}/{dataset}/{split}/part-*.parquet, in order; `split` is dataset/split.
-
-    Raises:
-        UserError: there are none.
-    """
-    if split.count("/") != 1:
-        raise UserError(f"{split!r} names no split: write dataset/split, such as city/mini_val")
-    paths = sorted((results / stage / split).glob("part-*.parquet"))
-    if not paths:
-        raise UserError(f"{results / stage / split} holds no part-*.parquet: run the stage that writes it first")
-    return paths
 
 
 def read_clouds(path: Path, columns: Sequence[str]) -> Iterator[Cloud]:

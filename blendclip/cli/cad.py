@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from blendclip.cli.common import Commands, add_part, add_paths, new_command
@@ -15,7 +14,7 @@ from blendclip.options import FaultOptions, plain
 
 def add_commands(commands: Commands) -> None:
     """Add the commands of this room."""
-    for add in (_add_shapes, _add_cad, _add_cad_summary, _add_cad_sheet):
+    for add in (_add_shapes, _add_cad, _add_cad_sheet):
         add(commands)
 
 
@@ -59,21 +58,6 @@ def _cad(args: argparse.Namespace) -> None:
     files = CadFiles(args.view_output, args.rejects, args.output, args.captions, args.clouds, args.embeddings)
     which = CadPart(args.dataset, args.split, args.part, args.parts)
     write_cad(open_reader(args.format, args.root, options), which, files, options, faults.max_fault_fraction)
-
-
-def _add_cad_summary(commands: Commands) -> None:
-    parser = new_command(commands, "cad-summary", _cad_summary, "count the objects, views and rejects of a CAD dataset")
-    add_paths(parser, results="results folder", output="JSON to write")
-    parser.add_argument("--dataset", required=True)
-    parser.add_argument("--split", required=True)
-    parser.add_argument("--parts", type=int, required=True)
-
-
-def _cad_summary(args: argparse.Namespace) -> None:
-    from blendclip.datasets.cad.summary import as_text, summarize_cad
-
-    summary = summarize_cad(args.results, args.dataset, args.split, args.parts, args.output)
-    sys.stdout.write(as_text(summary) + "\n")
 
 
 def _add_cad_sheet(commands: Commands) -> None:

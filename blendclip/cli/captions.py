@@ -11,6 +11,7 @@ from blendclip.cli.flags import add_options, options_from
 from blendclip.errors import UserError
 from blendclip.mining.options import CaptionOptions, ServerOptions
 from blendclip.options import FaultOptions
+from blendclip.results import DEFAULT_ROOT, Results
 
 
 def add_commands(commands: Commands) -> None:
@@ -29,7 +30,7 @@ def _add_caption(commands: Commands) -> None:
     add("--statistics", type=Path, nargs="+", default=[], help="JSON to write of what a part cost, one for each part")
     add("--preview", type=int, metavar="N", help="only draw a contact sheet of N views with their captions")
     add("--sheet", type=Path, default=Path("captions.png"), help="PNG of --preview")
-    add("--cache", type=Path, default=Path("results/caches/captions.sqlite"), help="answers that were paid for")
+    add("--cache", type=Path, default=Results(DEFAULT_ROOT).caption_cache(), help="answers that were paid for")
     add("--server-log", type=Path, default=Path("vllm.log"), help="what vLLM says")
     parser.later(lambda: add_options(parser, CaptionOptions))
     parser.later(lambda: add_options(parser, ServerOptions, name="server"))
@@ -40,9 +41,10 @@ def _caption(args: argparse.Namespace) -> None:
     from blendclip.mining.captions.backends import CaptionFiles, captioner_for
     from blendclip.mining.captions.stage import PartFiles, caption_views
 
-    outputs = (args.captions, args.rejects, args.statistics)
+    statistics = args.statistics or [None] * len(args.views)
+    outputs = (args.captions, args.rejects, statistics)
     if args.preview is None and {len(paths) for paths in outputs} != {len(args.views)}:
-        raise UserError("--captions, --rejects and --statistics each need a path for each of --views")
+        raise UserError("--captions, --rejects and, if given, --statistics need a path for each of --views")
     options, server = options_from(args, CaptionOptions), options_from(args, ServerOptions, "server")
     captioner = captioner_for(options, server, CaptionFiles(args.prompt, args.cache, args.server_log))
     if args.preview is not None:

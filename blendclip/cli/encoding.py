@@ -9,6 +9,7 @@ from pathlib import Path
 from blendclip.cli.common import Commands, new_command
 from blendclip.cli.flags import add_options, options_from
 from blendclip.encoders.clip_names import ClipOptions
+from blendclip.results import DEFAULT_ROOT, split_of
 
 
 def add_commands(commands: Commands) -> None:
@@ -46,12 +47,14 @@ def _embed(args: argparse.Namespace) -> None:
 
 
 def _add_embed_summary(commands: Commands) -> None:
-    parser = new_command(commands, "embed-summary", _embed_summary, "count the CLIP features in folders")
-    parser.add_argument("folders", nargs="+", type=Path, help="folder of part-*.parquet")
+    parser = new_command(commands, "embed-summary", _embed_summary, "count the CLIP features of splits")
+    parser.add_argument("--results", type=Path, default=DEFAULT_ROOT, help="results folder")
+    parser.add_argument("--clip", required=True, help="folder name of the CLIP")
+    parser.add_argument("split", nargs="+", help="dataset/split, such as city/mini_train")
 
 
 def _embed_summary(args: argparse.Namespace) -> None:
     from blendclip.encoders.summary import embedding_counts
 
-    for folder in args.folders:
-        sys.stdout.write(f"{embedding_counts(folder)}\n")
+    for split in args.split:
+        sys.stdout.write(f"{embedding_counts(args.results, args.clip, *split_of(split))}\n")

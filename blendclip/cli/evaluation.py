@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blendclip.cli.common import Commands, new_command
+from blendclip.results import DEFAULT_ROOT, Results, split_of
 
 if TYPE_CHECKING:
     from blendclip.evaluation.cloud_retrieval import HeldOutTriplets
@@ -17,7 +18,7 @@ def add_commands(commands: Commands) -> None:
     """Add the commands of this room."""
     parser = new_command(commands, "evaluate", _evaluate, "tell the clouds of a benchmark by name with a trained run")
     add = parser.add_argument
-    add("--results", type=Path, default=Path("results"), help="results folder with runs, benchmarks and class weights")
+    add("--results", type=Path, default=DEFAULT_ROOT, help="results folder with runs, benchmarks and class weights")
     add("--run", required=True, help="name of the run")
     add("--benchmark", required=True, help="name of the benchmark, as `blendclip benchmark` wrote it")
     add("--classes", required=True, help="name of the file of prompts/classes that the benchmark was labelled with")
@@ -38,15 +39,15 @@ def _evaluate(args: argparse.Namespace) -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    encoder, about_run = load_encoder(args.results / "runs" / args.run / "model.safetensors", device)
+    files = Results(args.results)
+    encoder, about_run = load_encoder(files.model_weights(args.run), device)
     recipe = as_recipe(about_run)
-    weights = args.results / "embeddings" / recipe.clip / "classes" / f"{args.classes}.{args.templates}.parquet"
-    classes = read_class_weights(weights)
-    benchmark = args.results / "evaluation" / "benchmarks" / f"{args.benchmark}.parquet"
+    classes = read_class_weights(files.class_weights(recipe.clip, args.classes, args.templates))
+    benchmark = files.benchmark(args.benchmark)
     check_classes(benchmark, classes)
-    triplets = _triplets(args.results, recipe.clip, args.triplets) if args.triplets else None
+    triplets = _triplets(files, recipe.clip, args.triplets) if args.triplets else None
     about, features = encoded_benchmark(encoder, benchmark, recipe.data.max_points)
-    output = args.results / "evaluation" / "runs" / args.run / args.benchmark
+    output = files.evaluation(args.run, args.benchmark)
     excluded = recipe.data.excluded_classes, recipe.data.excluded_from
     numbers = write_evaluation(
         output, about, answers_of(about, features, classes), _names(args), *excluded, triplets=triplets
@@ -56,23 +57,22 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 def _names(args: argparse.Namespace) -> dict[str, object]:
     """What metrics.json says of where its numbers come from."""
-    command = f"blendclip evaluate --results {args.results.name} --run {args.run} --benchmark {args.benchmark}"
-    command += f" --classes {args.classes} --templates {args.templates}"
-    command += f" --triplets {args.triplets}" if args.triplets else ""
-    predictions = f"evaluation/runs/{args.run}/{args.benchmark}/predictions.parquet"
+    files, names = Results(args.results), (args.run, args.benchmark)
+    command = files.named.commands.evaluate(*names, args.classes, args.templates, args.triplets)
+    predictions = files.relative(files.predictions(*names))
     return {"run": args.run, "benchmark": args.benchmark, "command": command, "files": {"predictions": predictions}}
 
 
-def _triplets(results: Path, clip: str, place: str) -> HeldOutTriplets:
+def _triplets(files: Results, clip: str, place: str) -> HeldOutTriplets:
     """Packed triplets, their clouds named as a benchmark names them: by annotation where mined, else by triplet."""
     import numpy as np
 
     from blendclip.evaluation.cloud_retrieval import HeldOutTriplets
     from blendclip.training.data.packed import PackedSplit
 
-    dataset, _, split = place.partition("/")
-    packed = PackedSplit.open(results, clip, dataset, split)
-    is_mined = (results / "clouds" / dataset / split).is_dir()
+    dataset, split = split_of(place)
+    packed = PackedSplit.open(files.root, clip, dataset, split)
+    is_mined = files.part("clouds", dataset, split, 0).parent.is_dir()
     ids = list(packed.column("triplet_id"))
     rows = range(len(packed))
     return HeldOutTriplets(

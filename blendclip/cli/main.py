@@ -20,16 +20,17 @@ from blendclip.cli import (
     packing,
     reporting,
     setup,
+    summary,
     tiny,
     training,
 )
 from blendclip.cli.common import CommandParser
 from blendclip.errors import UserError
 
-ROOMS = (mining, captions, cad, benchmarks, encoding, packing, tiny, training, evaluation, reporting, setup)
+ROOMS = (mining, captions, cad, summary, benchmarks, encoding, packing, tiny, training, evaluation, reporting, setup)
 GROUPS = {
     "generate and read datasets": "city shapes index validate-index cad",
-    "mine triplets": "clouds views caption triplets summary show inspect cad-summary cad-sheet",
+    "mine triplets": "clouds views caption triplets summary show inspect cad-sheet",
     "embed and pack": "embed embed-classes embed-summary pack-clouds pack-features show-packed",
     "train": "recipe train show-runs",
     "measure and report": "benchmark lvis-classes evaluate report show-report evaluate-clip",

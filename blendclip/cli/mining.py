@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -23,8 +22,6 @@ def add_commands(commands: Commands) -> None:
         _add_clouds,
         _add_views,
         _add_triplets,
-        _add_summary,
-        _add_show,
         _add_inspect,
     ):
         add(commands)
@@ -136,35 +133,6 @@ def _triplets(args: argparse.Namespace) -> None:
     from blendclip.mining.triplets import join_triplets
 
     join_triplets(args.clouds, args.views, args.captions, args.output, args.rejects)
-
-
-def _add_summary(commands: Commands) -> None:
-    parser = new_command(commands, "summary", _summary, "count what was mined and check that the sums add up")
-    add_paths(parser, results="results folder", output="JSON to write", synonyms="file of words that name categories")
-    parser.add_argument("--dataset", required=True)
-    parser.add_argument("--split", required=True)
-    parser.add_argument("--parts", type=int, required=True)
-
-
-def _summary(args: argparse.Namespace) -> None:
-    from blendclip.mining.summary import as_text, summarize
-
-    summary = summarize(args.results, args.dataset, args.split, args.parts, args.output, args.synonyms)
-    sys.stdout.write(as_text(summary) + "\n")
-
-
-def _add_show(commands: Commands) -> None:
-    parser = new_command(commands, "show", _show, "print summaries")
-    parser.add_argument("summary", nargs="+", type=Path, help="summary.json")
-
-
-def _show(args: argparse.Namespace) -> None:
-    from blendclip.datasets.cad.summary import as_text as cad_as_text
-    from blendclip.mining.summary import as_text
-
-    for path in args.summary:
-        summary = json.loads(path.read_text())
-        sys.stdout.write((cad_as_text if "cad" in summary else as_text)(summary) + "\n\n")
 
 
 def _add_inspect(commands: Commands) -> None:

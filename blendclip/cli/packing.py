@@ -9,6 +9,7 @@ from pathlib import Path
 
 from blendclip.cli.common import Commands, add_paths, new_command
 from blendclip.errors import UserError
+from blendclip.results import DEFAULT_ROOT
 
 
 def add_commands(commands: Commands) -> None:
@@ -48,7 +49,7 @@ def _pack_features(args: argparse.Namespace) -> None:
 
 def _add_show_packed(commands: Commands) -> None:
     parser = new_command(commands, "show-packed", _show_packed, "check that packed files fit together, and count")
-    parser.add_argument("--results", type=Path, default=Path("results"), help="results folder")
+    parser.add_argument("--results", type=Path, default=DEFAULT_ROOT, help="results folder")
     parser.add_argument("--clip", required=True, help="folder name of the CLIP")
     parser.add_argument("split", nargs="+", help="dataset/split:parts, such as city/mini_train:2")
 

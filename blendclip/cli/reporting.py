@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from blendclip.cli.common import Commands, add_paths, new_command
+from blendclip.results import Results
 
 
 def add_commands(commands: Commands) -> None:
@@ -30,7 +31,8 @@ def _report(args: argparse.Namespace) -> None:
     from blendclip.reporting.gallery.writing import write_gallery
     from blendclip.reporting.report.writing import write_report
 
-    output, tables = args.output or args.results / "report", args.tables or args.results / "tables"
+    files = Results(args.results)
+    output, tables = args.output or files.report(), args.tables or files.tables()
     choice = {"generated": args.generated, "shown": args.shown, "splits": args.splits}
     page = write_report(args.results, args.runs, args.benchmarks, output, tables, **choice, gallery=write_gallery)
     sys.stdout.write(f"{page}\n")

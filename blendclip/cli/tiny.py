@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from blendclip.cli.common import Commands, add_paths, new_command
 from blendclip.errors import UserError
+from blendclip.results import Results, split_of
 
 if TYPE_CHECKING:
     from blendclip.evaluation.prompts import MergedClasses
@@ -71,7 +72,8 @@ def _train_tiny_clip(args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
     classes, templates = _classes(args.classes), _templates(args.templates)
     recipe = tiny_clip.TinyRecipe(seed=args.seed, **({} if args.steps is None else {"steps": args.steps}))
-    views = read_training_views(args.results, _splits(args.splits), classes.names, classes.words, recipe.stored_px)
+    splits = [split_of(name) for name in args.splits]
+    views = read_training_views(args.results, splits, classes.names, classes.words, recipe.stored_px)
     model = tiny_clip.train_tiny_clip(recipe, views, classes.words, templates, args.device)
     tiny_clip.save_tiny_clip(model, recipe, args.output)
     name = f"local-dir:{args.output}"
@@ -84,9 +86,8 @@ def _train_tiny_clip(args: argparse.Namespace) -> None:
 
 def _test_command(args: argparse.Namespace) -> str:
     """What prints the numbers again, for people who have the folder and the results elsewhere."""
-    options = {"splits": args.held_out, "classes": args.classes, "templates": args.test_templates}
-    listed = " ".join(f"--{name} {' '.join(values)}" for name, values in options.items())
-    return f"blendclip evaluate-clip --results RESULTS --model local-dir:FOLDER {listed}"
+    chosen = (args.held_out, args.classes, args.test_templates)
+    return Results("RESULTS").commands.evaluate_clip("local-dir:FOLDER", *chosen)
 
 
 def _add_common(parser: argparse.ArgumentParser, splits: list[str], templates: list[str]) -> None:
@@ -111,7 +112,7 @@ def _tested(
     from blendclip.evaluation.image_text import evaluate_image_text
 
     clip = load_clip(model, pretrained, args.device)
-    return evaluate_image_text(clip, args.results, _splits(splits), classes, _templates(templates))
+    return evaluate_image_text(clip, args.results, [split_of(name) for name in splits], classes, _templates(templates))
 
 
 def _print(numbers: dict[str, dict[str, Any]], classes: MergedClasses) -> None:
@@ -130,12 +131,6 @@ def _templates(sources: list[str]) -> list[str]:
     from blendclip.evaluation.prompts import read_templates
 
     return list(dict.fromkeys(template for source in sources for template in read_templates(source)))
-
-
-def _splits(names: list[str]) -> list[tuple[str, str]]:
-    if wrong := [name for name in names if name.count("/") != 1]:
-        raise UserError(f"{wrong[0]} is no dataset/split: write, say, city/mini_val")
-    return [(dataset, split) for dataset, split in (name.split("/") for name in names)]
 
 
 def _rounded(numbers: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

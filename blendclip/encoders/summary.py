@@ -7,23 +7,19 @@ from pathlib import Path
 import pyarrow.compute as pc
 
 from blendclip import storage
-from blendclip.errors import UserError
+from blendclip.results import Results
 
 
-def embedding_counts(folder: Path) -> str:
+def embedding_counts(results: Path, clip: str, dataset: str, split: str) -> str:
     """A line about the features of a dataset and split: how many there are, and how many captions were cut.
 
     Raises:
         UserError: there are none, or a file is broken.
     """
-    paths = sorted(folder.glob("part-*.parquet"))
-    if not paths:
-        raise UserError(f"{folder} holds no part-*.parquet: embed the dataset first")
     images = texts = cut = 0
-    for path in paths:
+    for path in Results(results).embedding_parts(clip, dataset, split):
         kinds = storage.read_parquet(path, ["kind"])["kind"]
         here = pc.sum(pc.equal(kinds, "image")).as_py() or 0
         images, texts = images + here, texts + len(kinds) - here
         cut += storage.options_of(path).get("cut_captions", 0)  # features that came with a dataset do not say
-    clip, dataset, split = folder.parts[-3:]
     return f"{dataset}/{split} by {clip}: {images} pictures, {texts} texts, {cut} of them cut"

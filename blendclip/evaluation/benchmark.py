@@ -20,6 +20,7 @@ from blendclip.evaluation.cloud_retrieval import HeldOutTriplets, cloud_retrieva
 from blendclip.evaluation.encoding import encode_clouds
 from blendclip.evaluation.measures import Answers, best_classes, measured
 from blendclip.evaluation.metrics import ranks
+from blendclip.results import METRICS, PREDICTIONS
 
 _ABOUT_CLOUD = [field.name for field in schemas.BENCHMARKS if field.name not in ("points", "rgb")]
 
@@ -102,10 +103,8 @@ def write_evaluation(
     numbers = names | measured(answers, excluded, excluded_from) | {"retrieval": retrieval}
     options = {key: names[key] for key in ("run", "benchmark")} | {"classes": answers.classes}
     table = _predictions(about, answers)
-    storage.write_parquet(
-        output / "predictions.parquet", schemas.PREDICTIONS, [table], storage.metadata("evaluation", options)
-    )
-    with storage.replacing(output / "metrics.json") as temporary:
+    storage.write_parquet(output / PREDICTIONS, schemas.PREDICTIONS, [table], storage.metadata("evaluation", options))
+    with storage.replacing(output / METRICS) as temporary:
         temporary.write_text(json.dumps(numbers, indent=1) + "\n")
     return numbers
 

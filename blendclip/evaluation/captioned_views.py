@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from blendclip import storage
-from blendclip.errors import UserError
+from blendclip.results import Results, part_number
 
 _VIEW_COLUMNS = ["view_id", "image", "instance_token", "category", "class_name"]
 
@@ -31,13 +31,11 @@ def captioned_views(results: Path, dataset: str, split: str) -> Iterator[Caption
     Raises:
         UserError: the split has no views, or captions of a part are missing.
     """
-    parts = sorted((results / "views" / dataset / split).glob("part-*.parquet"))
-    if not parts:
-        raise UserError(f"there are no views of {dataset}/{split} in {results}: mine them first")
-    for part in parts:
-        said = storage.read_parquet(results / "captions" / dataset / split / part.name, ["view_id", "caption"])
+    files = Results(results)
+    for path in files.parts("views", dataset, split):
+        said = storage.read_parquet(files.part("captions", dataset, split, part_number(path)), ["view_id", "caption"])
         captions = dict(zip(*(said[name].to_pylist() for name in said.column_names), strict=True))
-        views = storage.read_parquet(part, _VIEW_COLUMNS)
+        views = storage.read_parquet(path, _VIEW_COLUMNS)
         if not views.num_rows:
             continue
         ids, instances, categories, classes = (

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from blendclip import storage
 from blendclip.errors import UserError
 from blendclip.mining.captions.quality import price, quality, quality_as_text, quantiles, read_synonyms
+from blendclip.results import Results, Stage
 
 _REJECTED = {"clouds": "annotations", "views": "annotations", "captions": "views", "triplets": "annotations"}
 _KINDS = ["stage", "kind", "rule", "of_files"]
@@ -23,38 +24,18 @@ OTHER = "(no class)"  # annotations outside the dataset's detection classes
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where the tables of one dataset and split lie, under the results folder."""
+class _Tables:
+    """The tables of one dataset and split."""
 
-    results: Path
+    files: Results
     dataset: str
     split: str
+    parts: int
 
-    @property
-    def index(self) -> Path:
-        """The scene index."""
-        return self.results / "index" / self.dataset / f"{self.split}.parquet"
-
-    def folder(self, stage: str) -> Path:
-        """The folder of a stage's parts."""
-        return self.results / stage / self.dataset / self.split
-
-    def column(self, stage: str, names: list[str], parts: int) -> pa.Table:
+    def column(self, stage: Stage, names: list[str]) -> pa.Table:
         """Some columns of all parts of a stage."""
-        return pa.concat_tables(
-            storage.read_parquet(self.folder(stage) / f"part-{part:05d}.parquet", names) for part in range(parts)
-        )
-
-
-def _check_parts(places: Places, parts: int) -> None:
-    """Files of an earlier run with more parts would be read along with the triplets, and their scenes twice."""
-    files = [path for stage in (*_REJECTED, "rejects") for path in places.folder(stage).glob("part-*")]
-    stale = sorted(path for path in files if int(path.name.removeprefix("part-")[:5]) >= parts)
-    if stale:
-        raise UserError(
-            f"{stale[0]} and {len(stale) - 1} more files are left from a run with more than {parts} parts: delete "
-            f"the folders of {places.dataset}/{places.split} under {places.results} and run again"
-        )
+        paths = (self.files.part(stage, self.dataset, self.split, part) for part in range(self.parts))
+        return pa.concat_tables(storage.read_parquet(path, names) for path in paths)
 
 
 def summarize(results: Path, dataset: str, split: str, parts: int, output: Path, synonyms: Path) -> dict[str, Any]:
@@ -63,43 +44,44 @@ def summarize(results: Path, dataset: str, split: str, parts: int, output: Path,
     Raises:
         UserError: a table is missing or left over, the sums do not add up, or there is no triplet at all.
     """
-    places = Places(results, dataset, split)
-    _check_parts(places, parts)
-    summary = _counts(places, parts) | {"captioning": _captioning(places, parts, read_synonyms(synonyms))}
-    _check(summary, places)
+    files = Results(results)
+    files.check_parts(dataset, split, parts)
+    tables = _Tables(files, dataset, split, parts)
+    summary = _counts(tables) | {"captioning": _captioning(tables, read_synonyms(synonyms))}
+    _check(summary, files.root)
     with storage.replacing(output) as temporary:
         temporary.write_text(json.dumps(summary, indent=2) + "\n")
     return summary
 
 
-def _counts(places: Places, parts: int) -> dict[str, Any]:
-    scenes, annotations = _indexed(places.index)
-    clouds = places.column("clouds", ["class_name", "num_points"], parts)
-    views = places.column("views", ["class_name", "annotation_token"], parts)
-    triplets = places.column("triplets", ["class_name", "view_time_gap_us"], parts)
+def _counts(tables: _Tables) -> dict[str, Any]:
+    scenes, annotations = _indexed(tables.files.index(tables.dataset, tables.split))
+    clouds = tables.column("clouds", ["class_name", "num_points"])
+    views = tables.column("views", ["class_name", "annotation_token"])
+    triplets = tables.column("triplets", ["class_name", "view_time_gap_us"])
     seen = {"annotations": annotations} | {
         name: _by_class(table["class_name"])
         for name, table in (("clouds", clouds), ("views", views), ("triplets", triplets))
     }
     return {
-        "dataset": places.dataset,
-        "split": places.split,
+        "dataset": tables.dataset,
+        "split": tables.split,
         "scenes": scenes,
         **{name: sum(counts.values()) for name, counts in seen.items()},
         "annotations_with_view": len(views["annotation_token"].unique()),
         "classes": {
             name: {what: counts[name] for what, counts in seen.items()} for name, _ in annotations.most_common()
         },
-        "rejects": _rejects(places, parts),
+        "rejects": _rejects(tables),
         "points_per_cloud": quantiles(clouds["num_points"].to_numpy()),
         "view_time_gap_s": quantiles(np.abs(triplets["view_time_gap_us"].to_numpy()) * 1e-6),
     }
 
 
-def _captioning(places: Places, parts: int, synonyms: dict[str, list[str]]) -> dict[str, Any]:
+def _captioning(tables: _Tables, synonyms: dict[str, list[str]]) -> dict[str, Any]:
     """What the captions are like and what they cost."""
-    captions = places.column("captions", ["view_id", "caption", "caption_tokens"], parts)
-    views = places.column("views", ["view_id", "category", "class_name"], parts)
+    captions = tables.column("captions", ["view_id", "caption", "caption_tokens"])
+    views = tables.column("views", ["view_id", "category", "class_name"])
     shown = views.take(pc.index_in(captions["view_id"], value_set=views["view_id"].combine_chunks()))
     found = quality(
         captions["caption"].to_pylist(),
@@ -108,7 +90,8 @@ def _captioning(places: Places, parts: int, synonyms: dict[str, list[str]]) -> d
         [name or OTHER for name in shown["class_name"].to_pylist()],
         synonyms,
     )
-    statistics = (places.folder("captions") / f"part-{part:05d}.stats.json" for part in range(parts))
+    where = (tables.dataset, tables.split)
+    statistics = (tables.files.caption_statistics(*where, part) for part in range(tables.parts))
     return found | price(json.loads(storage.existing(path).read_text()) for path in statistics)
 
 
@@ -127,12 +110,12 @@ def _by_class(column: pa.ChunkedArray) -> Counter[str]:
     return Counter(name or OTHER for name in column.to_pylist())
 
 
-def _rejects(places: Places, parts: int) -> list[dict[str, Any]]:
+def _rejects(tables: _Tables) -> list[dict[str, Any]]:
     """Rejected annotations, views and broken files by stage, kind and rule, most frequent first, with an example."""
     found = pa.concat_tables(
-        _counted(places.folder("rejects") / f"part-{part:05d}.{stage}.parquet")
+        _counted(tables.files.rejects(stage, tables.dataset, tables.split, part))
         for stage in _REJECTED
-        for part in range(parts)
+        for part in range(tables.parts)
     )
     wanted = [("count", "sum"), ("path", "first", _WITH_NULLS), ("reason", "first", _WITH_NULLS)]
     totals = found.group_by(_KINDS, use_threads=False).aggregate(wanted).to_pylist()
@@ -157,12 +140,12 @@ def _counted(path: Path) -> pa.Table:
     return counted.rename_columns({"count_all": "count", "path_first": "path", "reason_first": "reason"})
 
 
-def _check(summary: dict[str, Any], places: Places) -> None:
+def _check(summary: dict[str, Any], root: Path) -> None:
     rejected = Counter()
     for row in summary["rejects"]:
         if row["of"] != "files":
             rejected[row["stage"]] += row["count"]
-    where = f"{places.dataset}/{places.split}"
+    where = f"{summary['dataset']}/{summary['split']}"
     summary = summary | {"captions": summary["captioning"]["captions"]}
     sums = (
         ("annotations", "clouds", "clouds"),
@@ -174,7 +157,7 @@ def _check(summary: dict[str, Any], places: Places) -> None:
         if summary[whole] != summary[part] + rejected[stage]:
             raise UserError(
                 f"the tables of {where} do not add up: {summary[whole]} {whole}, but {summary[part]} {part} and "
-                f"{rejected[stage]} rejects; delete its folders under {places.results} and mine it again"
+                f"{rejected[stage]} rejects; delete its folders under {root} and mine it again"
             )
     if not summary["triplets"]:
         most = max(summary["rejects"], key=lambda row: row["count"], default=None)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from blendclip.errors import UserError
+from blendclip.results import METRICS_LOG
 from blendclip.training.metrics_log import read_journal
 
 
@@ -26,9 +27,9 @@ def as_text(runs: Sequence[Path]) -> str:
 
 
 def _last(run: Path) -> dict[str, float]:
-    entries = read_journal(run / "log.jsonl")
+    entries = read_journal(run / METRICS_LOG)
     if not entries:
-        raise UserError(f"{run} holds no log.jsonl: train the run to its end first")
+        raise UserError(f"{run} holds no {METRICS_LOG}: train the run to its end first")
     validations = [entry for entry in entries if entry["kind"] == "validation"]
     ending = "/top1"
     last = validations[-1] if validations else {}

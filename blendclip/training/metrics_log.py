@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from blendclip.results import METRICS_LOG
 from blendclip.storage import replacing
 
 
@@ -23,7 +24,7 @@ class Journal:
         from torch.utils.tensorboard import SummaryWriter
 
         folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / "log.jsonl"
+        self.path = folder / METRICS_LOG
         kept = [
             json.dumps(entry) + "\n"
             for entry in read_journal(self.path)

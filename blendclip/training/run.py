@@ -12,6 +12,7 @@ from typing import Any
 from blendclip.encoders.checkpoints import load_weights, save_encoder
 from blendclip.errors import UserError
 from blendclip.evaluation.class_weights import read_class_weights
+from blendclip.results import METRICS_LOG, MODEL_WEIGHTS, RECIPE, Results, split_of
 from blendclip.storage import existing, replacing
 from blendclip.training.data.packed import PackedSplit
 from blendclip.training.distributed import training_group
@@ -22,8 +23,6 @@ from blendclip.training.state import fingerprint
 from blendclip.training.stopping import StopRequest
 from blendclip.training.validation import HeldOut
 
-LOG = "log.jsonl"
-MODEL = "model.safetensors"
 _logger = logging.getLogger(__name__)
 
 
@@ -57,7 +56,7 @@ def train(recipe: Recipe, results: Path, output: Path, workers: int = 0) -> bool
             )
         if not group.leads:
             return training.run(folder, workers, None, [], stop)
-        write_recipe(recipe, folder / "recipe.json")
+        write_recipe(recipe, folder / RECIPE)
         with Journal(folder, training.step, training.length.total) as journal:
             done = training.run(folder, workers, journal, held_out, stop)
         if done:
@@ -68,8 +67,7 @@ def train(recipe: Recipe, results: Path, output: Path, workers: int = 0) -> bool
 
 
 def _packed(results: Path, clip: str, name: str) -> PackedSplit:
-    dataset, _, split = name.partition("/")
-    return PackedSplit.open(results, clip, dataset, split)
+    return PackedSplit.open(results, clip, *split_of(name))
 
 
 def _width(recipe: Recipe, splits: Sequence[PackedSplit]) -> int:
@@ -84,12 +82,12 @@ def _width(recipe: Recipe, splits: Sequence[PackedSplit]) -> int:
 
 def _held_out(recipe: Recipe, results: Path) -> list[HeldOut]:
     """What the recipe validates on."""
-    folder = results / "embeddings" / recipe.clip / "classes"
+    files = Results(results)
     return [
         HeldOut.of(
             asked,
             _packed(results, recipe.clip, asked.split),
-            read_class_weights(folder / f"{asked.classes}.{asked.templates}.parquet"),
+            read_class_weights(files.class_weights(recipe.clip, asked.classes, asked.templates)),
         )
         for asked in recipe.validation
     ]
@@ -112,6 +110,6 @@ def _begin(training: Training, recipe: Recipe, folder: Path) -> None:
 
 def _finish(training: Training, recipe: Recipe, folder: Path, output: Path) -> None:
     """Write what a run is for: the log, and the model."""
-    with replacing(output / LOG) as temporary:
-        shutil.copyfile(folder / LOG, temporary)
-    save_encoder(output / MODEL, training.model.encoder, asdict(recipe))
+    with replacing(output / METRICS_LOG) as temporary:
+        shutil.copyfile(folder / METRICS_LOG, temporary)
+    save_encoder(output / MODEL_WEIGHTS, training.model.encoder, asdict(recipe))

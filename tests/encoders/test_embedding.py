@@ -156,11 +156,21 @@ def test_rows_of_a_part_hold_every_picture_and_every_caption(town, folder, clip)
     assert pq.read_schema(town / "features" / "part-00000.parquet").remove_metadata() == schemas.EMBEDDINGS
 
 
+def put_in_results(town, clip, split):
+    """Move the features to where a results folder has them."""
+    folder = town / "embeddings" / clip / "town"
+    folder.mkdir(parents=True)
+    (town / "features").rename(folder / split)
+
+
 def test_long_captions_are_cut_and_counted(town, clip):
     embed(found(town), clip, town / "cache")
     cut = [storage.options_of(part.output)["cut_captions"] for part in found(town)]
     assert cut == [0, 1]
-    assert embedding_counts(town / "features").endswith("7 pictures, 7 texts, 1 of them cut")
+    put_in_results(town, "small", "val")
+    assert embedding_counts(town, "small", "town", "val") == "town/val by small: 7 pictures, 7 texts, 1 of them cut"
+    with pytest.raises(UserError, match="embeddings/small/town/train holds no part-"):
+        embedding_counts(town, "small", "town", "train")
 
 
 @pytest.mark.parametrize(("words", "cut"), [(17, False), (18, False), (19, True), (40, True)])
@@ -354,5 +364,6 @@ def test_the_command_embeds(town, folder, capsys):
     for stage in ("views", "captions"):
         arguments += [f"--{stage}", *map(str, sorted((town / stage).iterdir()))]
     assert main(arguments) == 0
-    assert main(["embed-summary", str(town / "features")]) == 0
-    assert "7 pictures, 7 texts, 1 of them cut" in capsys.readouterr().out
+    put_in_results(town, "small", "val")
+    assert main(["embed-summary", "--results", str(town), "--clip", "small", "town/val"]) == 0
+    assert "town/val by small: 7 pictures, 7 texts, 1 of them cut" in capsys.readouterr().out

@@ -96,7 +96,7 @@ def test_train_and_test_by_command(tmp_path, capsys):
         assert main([*train, "--held-out", "toy/train"]) == 1
         assert "toy/train would be trained and tested on" in capsys.readouterr().err
         assert main([*test, *prompts, "--splits", "toy"]) == 1
-        assert "toy is no dataset/split" in capsys.readouterr().err
+        assert "'toy' names no split: write dataset/split" in capsys.readouterr().err
     finally:
         torch.set_num_threads(threads)
     recipe = json.loads((model / "recipe.json").read_text())

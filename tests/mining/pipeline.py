@@ -47,11 +47,11 @@ def mine(root, results, split="mini_train", faults=0.2, clouds=None, views=SMALL
         rejects = [place("rejects", part, f"{stage}.parquet") for stage in ("clouds", "views", "captions", "triplets")]
         gather_clouds(index, root, part, parts, paths[0], rejects[0], clouds or CloudOptions(), faults)
         cut_views(index, root, part, parts, paths[1], rejects[1], views, faults)
-        caption_views(
-            [PartFiles(paths[1], paths[2], rejects[2], paths[2].with_suffix(".stats.json"))], TemplateCaptioner(PROMPT)
-        )
+        statistics = results / "summaries" / "captions" / "data" / split / f"part-{part:05d}.json"
+        caption_views([PartFiles(paths[1], paths[2], rejects[2], statistics)], TemplateCaptioner(PROMPT))
         join_triplets(*paths, rejects[3])
-    summary = summarize(results, "data", split, parts, place("triplets", 0).with_name("summary.json"), SYNONYMS)
+    output = results / "summaries" / "triplets" / "data" / f"{split}.json"
+    summary = summarize(results, "data", split, parts, output, SYNONYMS)
     tables = {stage: read(results / stage / "data" / split) for stage in ("clouds", "views", "triplets", "rejects")}
     return Mined(summary, **tables, results=results)
 

@@ -54,7 +54,7 @@ def test_views_without_caption_are_left_out(toy):
 
 def test_a_split_without_captions_or_views_is_told(tmp_path):
     write_toy(tmp_path, "train", 1)
-    with pytest.raises(UserError, match="no views of toy/test in .*mine them first"):
+    with pytest.raises(UserError, match="views/toy/test holds no part-.*: run the stage that writes it first"):
         read_training_views(tmp_path, [("toy", "test")], NAMES, CLASSES, 32)
     (tmp_path / "captions/toy/train/part-00000.parquet").unlink()
     with pytest.raises(UserError, match="part-00000.parquet is missing"):

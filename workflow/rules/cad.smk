@@ -57,5 +57,5 @@ for name, dataset in CAD.items():
                 parts=dataset.parts,
                 stage_version=STAGE_VERSIONS["cad"],
             shell:
-                "blendclip cad-summary --results {params.results:q} --dataset {params.dataset} --split {params.split}"
+                "blendclip summary --results {params.results:q} --dataset {params.dataset} --split {params.split}"
                 " --parts {params.parts} --output {output:q} > {log:q} 2>&1"

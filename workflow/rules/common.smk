@@ -58,7 +58,7 @@ def parts_of(wildcards):
 def root_of(name):
     """The folder of a dataset."""
     rooted = CONFIG.datasets[name].rooted
-    return str(PLACES.dataset(name) if rooted is None else rooted.root)
+    return str(PLACES.datasets(name) if rooted is None else rooted.root)
 
 
 def dataset_root(wildcards):

@@ -60,14 +60,14 @@ for name, key in {"report": "train", "sweep_ratios": "sweep"}.items():
             summaries=summaries(DATASETS),
         output:
             report=report(
-                directory(f"<results>/{name}"),
+                directory(PLACES.report(name)),
                 htmlindex="index.html",
                 caption="../report/report.rst",
                 category="Zero-shot results",
                 labels={"what": "report"},
             ),
             tables=report(
-                directory("<results>/tables" if name == "report" else f"<results>/{name}_tables"),
+                directory(PLACES.tables(name)),
                 patterns=["{table}.csv"],
                 caption="../report/tables.rst",
                 category="Zero-shot results",

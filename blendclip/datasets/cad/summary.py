@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pyarrow as pa
 
 from blendclip import storage
 from blendclip.errors import UserError
+from blendclip.results import Results
 
 UNNAMED = "(no class)"
 _MOST_CLASSES = 60
@@ -23,17 +26,15 @@ def summarize_cad(results: Path, dataset: str, split: str, parts: int, output: P
     Raises:
         UserError: a table is missing or left over from a run with more parts, or there is no triplet at all.
     """
+    files = Results(results)
+    files.check_parts(dataset, split, parts)
 
-    def column(stage: str, names: list[str], suffix: str = "") -> pa.Table:
-        folder = results / stage / dataset / split
-        _check_parts(folder, parts)
-        return pa.concat_tables(
-            storage.read_parquet(folder / f"part-{part:05d}{suffix}.parquet", names) for part in range(parts)
-        )
+    def column(path_of: Callable[[str, str, int], Path], names: list[str]) -> pa.Table:
+        return pa.concat_tables(storage.read_parquet(path_of(dataset, split, part), names) for part in range(parts))
 
-    triplets = column("triplets", ["category", "num_points", "triplet_id"])
-    views = column("views", ["category", "view_id"])
-    rejects = column("rejects", ["rule", "kind", "reason", "path"], ".cad").to_pylist()
+    triplets = column(partial(files.part, "triplets"), ["category", "num_points", "triplet_id"])
+    views = column(partial(files.part, "views"), ["category", "view_id"])
+    rejects = column(partial(files.rejects, "cad"), ["rule", "kind", "reason", "path"]).to_pylist()
     if not triplets.num_rows:
         why = f"{rejects[0]['path']}: {rejects[0]['reason']}" if rejects else "the split has no object"
         raise UserError(f"no triplet came out of {dataset}/{split}: {why}; look at its root and options")
@@ -88,10 +89,3 @@ def _by_rule(rejects: list[dict[str, Any]]) -> list[dict[str, Any]]:
         {"rule": rule, "kind": kind, "count": count, "example": first[rule]}
         for (rule, kind), count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     ]
-
-
-def _check_parts(folder: Path, parts: int) -> None:
-    """Files of an earlier run with more parts would be read along with the triplets."""
-    stale = sorted(path for path in folder.glob("part-*") if int(path.name.removeprefix("part-")[:5]) >= parts)
-    if stale:
-        raise UserError(f"{stale[0]} is left from a run with more than {parts} parts: delete {folder} and run again")

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from blendclip.errors import UserError
 from blendclip.mining.options import VLLMOptions
+from blendclip.results import Commands
 
 _LOG = logging.getLogger(__name__)
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
@@ -91,7 +92,7 @@ class VLLMServer:
         if self._python is None:
             raise UserError(
                 f"there is no vLLM environment with the interpreter {options.python}: make one with "
-                f"`blendclip vllm-env .venv-vllm`, or set caption.vllm.python"
+                f"`{Commands.vllm_env('.venv-vllm')}`, or set caption.vllm.python"
             )
         self._process: subprocess.Popen | None = None
         self.base_url = ""

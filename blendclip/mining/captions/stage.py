@@ -47,8 +47,8 @@ class PartFiles:
     views: Path
     captions: Path
     rejects: Path
-    statistics: Path
-    """What the part cost, as JSON."""
+    statistics: Path | None = None
+    """What the captions of the part cost, as JSON; not written without."""
 
 
 def caption_views(
@@ -87,8 +87,9 @@ def _write(
     rows = storage.write_parquet(part.captions, schemas.CAPTIONS, tables, storage.metadata("captions", options))
     _reject_left_out(views, rejects, max_views_per_instance)
     rejects.write(part.rejects, options)
-    with storage.replacing(part.statistics) as temporary:
-        temporary.write_text(json.dumps(captioner.statistics(views)) + "\n")
+    if part.statistics is not None:
+        with storage.replacing(part.statistics) as temporary:
+            temporary.write_text(json.dumps(captioner.statistics(views)) + "\n")
     return rows
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 from blendclip import storage
 from blendclip.errors import UserError
 from blendclip.reporting.gallery.choice import in_turn, stable_order
+from blendclip.results import Results
 
 _COLUMNS = "cloud_id instance_token class_name num_points distance_m rank top5 top5_scores".split()
 
@@ -67,12 +68,12 @@ def choose_answers(
     Raises:
         UserError: predictions or metrics are missing, or are of other clouds than the benchmark now holds.
     """
-    folder = results / "evaluation" / "runs" / run / benchmark
-    path = folder / "predictions.parquet"
+    files = Results(results)
+    path = files.predictions(run, benchmark)
     table = storage.read_parquet(path, _COLUMNS)
     if not table["cloud_id"].equals(cloud_ids):
         raise UserError(f"{path} has other clouds than benchmark {benchmark} now holds: evaluate {run} on it again")
-    names = json.loads(storage.existing(folder / "metrics.json").read_text())["classes"]
+    names = json.loads(storage.existing(files.metrics(run, benchmark)).read_text())["classes"]
     columns = table.to_pydict()
     right = [row for row in stable_order(columns["cloud_id"]) if columns["rank"][row] == 0]
     wrong = [row for row in stable_order(columns["cloud_id"]) if columns["rank"][row] != 0]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from blendclip import storage
 from blendclip.reporting.gallery.choice import in_turn, near_and_far, stable_order
 from blendclip.reporting.gallery.clouds import points_of, read_rows
+from blendclip.results import Results
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,9 @@ class TripletIndex:
             UserError: a file of triplets is not Parquet.
         """
         self._parts = []
-        for path in sorted((results / "triplets").glob("*/*/part-*.parquet")):
+        for split, path in Results(results).every_part("triplets"):
             names = storage.read_parquet(path, ["triplet_id", "annotation_token", "scene"]).combine_chunks()
             cloud_ids = pc.if_else(pc.is_null(names["scene"]), names["triplet_id"], names["annotation_token"])
-            split = f"{path.parts[-3]}/{path.parts[-2]}"
             self._parts.append(_Part(split, path, pa.concat_arrays(cloud_ids.chunks or [pa.array([], pa.string())])))
 
     def splits_of(self, cloud_ids: pa.ChunkedArray) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from blendclip import storage
+from blendclip.results import Results
 
 
 def write_gallery(results: Path, runs: Sequence[str], benchmarks: Sequence[str], output: Path) -> str:
@@ -29,7 +30,7 @@ def write_gallery(results: Path, runs: Sequence[str], benchmarks: Sequence[str],
     from blendclip.reporting.gallery.clouds import points_each
     from blendclip.reporting.gallery.triplets import TripletIndex
 
-    paths = {name: results / "evaluation" / "benchmarks" / f"{name}.parquet" for name in benchmarks}
+    paths = {name: Results(results).benchmark(name) for name in benchmarks}
     cloud_ids = {name: storage.read_parquet(path, ["cloud_id"])["cloud_id"] for name, path in paths.items()}
     answers = {name: [choose_answers(results, run, name, cloud_ids[name]) for run in runs] for name in benchmarks}
     index = TripletIndex(results)

@@ -11,6 +11,7 @@ from typing import Any
 import dacite
 
 from blendclip.errors import UserError
+from blendclip.results import Results, split_of
 from blendclip.training.metrics_log import read_journal
 
 
@@ -154,7 +155,7 @@ class Run:
 class Evaluations:
     """All that the report shows."""
 
-    results: Path
+    results: Results
     runs: dict[str, Run]
     benchmarks: list[str]
     metrics: dict[tuple[str, str], Metrics]  # by run and benchmark
@@ -168,18 +169,9 @@ class Evaluations:
         """The metrics of some run on a benchmark, for what is the same in all."""
         return next(iter(self.of_benchmark(benchmark).values()))
 
-    def metrics_file(self, run: str, benchmark: str) -> Path:
-        """Where the metrics of a run on a benchmark are."""
-        return metrics_file(self.results, run, benchmark)
-
     def files_of(self, benchmarks: Sequence[str]) -> list[Path]:
         """The files of metrics of all runs on some benchmarks."""
-        return [self.metrics_file(run, benchmark) for benchmark in benchmarks for run in self.runs]
-
-
-def metrics_file(results: Path, run: str, benchmark: str) -> Path:
-    """Where the metrics of a run on a benchmark belong."""
-    return results / "evaluation" / "runs" / run / benchmark / "metrics.json"
+        return [self.results.metrics(run, benchmark) for benchmark in benchmarks for run in self.runs]
 
 
 def read_evaluations(
@@ -196,9 +188,10 @@ def read_evaluations(
     metrics = {(run, benchmark): read_metrics(results, run, benchmark) for benchmark in benchmarks for run in runs}
     for benchmark in benchmarks:
         _check_alike([metrics[run, benchmark] for run in runs])
-    files = _summary_files(results) if splits is None else [_summary_file(results, split) for split in splits]
-    summaries = {path: _read_json(path, "blendclip summary") for path in files}
-    return Evaluations(results, {run: read_run(results, run) for run in runs}, list(benchmarks), metrics, summaries)
+    files = Results(results)
+    paths = files.summaries() if splits is None else [files.summary(*split_of(split)) for split in splits]
+    summaries = {path: _read_json(path, files.commands.summary(path.parent.name, path.stem)) for path in paths}
+    return Evaluations(files, {run: read_run(results, run) for run in runs}, list(benchmarks), metrics, summaries)
 
 
 def read_metrics(results: Path, run: str, benchmark: str) -> Metrics:
@@ -207,7 +200,7 @@ def read_metrics(results: Path, run: str, benchmark: str) -> Metrics:
     Raises:
         UserError: they are missing, or not what `blendclip evaluate` writes.
     """
-    path = metrics_file(results, run, benchmark)
+    path = Results(results).metrics(run, benchmark)
     content = _read_json(path, "blendclip evaluate")
     try:
         found = dacite.from_dict(Metrics, _without_keywords(content), dacite.Config(type_hooks={float: _number}))
@@ -226,23 +219,15 @@ def read_run(results: Path, run: str) -> Run:
     Raises:
         UserError: one of them is missing, or the recipe is not what training writes.
     """
-    folder = results / "runs" / run
-    recipe, log = _read_json(folder / "recipe.json", "blendclip recipe"), folder / "log.jsonl"
+    files = Results(results)
+    path, log = files.recipe(run), files.metrics_log(run)
+    recipe = _read_json(path, "blendclip recipe")
     if not {"schedule", "max_real_ratio"} <= set(recipe.get("mixture", {})) or "seed" not in recipe:
-        raise UserError(f"{folder / 'recipe.json'} lacks mixture or seed: write it with `blendclip recipe`")
+        raise UserError(f"{path} lacks mixture or seed: write it with `blendclip recipe`")
     entries = read_journal(log)
     if not entries:
-        raise UserError(f"there is no entry in {log}: train the run with `blendclip train`")
+        raise UserError(f"there is no entry in {log}: train the run with `{files.commands.train(run)}`")
     return Run(run, recipe, entries)
-
-
-def _summary_files(results: Path) -> list[Path]:
-    """The accounts of mining, by dataset and split; none where only evaluation ran here."""
-    return sorted((results / "triplets").glob("*/*/summary.json"))
-
-
-def _summary_file(results: Path, split: str) -> Path:
-    return results / "triplets" / split / "summary.json"
 
 
 def _check_alike(found: list[Metrics]) -> None:

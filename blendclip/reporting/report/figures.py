@@ -174,7 +174,7 @@ def draw_label_efficiency(found: Evaluations, folder: Path) -> Figure | None:
         "Accuracy by the share of real samples",
         f"Top-1 accuracy by the share of real samples in a batch; {span}: {ends}.",
         "A point is a run, a line joins means over seeds; dashed for benchmarks of whole objects, solid for drives.",
-        tuple(found.metrics_file(run, name) for run in sweep.runs for name in found.benchmarks),
+        tuple(found.results.metrics(run, name) for run in sweep.runs for name in found.benchmarks),
         tuple(found.metrics[run, name].command for run in sweep.runs for name in found.benchmarks),
         ("label_efficiency",),
     )
@@ -256,7 +256,7 @@ def _worst_confusion(metrics: Metrics, rows: np.ndarray, share: np.ndarray) -> s
 
 
 def _sources(found: Evaluations, benchmark: str, runs: Sequence[str]) -> tuple[Path, ...]:
-    return tuple(found.metrics_file(run, benchmark) for run in runs)
+    return tuple(found.results.metrics(run, benchmark) for run in runs)
 
 
 def _commands(found: Evaluations, benchmark: str, runs: Sequence[str]) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 from collections.abc import Sequence
 from importlib import resources
@@ -16,6 +15,7 @@ from blendclip.reporting.report import tables
 from blendclip.reporting.report.plot import Figure
 from blendclip.reporting.report.published import published
 from blendclip.reporting.report.sections import Section, Writer
+from blendclip.results import absolute
 from blendclip.storage import replacing
 
 _ASSETS = ("report.css", "report.js")
@@ -70,8 +70,9 @@ def _write(path: Path, text: str) -> None:
 
 def _linked(path: Path, place: str, output: Path) -> str:
     """A link to a file, which is copied to `place` beside the page unless it is there: the folder can be sent alone."""
-    if path.resolve().is_relative_to(output.resolve()):
-        return path.resolve().relative_to(output.resolve()).as_posix()
+    inside, folder = absolute(path), absolute(output)
+    if inside.is_relative_to(folder):
+        return inside.relative_to(folder).as_posix()
     copy = output / _COPIES / place
     if not copy.is_file():
         with replacing(copy) as temporary:
@@ -86,8 +87,7 @@ def _files(writer: Writer, part: Any, output: Path) -> dict[str, list[tuple[str,
         written += [writer.tables / f"{name}.csv" for name in part.tables]
     else:
         written = [writer.tables / f"{part.name}.{ending}" for ending in ("csv", "md")]
-    results = writer.found.results.resolve()
-    places = [path.resolve().relative_to(results).as_posix() for path in part.sources]
+    places = [writer.found.results.relative(path) for path in part.sources]
     return {
         "written": [(path.name, _linked(path, f"tables/{path.name}", output)) for path in written],
         "sources": [(place, _linked(path, place, output)) for place, path in zip(places, part.sources, strict=True)],
@@ -97,11 +97,6 @@ def _files(writer: Writer, part: Any, output: Path) -> dict[str, list[tuple[str,
 def _command(writer: Writer, output: Path) -> str:
     """The command of this page, for a results folder below the current one."""
     found = writer.found
-    parts = ["blendclip", "report", "--results", found.results.name, "--runs", *found.runs]
-    parts += ["--benchmarks", *found.benchmarks]
-    if writer.generated:
-        parts += ["--generated", *writer.generated]
-    parts += ["--splits", *(f"{one['dataset']}/{one['split']}" for one in found.summaries.values())]
-    for option, folder in (("--output", output), ("--tables", writer.tables)):
-        parts += [option, f"{found.results.name}/{folder.name}"]
-    return shlex.join(parts)
+    splits = [f"{one['dataset']}/{one['split']}" for one in found.summaries.values()]
+    chosen = (list(found.runs), found.benchmarks, writer.generated, splits)
+    return found.results.named.commands.report(*chosen, output.name, writer.tables.name)

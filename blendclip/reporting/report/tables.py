@@ -131,7 +131,7 @@ def retrieval(found: Evaluations) -> Table:
     for (run, benchmark), one in of_all.items():
         recalls = [getattr(one, key).get(str(k)) for key in names for k in ks]
         rows.append(Row((benchmark, run, one.clouds, one.texts, *recalls)))
-    files = tuple(found.metrics_file(*key) for key in of_all)
+    files = tuple(found.results.metrics(*key) for key in of_all)
     commands = tuple(found.metrics[key].command for key in of_all)
     note = "Share of questions with a right cloud, of that caption or of that picture's object, among the k nearest."
     return Table("retrieval", "Recall at k", tuple(columns), tuple(rows), files, commands, note)
@@ -148,10 +148,10 @@ def label_efficiency(found: Evaluations) -> Table:
     ]
     columns += [Column(name, "percent", _kind(found, name)) for name in found.benchmarks]
     rows = [row for share in sweep.shares for row in _rows_of_share(found, sweep, share)]
-    recipes = [found.results / "runs" / run / "recipe.json" for run in sweep.runs]
+    recipes = [found.results.recipe(run) for run in sweep.runs]
     note = f"Trained otherwise, so not here: {', '.join(sweep.others)}." if sweep.others else ""
     commands = tuple(found.metrics[run, name].command for run in sweep.runs for name in found.benchmarks)
-    files = (*recipes, *(found.metrics_file(run, name) for run in sweep.runs for name in found.benchmarks))
+    files = (*recipes, *(found.results.metrics(run, name) for run in sweep.runs for name in found.benchmarks))
     return Table(
         "label_efficiency", "Top-1 by share of real samples", tuple(columns), tuple(rows), files, commands, note
     )
@@ -208,11 +208,8 @@ def _of_benchmark(
 
 
 def _of_summaries(found: Evaluations, name: str, title: str, columns: list[Column], rows: list[Row]) -> Table:
-    commands = tuple(
-        f"blendclip {'cad-summary' if one.get('cad') else 'summary'} --results {found.results.name} "
-        f"--dataset {one['dataset']} --split {one['split']}"
-        for one in found.summaries.values()
-    )
+    summary = found.results.named.commands.summary
+    commands = tuple(summary(one["dataset"], one["split"]) for one in found.summaries.values())
     return Table(name, title, tuple(columns), tuple(rows), tuple(found.summaries), commands)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,14 +39,13 @@ def draw_training(found: Evaluations, runs: Sequence[str], folder: Path) -> Figu
             axes.set_xlabel("step")
         _name_splits(validation, splits)
         legend_above(canvas, mixture)
-    folders = [found.results / "runs" / run for run in runs]
     return Figure(
         "training",
         "Training",
         f"Four panels over the training steps of {listed(runs)}. " + " ".join(_ending(found.runs[run]) for run in runs),
         "The share is that of the recipe at each logged step; the loss adds caption and image pairs.",
-        tuple(path / "log.jsonl" for path in folders),
-        tuple(_train_command(found, run) for run in runs),
+        tuple(found.results.metrics_log(run) for run in runs),
+        tuple(found.results.named.commands.train(run) for run in runs),
     )
 
 
@@ -171,12 +169,6 @@ def _marker(place: int) -> str:
 def _ending(run: Run) -> str:
     last = run.entries("train")[-1:]
     return "".join(f"{run.name} ends at step {entry['step']:,} with loss {entry['loss']:.2f}." for entry in last)
-
-
-def _train_command(found: Evaluations, run: str) -> str:
-    folder = f"{found.results.name}/runs/{run}"
-    parts = ["--recipe", f"{folder}/recipe.json", "--results", found.results.name, "--output", folder]
-    return shlex.join(["blendclip", "train", *parts])
 
 
 def _clouds_by_class(summary: dict[str, Any]) -> dict[str, int]:

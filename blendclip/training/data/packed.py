@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from blendclip import schemas
 from blendclip.errors import UserError
+from blendclip.results import Results
 from blendclip.training.data.packing import DIGEST
 
 COLUMNS = tuple(field.name for field in schemas.PACKED_CLOUDS if not pa.types.is_list(field.type))
@@ -37,8 +38,8 @@ class PackedSplit:
             UserError: a file is missing or broken, or two of a part are not of the same triplets.
         """
         self.clouds, self.features = tuple(clouds), tuple(features)
-        cloud_files = [_opened(path, "pack-clouds") for path in clouds]
-        feature_files = [_opened(path, "pack-features") for path in features]
+        cloud_files = [_opened(path, "`blendclip pack-clouds`") for path in clouds]
+        feature_files = [_opened(path, "`blendclip pack-features`") for path in features]
         for paths, files in zip(
             zip(clouds, features, strict=True), zip(cloud_files, feature_files, strict=True), strict=True
         ):
@@ -70,10 +71,14 @@ class PackedSplit:
         Raises:
             UserError: a file is missing, broken or left over, or two of a part are not of the same triplets.
         """
-        folders = (results / "packed" / dataset / split, results / "packed" / clip_name / dataset / split)
-        present = [sorted(folder.glob("part-*.arrow")) for folder in folders]
+        files = Results(results)
+        present = files.packed_parts(clip_name, dataset, split)
         count = max(map(len, present)) if parts is None else parts
-        wanted = [[folder / f"part-{part:05d}.arrow" for part in range(max(count, 1))] for folder in folders]
+        numbers = range(max(count, 1))
+        wanted = (
+            [files.packed_clouds(dataset, split, number) for number in numbers],
+            [files.packed_features(clip_name, dataset, split, number) for number in numbers],
+        )
         for there, expected in zip(present, wanted, strict=True):
             if extra := sorted(set(there) - set(expected)):
                 raise UserError(f"{extra[0]} is not one of {count} parts: delete {extra[0].parent} and pack again")
@@ -208,10 +213,10 @@ def _batches(file: pa.ipc.RecordBatchFileReader) -> list[pa.RecordBatch]:
     return [file.get_batch(number) for number in range(file.num_record_batches)]
 
 
-def _opened(path: Path, command: str) -> pa.ipc.RecordBatchFileReader:
-    """A packed file that `command` writes."""
+def _opened(path: Path, maker: str) -> pa.ipc.RecordBatchFileReader:
+    """A packed file that the command `maker` writes."""
     if not path.is_file():
-        raise UserError(f"{path} is missing: run `blendclip {command}` for it, or `snakemake pack`")
+        raise UserError(f"{path} is missing: run {maker} for it, or `snakemake pack`")
     try:
         return pa.ipc.open_file(pa.memory_map(str(path)))
     except pa.ArrowInvalid as error:

@@ -34,7 +34,7 @@ def dataset(root, parts):
 
 def mine(folder, datasets, cores=2, target=None, **caption):
     """Run the workflow in a folder of its own, up to the summaries or a target; returns the finished process."""
-    targets = [target] if target else [f"results/triplets/{name}/mini_train/summary.json" for name in datasets]
+    targets = [target] if target else [f"results/summaries/triplets/{name}/mini_train.json" for name in datasets]
     folder.mkdir(exist_ok=True)
     config = {"mine": list(datasets), "datasets": datasets, "views": VIEWS, "caption": caption}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
@@ -99,7 +99,7 @@ def test_no_request_names_a_category_of_the_dataset(mined, city_root):
 
 def test_the_summary_tells_of_the_captions(mined):
     folder, record, done = mined
-    summary = json.loads((folder / "results" / "triplets" / "city" / "mini_train" / "summary.json").read_text())
+    summary = json.loads((folder / "results" / "summaries" / "triplets" / "city" / "mini_train.json").read_text())
     found = summary["captioning"]
     assert found["captions"] == summary["views"]
     assert found["requests"] == len(answered(record))

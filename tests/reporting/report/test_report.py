@@ -157,8 +157,8 @@ def test_only_the_splits_asked_for_are_accounted_for(written):
     both, one = (read_evaluations(written, ["half"], ["city"], splits) for splits in (None, ["city/mini_val"]))
     assert [row.values[:2] for row in tables.datasets(both).rows] == [("city", "mini_train"), ("city", "mini_val")]
     assert [row.values[:2] for row in tables.datasets(one).rows] == [("city", "mini_val")]
-    assert tables.datasets(one).sources == (written / "triplets" / "city" / "mini_val" / "summary.json",)
-    with pytest.raises(UserError, match="there is no .*city/test/summary.json: `blendclip summary` writes it"):
+    assert tables.datasets(one).sources == (written / "summaries" / "triplets" / "city" / "mini_val.json",)
+    with pytest.raises(UserError, match="there is no .*city/test.json: `blendclip summary .*--split test` writes it"):
         read_evaluations(written, ["half"], ["city"], ["city/test"])
 
 

@@ -92,7 +92,7 @@ def metrics_of(run, benchmark, confusion, classes, *, drives=False, held_out=(),
             "texts": clouds // 3,
         },
         "files": {"predictions": f"evaluation/runs/{run}/{benchmark}/predictions.parquet"},
-        "command": f"blendclip evaluate --run results/runs/{run} --benchmark {benchmark}",
+        "command": f"blendclip evaluate --run {run} --benchmark {benchmark} --classes {benchmark} --templates plain",
     }
 
 
@@ -140,7 +140,7 @@ def write_summaries(results):
         reject = {"stage": "views", "kind": "filtered", "rule": "too_small", "of": "annotations", "count": many // 2}
         summary = {"dataset": "city", "split": split, "scenes": 2, "annotations": many + 5, "clouds": many + 5}
         summary |= {"views": 4, "triplets": 3, "classes": classes, "rejects": [reject | {"example": "40x40 px"}]}
-        write_json(results / "triplets" / "city" / split / "summary.json", summary)
+        write_json(results / "summaries" / "triplets" / "city" / f"{split}.json", summary)
 
 
 def write_results(results, runs, benchmarks=("city", "shapes"), held_out=None):
