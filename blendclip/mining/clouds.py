@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from blendclip import schemas, storage
 from blendclip.errors import DataFault
 from blendclip.mining.colors import Colorist
-from blendclip.mining.crop import Passage, place, points_in_boxes
+from blendclip.mining.crop import BoxTrajectories, Points, points_in_boxes, scatter
 from blendclip.mining.keyframes import serving_sweeps
-from blendclip.mining.motion import Passages, TrackPoses
+from blendclip.mining.motion import SweepTrajectories, TrackPoses
 from blendclip.mining.options import CloudOptions
 from blendclip.mining.scene import Readings, Scene, read_scenes
 from blendclip.mining.scene_rejects import Rejects
@@ -26,8 +26,6 @@ log = logging.getLogger(__name__)
 
 _MAX_STRETCH = 1.5  # a window may last so many times what its sweeps usually take
 _MIN_WINDOW_US = 500_000  # keyframes are half a second apart
-
-Points = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
 
 def gather_clouds(
@@ -58,15 +56,15 @@ def scene_clouds(
 ) -> pa.Table:
     """The clouds of one scene, by track and time. Every sweep file is read once; what fails is noted in `rejects`.
 
-    `wanted` are the sound annotations to gather, in ascending order; all of them where it is None.
+    `wanted` (W,) are the valid annotations to gather, in ascending order; all of them where it is None.
     """
     annotations = scene.annotations
     rejects.attempt("annotation", len(annotations))
     for number, reason in annotations.faults.items():
         rejects.annotation(scene, number, "fault", "broken_annotation", reason)
-    wanted = annotations.sound if wanted is None else wanted
+    wanted = annotations.valid if wanted is None else wanted
     boxes, sweeps = _windows(scene, wanted, options.sweeps)
-    passages = Passages(scene, TrackPoses(annotations, options.motion), boxes, sweeps)
+    trajectories = SweepTrajectories(scene, TrackPoses(annotations, options.motion), boxes, sweeps)
     gathered, num_sweeps = _Gathered(len(annotations)), np.zeros(len(annotations), np.int64)
     for sweep in np.flatnonzero(~scene.sweeps.in_time).tolist():
         rejects.attempt("sweep")
@@ -76,12 +74,12 @@ def scene_clouds(
         members = boxes[pairs]
         try:
             file = read_sweep_of(scene, root, sweep, options.motion)
-            passage = passages.of(sweep, pairs, file.timestamp_us)
+            of_sweep = trajectories.of(sweep, pairs, file.timestamp_us)
         except DataFault as fault:
             rejects.file(scene, "sweep", scene.sweeps.path[sweep], str(fault))
             continue
         num_sweeps[members] += 1
-        gathered.add(members, *_points_of(scene, sweep, members, file, passage))
+        gathered.add(members, *_points_of(scene, sweep, members, file, of_sweep))
     windows = np.bincount(boxes, minlength=len(annotations))
     log.info("%s: %d annotations, %d points", scene.name, len(annotations), gathered.counts.sum())
     kept = _kept(scene, wanted, gathered.counts, num_sweeps, windows, options, rejects)
@@ -91,30 +89,33 @@ def scene_clouds(
     return _table(scene, kept, num_sweeps[kept], points.columns() | {"rgb": rgb})
 
 
-def _points_of(scene: Scene, sweep: int, boxes: NDArray[np.int64], file: Sweep, passage: Passage) -> Points:
-    """What a sweep holds of each of B boxes: counts, and the points' coordinates, intensities and time lags."""
-    offsets, rows, xyz = points_in_boxes(file.points, file.timestamp_us, passage, scene.annotations.size_lwh_m[boxes])
+def _points_of(
+    scene: Scene, sweep: int, boxes: NDArray[np.int64], file: Sweep, trajectories: BoxTrajectories
+) -> tuple[NDArray[np.int64], Points]:
+    """How many points of a sweep lie in each of B boxes (B,), and these points, by box."""
+    sizes = scene.annotations.size_lwh_m[boxes]
+    offsets, rows, xyz = points_in_boxes(file.points, file.timestamp_us, trajectories, sizes)
     counts = np.diff(offsets)
     measured_us = scene.sweeps.timestamp_us[sweep] if file.timestamp_us is None else file.timestamp_us[rows]
     lag_us = np.repeat(scene.annotations.timestamp_us[boxes], counts) - measured_us
-    return counts, xyz, file.points[rows, 3], (lag_us * 1e-6).astype(np.float32)
+    return counts, (xyz, file.points[rows, 3], (lag_us * 1e-6).astype(np.float32))
 
 
 def _windows(scene: Scene, wanted: NDArray[np.int64], length: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """All pairs (wanted annotation, sweep): per channel the last `length` that serve the keyframe or an earlier one.
+    """All pairs (P,), (P,) of wanted annotation and sweep: per channel the last `length` up to the keyframe's own.
 
-    A channel that has fallen silent gives nothing: its last sweeps show another moment.
+    A channel that has fallen silent gives nothing: its last sweeps show another time.
     """
     annotations, sweeps = scene.annotations, scene.sweeps
     pairs = [(np.empty(0, np.int64), np.empty(0, np.int64))]
     for of_channel in serving_sweeps(scene):
         end = np.searchsorted(sweeps.keyframe[of_channel], annotations.keyframe[wanted], side="right")
-        place = end[:, None] - 1 - np.arange(length)
+        index = end[:, None] - 1 - np.arange(length)
         times_us = scene.sweeps.timestamp_us[of_channel]
-        lag_us = annotations.timestamp_us[wanted][:, None] - times_us[np.maximum(place, 0)]
+        lag_us = annotations.timestamp_us[wanted][:, None] - times_us[np.maximum(index, 0)]
         usual_us = length * np.median(np.diff(times_us)) if len(times_us) > 1 else 0
-        recent = (place >= 0) & (lag_us <= max(_MAX_STRETCH * usual_us, _MIN_WINDOW_US))
-        pairs.append((np.repeat(wanted, recent.sum(axis=1)), of_channel[place[recent]]))
+        recent = (index >= 0) & (lag_us <= max(_MAX_STRETCH * usual_us, _MIN_WINDOW_US))
+        pairs.append((np.repeat(wanted, recent.sum(axis=1)), of_channel[index[recent]]))
     boxes, members = (np.concatenate(column) for column in zip(*pairs, strict=True))
     return boxes, members
 
@@ -134,32 +135,36 @@ class _Gathered:
 
     def __init__(self, boxes: int) -> None:
         self.counts = np.zeros(boxes, np.int64)
-        self._chunks: list[tuple[NDArray[np.int64], NDArray[np.int64], tuple[NDArray[np.float32], ...]]] = []
+        self._chunks: list[tuple[NDArray[np.int64], NDArray[np.int64], Points]] = []
 
-    def add(self, boxes: NDArray[np.int64], counts: NDArray[np.int64], *points: NDArray[np.float32]) -> None:
-        """Add so many points to each of B boxes: xyz in metres (M, 3), intensity (M,), time lag in seconds (M,)."""
+    def add(self, boxes: NDArray[np.int64], counts: NDArray[np.int64], points: Points) -> None:
+        """Add points to B boxes (B,), `counts` (B,) of them to each in turn."""
         self.counts[boxes] += counts
         self._chunks.append((boxes, counts, points))
 
-    def of(self, boxes: NDArray[np.int64]) -> _Points:
-        """All points of the given boxes, those of each in the order they came in."""
+    def of(self, boxes: NDArray[np.int64]) -> _PointsOfBoxes:
+        """All points of the given boxes (B,), those of each in the order they came in."""
         offsets = np.concatenate([[0], np.cumsum(self.counts[boxes])])
         fill = np.full(len(self.counts), -1)
         fill[boxes] = offsets[:-1]
         xyz, intensity, lag = (np.empty(shape, np.float32) for shape in ((offsets[-1], 3), offsets[-1], offsets[-1]))
         for members, counts, points in self._chunks:
-            place(fill, members, counts, points, (xyz, intensity, lag))
-        return _Points(offsets, xyz, intensity, lag)
+            scatter(fill, members, counts, points, (xyz, intensity, lag))
+        return _PointsOfBoxes(offsets, xyz, intensity, lag)
 
 
 @dataclass(frozen=True)
-class _Points:
-    """Points of B boxes: box b owns offsets[b]:offsets[b + 1]."""
+class _PointsOfBoxes:
+    """M points of B boxes: box b owns offsets[b]:offsets[b + 1]."""
 
-    offsets: NDArray[np.int64]  # (B + 1,)
-    xyz: NDArray[np.float32]  # (M, 3) metres, box frame
-    intensity: NDArray[np.float32]  # (M,)
-    time_lag_s: NDArray[np.float32]  # (M,)
+    offsets: NDArray[np.int64]
+    """(B + 1,)"""
+    xyz: NDArray[np.float32]
+    """(M, 3) metres, box frame."""
+    intensity: NDArray[np.float32]
+    """(M,)"""
+    time_lag_s: NDArray[np.float32]
+    """(M,) by how much each is older than its keyframe."""
 
     def columns(self) -> dict[str, pa.Array]:
         """As columns of clouds."""
@@ -182,7 +187,11 @@ def _kept(
     options: CloudOptions,
     rejects: Rejects,
 ) -> NDArray[np.int64]:
-    """The wanted annotations that make a cloud; `num_sweeps` were read of the `windows` sweeps of each."""
+    """The wanted annotations (W,) that make a cloud; the others become rejects.
+
+    For each of the N annotations of the scene, `counts` (N,) points lie in its box over `num_sweeps` (N,) sweeps, the
+    ones that could be read of the `windows` (N,) sweeps of its window.
+    """
     kept = []
     for number in wanted.tolist():
         if num_sweeps[number] == 0:

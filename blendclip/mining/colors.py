@@ -50,8 +50,8 @@ class Colorist:
         box_of_point = np.repeat(np.arange(len(boxes)), np.diff(offsets))
         for number in np.unique(keyframe[np.diff(offsets) > 0]).tolist():
             points = np.flatnonzero(keyframe[box_of_point] == number)
-            own, place = np.unique(box_of_point[points], return_inverse=True)
-            rgb[points], seen[points] = self._of_keyframe(number, boxes[own], place, xyz_box[points])
+            own, box = np.unique(box_of_point[points], return_inverse=True)
+            rgb[points], seen[points] = self._of_keyframe(number, boxes[own], box, xyz_box[points])
         ends = np.concatenate([[0], np.cumsum(3 * seen)]).astype(np.int32)
         triples = pa.ListArray.from_arrays(pa.array(ends), pa.array(rgb[seen].ravel()), mask=pa.array(~seen))
         return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), triples)
@@ -59,11 +59,14 @@ class Colorist:
     def _of_keyframe(
         self, keyframe: int, boxes: NDArray[np.int64], box_of_point: NDArray[np.int64], xyz_box: NDArray[np.float32]
     ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """Colours (M, 3) of the points of the boxes of one keyframe, and which of them are seen (M,)."""
+        """Colours (M, 3) of points of the boxes (B,) of one keyframe, and which of them are seen (M,).
+
+        Point m, at xyz_box[m], belongs to boxes[box_of_point[m]].
+        """
         rgb, margin_px = np.zeros((len(xyz_box), 3), np.uint8), np.full(len(xyz_box), -np.inf)
         images = self._scene.images
         of_keyframe = np.flatnonzero(images.keyframe == keyframe).tolist()
-        backdrop_global = self._backdrop(keyframe, boxes) if of_keyframe else None
+        backdrop_global = self._backdrop(keyframe, boxes) if of_keyframe else np.empty((0, 3))
         for image in of_keyframe:
             self._rejects.attempt("image")
             try:
@@ -99,7 +102,10 @@ def _seen_from(
     intrinsic: NDArray[np.float64],
     shape: tuple[int, ...],
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Pixels (M, 2) of points (M, 3), and how far each is from the image's edge; -inf for what is not seen."""
+    """Pixels (M, 2) of points (M, 3), and the distance in pixels of each to the image's edge; -inf where not seen.
+
+    Points of the backdrop (N, 3) only hide others. `shape` is height, width, ... of the image.
+    """
     height, width = shape[:2]
     uv_px, depth_m = _projected(points_camera, intrinsic)
     nearest_m = np.full((-(-height // _CELL_PX), -(-width // _CELL_PX)), np.inf)
@@ -125,8 +131,14 @@ def _projected(
 
 
 @numba.njit(cache=True)
-def _splat(nearest, uv, depth, focal):
-    """Lower the cells (H, W) around each point (M, 2) to a cone with its tip at the point; pixels count in cells."""
+def _splat(
+    nearest: NDArray[np.float64], uv: NDArray[np.float64], depth: NDArray[np.float64], focal: NDArray[np.float64]
+) -> None:
+    """Lower the depth map `nearest` (H, W) around each point to a cone with its tip at the point.
+
+    Points are at columns and rows `uv` (M, 2) with depths (M,) in metres; `focal` (2,) is the focal length along x and
+    y. Both count in cells of the map, not in pixels.
+    """
     for i in range(len(uv)):
         if not (0 <= uv[i, 0] < nearest.shape[1] and 0 <= uv[i, 1] < nearest.shape[0]):
             continue

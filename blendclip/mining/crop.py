@@ -1,4 +1,7 @@
-"""The crop kernel: which points of a sweep lie in which boxes, in one pass over the points."""
+"""The crop kernel: which points of a sweep lie in which boxes, in one pass over the points.
+
+Sizes: N points of the sweep, M points in boxes, B boxes, T trajectories, K timestamps, S cells on a side of the grid.
+"""
 
 from __future__ import annotations
 
@@ -9,95 +12,138 @@ import numpy as np
 from numpy.typing import NDArray
 
 _CELLS_PER_SIDE = 128  # of the grid over all boxes of a sweep: cells of about a metre; its table fits the CPU cache
-_MARGIN_M = 0.01  # around a box's shadow, for what blending between poses may differ from the poses
+_MARGIN_M = 0.01  # around a box's bounds, for what blending between poses may differ from the poses
+
+Boxes = tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]
+"""`box_SE3_sensor` (T, K, 3, 4), the trajectory of each box (B,) and half of its size (B, 3) in metres."""
+Inside = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]
+"""offsets (B + 1,), rows (M,) and box-frame coordinates (M, 3): box b owns offsets[b]:offsets[b + 1]."""
+Points = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+"""Coordinates (M, 3) in metres, intensities (M,) and time lags (M,) in seconds."""
 
 
 @dataclass(frozen=True)
-class Passage:
-    """How boxes pass before a sensor: T trajectories at K moments of a sweep, blended linearly in between."""
+class BoxTrajectories:
+    """Where boxes are before a sensor, at K timestamps of a sweep; poses are blended linearly in between."""
 
-    moments_us: NDArray[np.int64]  # (K,) strictly increasing; not looked at where K is 1: the boxes then stand still
-    box_SE3_sensor: NDArray[np.float64]  # (T, K, 3, 4)  # noqa: N815
-    trajectory: NDArray[np.int64]  # (B,) which of the T each box follows
+    timestamps_us: NDArray[np.int64]
+    """(K,) strictly increasing; not looked at where K is 1: the boxes then stand still."""
+    box_SE3_sensor: NDArray[np.float64]  # noqa: N815
+    """(T, K, 3, 4) of each trajectory at each timestamp."""
+    trajectory: NDArray[np.int64]
+    """(B,) which of the T each box follows."""
 
 
 def points_in_boxes(
     points_sensor: NDArray[np.float32],
-    times_us: NDArray[np.int64] | None,
-    passage: Passage,
+    point_times_us: NDArray[np.int64] | None,
+    trajectories: BoxTrajectories,
     size_lwh_m: NDArray[np.float64],
-) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+) -> Inside:
     """Points of a sweep that lie in each of B boxes (faces included) when they are measured, in box frame.
 
     Args:
         points_sensor: (N, C >= 3) x, y, z, ... in the sensor's frame, metres; rows with NaN lie in no box.
-        times_us: (N,) when each point was measured, within the passage's moments; needed for more than one moment.
-        passage: of the boxes.
+        point_times_us: (N,) when each point was measured, within the trajectories' timestamps; needed for more than one
+            of them.
+        trajectories: of the boxes.
         size_lwh_m: (B, 3).
 
     Returns:
         offsets (B + 1,), row numbers (M,) and coordinates (M, 3) in box frame: box b owns offsets[b]:offsets[b + 1],
         in the order of the sweep.
     """
-    half_m, matrices = np.ascontiguousarray(size_lwh_m / 2), np.ascontiguousarray(passage.box_SE3_sensor)
-    shadows = _shadows(matrices, passage.trajectory, half_m)
-    origin = shadows[:, 0].min(axis=0)
-    cell_m = max((shadows[:, 1].max(axis=0) - origin).max() / (_CELLS_PER_SIDE - 1), 1e-6)
-    starts, members = _boxes_of_cells(np.floor((shadows - origin) / cell_m).astype(np.int64))
-    times_us = np.empty(0, np.int64) if times_us is None else times_us
-    boxes = (matrices, passage.trajectory, half_m)
-    return _gather(points_sensor, times_us, passage.moments_us, boxes, origin, cell_m, starts, members)
+    half_m, matrices = np.ascontiguousarray(size_lwh_m / 2), np.ascontiguousarray(trajectories.box_SE3_sensor)
+    bounds_m = _bev_bounds(matrices, trajectories.trajectory, half_m)
+    origin = bounds_m[:, 0].min(axis=0)
+    cell_m = max((bounds_m[:, 1].max(axis=0) - origin).max() / (_CELLS_PER_SIDE - 1), 1e-6)
+    starts, members = _boxes_of_cells(np.floor((bounds_m - origin) / cell_m).astype(np.int64))
+    times_us = np.empty(0, np.int64) if point_times_us is None else point_times_us
+    boxes = (matrices, trajectories.trajectory, half_m)
+    inside: Inside = _gather(
+        points_sensor, times_us, trajectories.timestamps_us, boxes, origin, cell_m, starts, members
+    )
+    return inside
 
 
 @numba.njit(cache=True)
-def _shadows(matrices, trajectory, half):
-    """Bounds (B, low/high, x/y) of each box on the sensor's x and y, over all moments."""
-    shadows = np.empty((len(half), 2, 2))
+def _bev_bounds(
+    matrices: NDArray[np.float64], trajectory: NDArray[np.int64], half: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Bounds (B, 2, 2) of each box on the sensor's x and y over all timestamps: [b, low or high, x or y], metres.
+
+    `matrices` (T, K, 3, 4) are `box_SE3_sensor`, `trajectory` is (B,), `half` (B, 3). Rows of a matrix are the box's
+    axes in the sensor's frame, so its extent along a sensor axis is the sum of what each half side reaches along it.
+    """
+    bounds = np.empty((len(half), 2, 2))
     for b in range(len(half)):
-        shadows[b, 0], shadows[b, 1] = np.inf, -np.inf
+        bounds[b, 0], bounds[b, 1] = np.inf, -np.inf
         for k in range(matrices.shape[1]):
             m = matrices[trajectory[b], k]
             for axis in range(2):
-                centre, reach = 0.0, _MARGIN_M
+                center, reach = 0.0, _MARGIN_M
                 for j in range(3):
-                    centre -= m[j, axis] * m[j, 3]
+                    center -= m[j, axis] * m[j, 3]
                     reach += abs(m[j, axis]) * half[b, j]
-                shadows[b, 0, axis] = min(shadows[b, 0, axis], centre - reach)
-                shadows[b, 1, axis] = max(shadows[b, 1, axis], centre + reach)
-    return shadows
+                bounds[b, 0, axis] = min(bounds[b, 0, axis], center - reach)
+                bounds[b, 1, axis] = max(bounds[b, 1, axis], center + reach)
+    return bounds
 
 
 def points_in_frame(
     points_sensor: NDArray[np.float32],
-    times_us: NDArray[np.int64] | None,
-    moments_us: NDArray[np.int64],
+    point_times_us: NDArray[np.int64] | None,
+    timestamps_us: NDArray[np.int64],
     frame_SE3_sensor: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """All points (N, 3) of a sweep in another frame, whose poses (K, 3, 4) at the moments (K,) are blended linearly."""
-    times_us = np.empty(0, np.int64) if times_us is None else times_us
-    return _in_frame(points_sensor, times_us, moments_us, np.ascontiguousarray(frame_SE3_sensor))
+    """All points (N, 3) of a sweep in another frame, whose poses are blended linearly between timestamps.
+
+    Args:
+        points_sensor: (N, C >= 3) x, y, z, ... in the sensor's frame, metres.
+        point_times_us: (N,) when each point was measured, within `timestamps_us`; needed where K is more than 1.
+        timestamps_us: (K,) strictly increasing.
+        frame_SE3_sensor: (K, 3, 4) at these timestamps.
+    """
+    times_us = np.empty(0, np.int64) if point_times_us is None else point_times_us
+    points_frame: NDArray[np.float64] = _in_frame(
+        points_sensor, times_us, timestamps_us, np.ascontiguousarray(frame_SE3_sensor)
+    )
+    return points_frame
 
 
 @numba.njit(cache=True)
-def _in_frame(points, times, moments, matrices):
+def _in_frame(
+    points: NDArray[np.float32],
+    times: NDArray[np.int64],
+    timestamps: NDArray[np.int64],
+    matrices: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Points (N, C) moved by matrices (K, 3, 4) at timestamps (K,), blended at their times (N,): (N, 3).
+
+    Times are not looked at where K is 1, and may then be empty.
+    """
     out, k, share = np.empty((len(points), 3)), 0, 0.0
     for row in range(len(points)):
         x, y, z = np.float64(points[row, 0]), np.float64(points[row, 1]), np.float64(points[row, 2])
-        if len(moments) > 1:
-            k = _slice_at(moments, times[row], k)
-            share = (times[row] - moments[k]) / (moments[k + 1] - moments[k])
+        if len(timestamps) > 1:
+            k = _slice_at(timestamps, times[row], k)
+            share = (times[row] - timestamps[k]) / (timestamps[k + 1] - timestamps[k])
         for axis in range(3):
             m = matrices[k, axis]
             out[row, axis] = m[0] * x + m[1] * y + m[2] * z + m[3]
-            if len(moments) > 1:
+            if len(timestamps) > 1:
                 m = matrices[k + 1, axis]
                 out[row, axis] += share * (m[0] * x + m[1] * y + m[2] * z + m[3] - out[row, axis])
     return out
 
 
 @numba.njit(cache=True)
-def _boxes_of_cells(cells):
-    """The boxes whose shadow touches cell c, `members[starts[c]:starts[c + 1]]`; `cells` is (B, low/high, x/y)."""
+def _boxes_of_cells(cells: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """The boxes over each cell c = x * S + y of the grid: `members[starts[c]:starts[c + 1]]`.
+
+    `cells` (B, 2, 2) holds the first and last cell that the bounds of box b touch: [b, low or high, x or y]; `starts`
+    is (S * S + 1,).
+    """
     side = _CELLS_PER_SIDE
     counts = np.zeros(side * side, np.int32)
     for b in range(cells.shape[0]):
@@ -117,7 +163,22 @@ def _boxes_of_cells(cells):
 
 
 @numba.njit(cache=True)
-def _gather(points, times, moments, boxes, origin, cell, starts, members):
+def _gather(
+    points: NDArray[np.float32],
+    times: NDArray[np.int64],
+    timestamps: NDArray[np.int64],
+    boxes: Boxes,
+    origin: NDArray[np.float64],
+    cell: float,
+    starts: NDArray[np.int32],
+    members: NDArray[np.int32],
+) -> Inside:
+    """The points (N, C) inside each box, by box and then in the order of the sweep, as `Inside`.
+
+    A point is only held against the boxes of its cell: `origin` (2,) is the grid's lower corner on the sensor's x and
+    y, `cell` the side of a cell, both in metres, `starts` and `members` are of `_boxes_of_cells`. `times` (N,) are the
+    points', `timestamps` (K,) the matrices'; times are not looked at where K is 1.
+    """
     side, (matrices, trajectory, half) = _CELLS_PER_SIDE, boxes
     capacity, found = 1024, 0
     box_of, row_of, xyz_of = (
@@ -126,7 +187,7 @@ def _gather(points, times, moments, boxes, origin, cell, starts, members):
         np.empty((capacity, 3), np.float32),
     )
     counts = np.zeros(half.shape[0] + 1, np.int64)
-    per_cell, still = 1.0 / cell, len(moments) == 1
+    per_cell, still = 1.0 / cell, len(timestamps) == 1
     p, k, share = np.empty(3), 0, 0.0
     for row in range(points.shape[0]):
         x, y, z = np.float64(points[row, 0]), np.float64(points[row, 1]), np.float64(points[row, 2])
@@ -137,8 +198,8 @@ def _gather(points, times, moments, boxes, origin, cell, starts, members):
         if starts[c] == starts[c + 1]:
             continue
         if not still:
-            k = _slice_at(moments, times[row], k)
-            share = (times[row] - moments[k]) / (moments[k + 1] - moments[k])
+            k = _slice_at(timestamps, times[row], k)
+            share = (times[row] - timestamps[k]) / (timestamps[k + 1] - timestamps[k])
         for n in range(starts[c], starts[c + 1]):
             b = members[n]
             inside = True
@@ -162,32 +223,39 @@ def _gather(points, times, moments, boxes, origin, cell, starts, members):
 
 
 @numba.njit(cache=True, inline="always")
-def _axis_of(matrices, t, k, axis, x, y, z):
-    """One coordinate of a point moved by matrices[t, k]."""
+def _axis_of(matrices: NDArray[np.float64], t: int, k: int, axis: int, x: float, y: float, z: float) -> float:
+    """One coordinate of the point x, y, z moved by matrices[t, k] of (T, K, 3, 4)."""
     m = matrices[t, k, axis]
     return m[0] * x + m[1] * y + m[2] * z + m[3]
 
 
 @numba.njit(cache=True)
-def _slice_at(moments, time, k):
-    """The k with moments[k] <= time <= moments[k + 1], looked for from the last one on: sweeps run in time."""
-    last = len(moments) - 2
-    while k < last and time > moments[k + 1]:
+def _slice_at(timestamps: NDArray[np.int64], time: int, k: int) -> int:
+    """The k with timestamps[k] <= time <= timestamps[k + 1] of (K,), looked for from the last k on.
+
+    Points of a sweep come nearly in time, so this takes few steps.
+    """
+    last = len(timestamps) - 2
+    while k < last and time > timestamps[k + 1]:
         k += 1
-    while k > 0 and time < moments[k]:
+    while k > 0 and time < timestamps[k]:
         k -= 1
     return k
 
 
 @numba.njit(cache=True)
-def _grown(array, capacity):
+def _grown(array: NDArray[np.generic], capacity: int) -> NDArray[np.generic]:
+    """The array (M, ...) as the head of one of `capacity` rows."""
     larger = np.empty((capacity,) + array.shape[1:], array.dtype)
     larger[: len(array)] = array
     return larger
 
 
 @numba.njit(cache=True)
-def _by_box(box_of, row_of, xyz_of, offsets):
+def _by_box(
+    box_of: NDArray[np.int32], row_of: NDArray[np.int32], xyz_of: NDArray[np.float32], offsets: NDArray[np.int64]
+) -> Inside:
+    """Rows (M,) and coordinates (M, 3) sorted by box (M,), stably; box b owns offsets[b]:offsets[b + 1] of (B + 1,)."""
     fill = offsets[:-1].copy()
     rows, xyz = np.empty(len(row_of), np.int32), np.empty((len(row_of), 3), np.float32)
     for i in range(len(row_of)):
@@ -199,17 +267,13 @@ def _by_box(box_of, row_of, xyz_of, offsets):
 
 
 @numba.njit(cache=True)
-def place(
-    fill: NDArray[np.int64],
-    boxes: NDArray[np.int64],
-    counts: NDArray[np.int64],
-    source: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
-    target: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
+def scatter(
+    fill: NDArray[np.int64], boxes: NDArray[np.int64], counts: NDArray[np.int64], source: Points, target: Points
 ) -> None:
     """Copy the points of some boxes, counts[i] of box boxes[i] in turn, to where each box's points go on in `target`.
 
-    `source` and `target` hold coordinates (M, 3), intensities (M,) and time lags (M,). `fill` is the next free place of
-    each box, moved on by this; where it is negative, the box's points are passed over.
+    `boxes` and `counts` are (P,), `source` holds the points of all of them in that order. `fill` (B,) is the next free
+    row of each box in `target`, moved on by this; where it is negative, the box's points are passed over.
     """
     start = 0
     for i in range(len(boxes)):

@@ -1,4 +1,4 @@
-"""The LiDAR points of a keyframe, told apart: those in boxes, which move with them, and the rest, which stands."""
+"""The LiDAR points of a keyframe, split into those in boxes, which move with them, and the rest, which stands."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blendclip.mining.crop import points_in_boxes, points_in_frame
-from blendclip.mining.motion import EgoMotion, TrackPoses, passage_of
+from blendclip.mining.motion import EgoMotion, TrackPoses, box_trajectories
 from blendclip.mining.options import Motion
 from blendclip.mining.scene import Scene
 from blendclip.mining.sweeps import read_sweep_of
@@ -18,15 +18,18 @@ from blendclip.mining.sweeps import read_sweep_of
 
 @dataclass(frozen=True)
 class SplitSweep:
-    """The points of a sweep that are numbers."""
+    """The finite points of a sweep: N in no box, M in boxes."""
 
-    rest_global: NDArray[np.float64]  # (N, 3) in no box, global frame, metres
-    box: NDArray[np.int64]  # (M,) place of the box of each other point among the boxes asked for
-    xyz_box: NDArray[np.float32]  # (M, 3) in its frame, metres
+    rest_global: NDArray[np.float64]
+    """(N, 3) in the global frame, metres."""
+    box: NDArray[np.int64]
+    """(M,) index of each point's box among the boxes asked for."""
+    xyz_box: NDArray[np.float32]
+    """(M, 3) in the frame of its box, metres."""
 
 
 def serving_sweeps(scene: Scene) -> Iterator[NDArray[np.int64]]:
-    """The sweeps of each LiDAR that serve keyframes, by channel and in order.
+    """The numbers of the sweeps that serve keyframes, (S,) for each LiDAR, by channel and in order.
 
     Of those that name a keyframe it is the ones up to its own, which is nearest to it: a recording may go on after the
     last keyframe. Sweeps with wrong time stamps are left out.
@@ -37,13 +40,13 @@ def serving_sweeps(scene: Scene) -> Iterator[NDArray[np.int64]]:
         own = np.flatnonzero((sweeps.channel == channel) & sweeps.in_time)
         own = own[np.lexsort((sweeps.timestamp_us[own], sweeps.keyframe[own]))]
         nearest_first = own[np.lexsort((gap_us[own], sweeps.keyframe[own]))]
-        keyframes, place = np.unique(sweeps.keyframe[nearest_first], return_index=True)
-        end_us = sweeps.timestamp_us[nearest_first[place]][np.searchsorted(keyframes, sweeps.keyframe[own])]
+        keyframes, first = np.unique(sweeps.keyframe[nearest_first], return_index=True)
+        end_us = sweeps.timestamp_us[nearest_first[first]][np.searchsorted(keyframes, sweeps.keyframe[own])]
         yield own[sweeps.timestamp_us[own] <= end_us]
 
 
 def newest_sweeps(scene: Scene, keyframe: int) -> list[int]:
-    """The keyframe's own sweep of each LiDAR, by channel."""
+    """The number of the keyframe's own sweep of each LiDAR, by channel."""
     of_keyframe = [own[scene.sweeps.keyframe[own] == keyframe] for own in serving_sweeps(scene)]
     return [int(own[-1]) for own in of_keyframe if len(own)]
 
@@ -57,7 +60,7 @@ def split_sweep(
     ego: EgoMotion,
     motion: Motion,
 ) -> SplitSweep:
-    """The points of a sweep in each of the boxes (B,), which are sound annotations, and outside of all of them.
+    """The points of a sweep in each of the boxes (B,), which are valid annotations, and outside of all of them.
 
     `motion` says whether points are taken at their own times, as in `read_sweep_of`.
 
@@ -65,14 +68,14 @@ def split_sweep(
         DataFault: the file is broken, or where its sensor was is not known.
     """
     file = read_sweep_of(scene, root, sweep, motion)
-    moments_us, global_SE3_sensor = ego.of_sensor(sweep, file.timestamp_us)
+    timestamps_us, global_SE3_sensor = ego.of_sensor(sweep, file.timestamp_us)
     rest = np.isfinite(file.points[:, :3]).all(axis=1)
     box, xyz_box = np.empty(0, np.int64), np.empty((0, 3), np.float32)
     if len(boxes):
-        passage = passage_of(poses, boxes, moments_us, global_SE3_sensor)
+        trajectories = box_trajectories(poses, boxes, timestamps_us, global_SE3_sensor)
         sizes = scene.annotations.size_lwh_m[boxes]
-        offsets, rows, xyz_box = points_in_boxes(file.points, file.timestamp_us, passage, sizes)
+        offsets, rows, xyz_box = points_in_boxes(file.points, file.timestamp_us, trajectories, sizes)
         rest[rows] = False
         box = np.repeat(np.arange(len(boxes)), np.diff(offsets))
-    points_global = points_in_frame(file.points, file.timestamp_us, moments_us, global_SE3_sensor)
+    points_global = points_in_frame(file.points, file.timestamp_us, timestamps_us, global_SE3_sensor)
     return SplitSweep(points_global[rest], box, xyz_box)

@@ -1,4 +1,4 @@
-"""Where a tracked box is at any time, and how it passes before a sensor that moves itself."""
+"""Where a tracked box is at any time, and how it moves before a sensor that moves itself."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 
 from blendclip import geometry
 from blendclip.errors import DataFault
-from blendclip.mining.crop import Passage
+from blendclip.mining.crop import BoxTrajectories
 from blendclip.mining.options import Motion
 from blendclip.mining.scene import Annotations, Scene
 
-# Between the moments of a passage poses are blended linearly, which leaves out how they turn. In a slice of h seconds
-# that is at most h^2 / 8 (w_ego^2 r + 2 w_box (v + w_ego r) + w_box^2 d): 0.3 mm for a box of d = 10 m that passes at
-# v = 30 m/s r = 100 m away, with ego and box turning at w = 0.5 rad/s; 1.2 mm at 1 rad/s.
+# Between the timestamps of a trajectory poses are blended linearly, which leaves out how they turn. In a slice of h
+# seconds that is at most h^2 / 8 (w_ego^2 r + 2 w_box (v + w_ego r) + w_box^2 d): 0.3 mm for a box of d = 10 m that
+# passes at v = 30 m/s r = 100 m away, with ego and box turning at w = 0.5 rad/s; 1.2 mm at 1 rad/s.
 _SLICE_US = 5_000
 _BEYOND_US = 300_000  # of the recorded ego poses: the first sweep of a scene begins before them
 _MARGIN_US = 1_000_000  # around a scene's sweeps: recorded ego poses may go on for hours
@@ -23,14 +23,14 @@ class TrackPoses:
     """Poses of the boxes of a scene, over time."""
 
     def __init__(self, annotations: Annotations, motion: Motion) -> None:
-        sound = annotations.sound
+        valid = annotations.valid
         self.motion = motion
         self._row_of = np.full(len(annotations), -1)
-        self._row_of[sound] = np.arange(len(sound))
-        self._track = annotations.track[sound]
-        self._time_us = annotations.timestamp_us[sound]
-        self._translation = annotations.translation[sound]
-        rotation = annotations.rotation_wxyz[sound]
+        self._row_of[valid] = np.arange(len(valid))
+        self._track = annotations.track[valid]
+        self._time_us = annotations.timestamp_us[valid]
+        self._translation = annotations.translation[valid]
+        rotation = annotations.rotation_wxyz[valid]
         self._rotation_wxyz = rotation / np.linalg.norm(rotation, axis=1, keepdims=True)
         self._first = np.searchsorted(self._track, self._track, side="left")
         self._last = np.searchsorted(self._track, self._track, side="right") - 1
@@ -43,7 +43,7 @@ class TrackPoses:
         return annotation[leaders], trajectory
 
     def at(self, annotation: NDArray[np.int64], timestamp_us: NDArray[np.int64]) -> NDArray[np.float64]:
-        """`global_SE3_box` (M, 3, 4) of the tracks of sound annotations (M,) at times (M,).
+        """`global_SE3_box` (M, 3, 4) of the tracks of valid annotations (M,) at times (M,).
 
         Between two annotations the centre moves linearly and the rotation on the shorter arc (slerp); beyond the ends
         of a track both go on at constant velocity; a track of one annotation stands still. With motion "none" the box
@@ -62,70 +62,74 @@ class TrackPoses:
         return geometry.pose(rotation, a + amount[:, None] * (b - a))
 
     def _segment(self, row: NDArray[np.int64], timestamp_us: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The annotation that starts the segment of the track in which, or next to which, each time lies."""
+        """The rows (M,) that start the segments of the tracks in which, or next to which, the times (M,) lie."""
         start_us = min(self._time_us.min(), timestamp_us.min())
         span_us = max(self._time_us.max(), timestamp_us.max()) - start_us + 1
         keys = self._track * span_us + (self._time_us - start_us)
         wanted = self._track[row] * span_us + (timestamp_us - start_us)
         last_segment = np.maximum(self._last[row] - 1, self._first[row])
-        return np.clip(np.searchsorted(keys, wanted, side="right") - 1, self._first[row], last_segment)
+        segment: NDArray[np.int64] = np.searchsorted(keys, wanted, side="right") - 1
+        return np.clip(segment, self._first[row], last_segment)
 
 
 class EgoMotion:
-    """Where the ego vehicle is at closely spaced moments of a scene, so that each sweep only looks it up."""
+    """Where the ego vehicle is at closely spaced timestamps of a scene, so that each sweep only looks it up."""
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
-        self._moments_us = np.empty(0, np.int64)
+        self._timestamps_us = np.empty(0, np.int64)
         self._global_SE3_ego = np.empty((0, 3, 4))
         times_us = scene.sweeps.timestamp_us[scene.sweeps.usable & scene.sweeps.point_times]
-        stream_us = scene.ego_poses.timestamp_us
-        if len(stream_us) and len(times_us):
+        recorded_us = scene.ego_poses.timestamp_us
+        if len(recorded_us) and len(times_us):
             first_us, last_us = times_us.min() - _MARGIN_US, times_us.max() + _MARGIN_US
-            known_us = np.concatenate([stream_us, scene.annotations.timestamp_us])
+            known_us = np.concatenate([recorded_us, scene.annotations.timestamp_us])
             known_us = known_us[(known_us >= first_us) & (known_us <= last_us)]
-            self._moments_us = np.union1d(known_us, np.arange(first_us, last_us + _SLICE_US, _SLICE_US))
-            self._global_SE3_ego = scene.ego_poses.at(self._moments_us, max_beyond_us=_BEYOND_US)
+            self._timestamps_us = np.union1d(known_us, np.arange(first_us, last_us + _SLICE_US, _SLICE_US))
+            self._global_SE3_ego = scene.ego_poses.at(self._timestamps_us, max_beyond_us=_BEYOND_US)
 
     def of_sensor(
-        self, sweep: int, times_us: NDArray[np.int64] | None
+        self, sweep: int, point_times_us: NDArray[np.int64] | None
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Moments (K,) that enclose the times (N,) of a sweep's points, and `global_SE3_sensor` (K, 3, 4) then.
+        """Timestamps (K,) that enclose the times (N,) of a sweep's points, and `global_SE3_sensor` (K, 3, 4) then.
 
-        Without times it is the one moment of the sweep.
+        Without times of points it is the one timestamp of the sweep.
 
         Raises:
             DataFault: the ego pose is not known at some of these times.
         """
         sweeps = self._scene.sweeps
-        if times_us is None:
+        if point_times_us is None:
             return sweeps.timestamp_us[[sweep]], sweeps.global_SE3_sensor[[sweep]]
-        first_us, last_us = times_us.min(), times_us.max()
-        first = np.searchsorted(self._moments_us, first_us, side="right") - 1
-        end = np.searchsorted(self._moments_us, last_us, side="left") + 1
+        first_us, last_us = point_times_us.min(), point_times_us.max()
+        first = np.searchsorted(self._timestamps_us, first_us, side="right") - 1
+        end = np.searchsorted(self._timestamps_us, last_us, side="left") + 1
         global_SE3_ego = self._global_SE3_ego[max(first, 0) : end]
-        if first < 0 or end > len(self._moments_us) or not np.isfinite(global_SE3_ego).all():
+        if first < 0 or end > len(self._timestamps_us) or not np.isfinite(global_SE3_ego).all():
             raise DataFault(f"no ego poses are recorded for some of its points, {first_us} to {last_us} us")
         global_SE3_sensor = geometry.compose(global_SE3_ego, sweeps.ego_SE3_sensor[sweep])
-        return self._moments_us[first:end], global_SE3_sensor
+        return self._timestamps_us[first:end], global_SE3_sensor
 
 
-def passage_of(
+def box_trajectories(
     poses: TrackPoses,
     boxes: NDArray[np.int64],
-    moments_us: NDArray[np.int64],
+    timestamps_us: NDArray[np.int64],
     global_SE3_sensor: NDArray[np.float64],
-) -> Passage:
-    """Boxes (B,) before a sensor that is at `global_SE3_sensor` (K, 3, 4) at the moments (K,)."""
+) -> BoxTrajectories:
+    """Valid annotations (B,) before a sensor that is at `global_SE3_sensor` (K, 3, 4) at timestamps (K,)."""
     leaders, trajectory = poses.trajectories(boxes)
-    shape = (len(leaders), len(moments_us))
-    global_SE3_box = poses.at(np.repeat(leaders, shape[1]), np.tile(moments_us, shape[0])).reshape(*shape, 3, 4)
+    shape = (len(leaders), len(timestamps_us))
+    global_SE3_box = poses.at(np.repeat(leaders, shape[1]), np.tile(timestamps_us, shape[0])).reshape(*shape, 3, 4)
     box_SE3_sensor = geometry.compose(geometry.inverse(global_SE3_box), global_SE3_sensor)
-    return Passage(moments_us, box_SE3_sensor, trajectory)
+    return BoxTrajectories(timestamps_us, box_SE3_sensor, trajectory)
 
 
-class Passages:
-    """How boxes pass before the sensors of the sweeps that serve them: pairs (P,) of an annotation and a sweep."""
+class SweepTrajectories:
+    """Trajectories of boxes before the sensors of the sweeps that serve them.
+
+    `boxes` (P,) are valid annotations and `sweeps` (P,) the sweep of each: the pairs whose numbers `of` takes.
+    """
 
     def __init__(self, scene: Scene, poses: TrackPoses, boxes: NDArray[np.int64], sweeps: NDArray[np.int64]) -> None:
         self._sweeps, self._poses, self._boxes = scene.sweeps, poses, boxes
@@ -138,12 +142,13 @@ class Passages:
             geometry.inverse(global_SE3_box), scene.sweeps.global_SE3_sensor[sweeps[still]]
         )
 
-    def of(self, sweep: int, pairs: NDArray[np.int64], times_us: NDArray[np.int64] | None) -> Passage:
-        """The boxes of a sweep's pairs at the times (N,) of its points, or without these at the time of the sweep.
+    def of(self, sweep: int, pairs: NDArray[np.int64], point_times_us: NDArray[np.int64] | None) -> BoxTrajectories:
+        """The boxes of a sweep's pairs (B,) at the times (N,) of its points, or without these at the sweep's time.
 
         Raises:
             DataFault: the ego pose is not known at some of these times.
         """
-        if times_us is None:
-            return Passage(self._sweeps.timestamp_us[[sweep]], self._box_SE3_sensor[pairs], np.arange(len(pairs)))
-        return passage_of(self._poses, self._boxes[pairs], *self._ego.of_sensor(sweep, times_us))
+        if point_times_us is None:
+            at_us = self._sweeps.timestamp_us[[sweep]]
+            return BoxTrajectories(at_us, self._box_SE3_sensor[pairs], np.arange(len(pairs)))
+        return box_trajectories(self._poses, self._boxes[pairs], *self._ego.of_sensor(sweep, point_times_us))

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 def convex_hulls(
     points_px: NDArray[np.float64], counts: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The hulls (P, V, 2) of the first counts[p] of the points (P, V, 2), and their numbers of corners (P,).
+    """The convex hulls (P, V, 2) of the first counts[p] of the points (P, V, 2), and their numbers of corners (P,).
 
-    The corners go round in one direction; Andrew's monotone chain.
+    The corners go round in one direction (Andrew's monotone chain); what is behind them is zero.
     """
     hulls, sizes = np.zeros_like(points_px), np.zeros(len(points_px), np.int64)
     chain = np.empty((2 * points_px.shape[1] + 1, 2))
@@ -26,8 +26,8 @@ def convex_hulls(
 
 
 @numba.njit(cache=True)
-def _sorted(points):
-    """A few points by x, then y (insertion sort)."""
+def _sorted(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A few points (V, 2) by x, then y (insertion sort)."""
     out = points.copy()
     for i in range(1, len(out)):
         x, y, j = out[i, 0], out[i, 1], i
@@ -39,8 +39,8 @@ def _sorted(points):
 
 
 @numba.njit(cache=True)
-def _half_chain(chain, start, ordered):
-    """Put one side of the hull of ordered points into `chain` from `start` on; return where it ends."""
+def _half_chain(chain: NDArray[np.float64], start: int, ordered: NDArray[np.float64]) -> int:
+    """Write one side of the hull of ordered points (V, 2) into `chain` (2 V + 1, 2) from `start` on; return its end."""
     size = start
     for i in range(len(ordered)):
         x, y = ordered[i, 0], ordered[i, 1]
@@ -52,7 +52,8 @@ def _half_chain(chain, start, ordered):
 
 
 @numba.njit(cache=True)
-def _turn(a, b, x, y):
+def _turn(a: NDArray[np.float64], b: NDArray[np.float64], x: float, y: float) -> float:
+    """Twice the signed area of the triangle of points a (2,), b (2,) and x, y; zero where they are on a line."""
     return (b[0] - a[0]) * (y - a[1]) - (b[1] - a[1]) * (x - a[0])
 
 
@@ -60,7 +61,10 @@ def _turn(a, b, x, y):
 def bounds_inside(
     hulls: NDArray[np.float64], sizes: NDArray[np.int64], size_wh_px: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Bounds x, y, x, y (P, 4) of each hull's part inside its image of size (P, 2); NaN where none is."""
+    """Bounds x, y, x, y (P, 4) of the part of each hull inside its image; NaN where none is.
+
+    Hull p is the first sizes[p] corners of hulls[p], of (P, V, 2); `size_wh_px` is (P, 2).
+    """
     bounds = np.full((len(hulls), 4), np.nan)
     for p in range(len(hulls)):
         part = hulls[p, : sizes[p]]
@@ -74,8 +78,8 @@ def bounds_inside(
 
 
 @numba.njit(cache=True)
-def _clipped(corners, axis, sign, limit):
-    """The part of a convex polygon where sign * coordinate >= limit."""
+def _clipped(corners: NDArray[np.float64], axis: int, sign: float, limit: float) -> NDArray[np.float64]:
+    """The part (W, 2) of a convex polygon (V, 2) where sign * its coordinate along `axis` >= limit."""
     out, size = np.empty((len(corners) + 1, 2)), 0
     for i in range(len(corners)):
         a, b = corners[i - 1], corners[i]
@@ -93,7 +97,7 @@ def _clipped(corners, axis, sign, limit):
 
 @numba.njit(cache=True)
 def covered_area(hulls: NDArray[np.float64], sizes: NDArray[np.int64], xyxy_px: NDArray[np.float64]) -> float:
-    """The area of the rectangle xyxy_px (4,) that the convex hulls (P, V, 2) cover together.
+    """The area in px^2 of the rectangle xyxy_px (4,) that convex hulls (P, V, 2) with sizes[p] corners cover together.
 
     Between neighbouring corners and crossings of edges, the covered length of a column of pixels is linear in x, so its
     value in the middle gives the area exactly.
@@ -120,8 +124,8 @@ def covered_area(hulls: NDArray[np.float64], sizes: NDArray[np.int64], xyxy_px: 
 
 
 @numba.njit(cache=True)
-def _edges(hulls, sizes, xyxy):
-    """All edges x0, y0, x1, y1 (E, 4) of the hulls, and the upper and lower side of the rectangle."""
+def _edges(hulls: NDArray[np.float64], sizes: NDArray[np.int64], xyxy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """All edges x0, y0, x1, y1 (E, 4) of hulls (P, V, 2), and the upper and lower side of the rectangle (4,)."""
     edges, count = np.empty((sizes.sum() + 2, 4)), 0
     for p in range(len(hulls)):
         for i in range(sizes[p]):
@@ -135,8 +139,8 @@ def _edges(hulls, sizes, xyxy):
 
 
 @numba.njit(cache=True)
-def _crossing_x(a, b):
-    """The x at which two segments cross, NaN where they do not."""
+def _crossing_x(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """The x at which two segments x0, y0, x1, y1 (4,) cross, NaN where they do not."""
     ax, ay, bx, by = a[2] - a[0], a[3] - a[1], b[2] - b[0], b[3] - b[1]
     cross = ax * by - ay * bx
     if cross == 0:
@@ -147,8 +151,8 @@ def _crossing_x(a, b):
 
 
 @numba.njit(cache=True)
-def _covered_length(x, hulls, sizes, xyxy):
-    """How much of the rectangle's column at x lies in any hull."""
+def _covered_length(x: float, hulls: NDArray[np.float64], sizes: NDArray[np.int64], xyxy: NDArray[np.float64]) -> float:
+    """How much of the column at x of the rectangle (4,) lies in any of the hulls (P, V, 2), in px."""
     spans, count = np.empty((len(hulls), 2)), 0
     for p in range(len(hulls)):
         low, high = np.inf, -np.inf

@@ -21,7 +21,8 @@ _HEADER_LINES = 64  # at most, comments included
 
 @dataclass(frozen=True)
 class _Header:
-    point: np.dtype  # the fields of one point, little-endian as all PCD writers have it
+    point: np.dtype[np.void]
+    """The fields of one point, little-endian as all PCD writers have it."""
     points: int
     encoding: str
 

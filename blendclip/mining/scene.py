@@ -26,42 +26,64 @@ _BROKEN_POSE = (
 class Annotations:
     """All N boxes of a scene, by track and, within a track, by time. Frames: global; units as in the names."""
 
-    token: NDArray[Any]  # (N,) str
-    track: NDArray[np.int64]  # (N,) number of the track in the scene
-    keyframe: NDArray[np.int64]  # (N,)
-    timestamp_us: NDArray[np.int64]  # (N,)
-    translation: NDArray[np.float64]  # (N, 3) metres
-    rotation_wxyz: NDArray[np.float64]  # (N, 4) as the dataset gives it
-    size_lwh_m: NDArray[np.float64]  # (N, 3)
-    visibility: NDArray[np.float64]  # (N,) level, NaN where unknown
-    distance_m: NDArray[np.float64]  # (N,) horizontal, from the ego vehicle
-    category: NDArray[Any]  # (N,) str
-    faults: dict[int, str]  # what is wrong with which annotation
-    columns: pa.Table  # what mining only passes on: class_name, velocity_mps, num_lidar_pts, attributes, evaluated ...
+    token: NDArray[Any]
+    """(N,) str."""
+    track: NDArray[np.int64]
+    """(N,) number of the track in the scene."""
+    keyframe: NDArray[np.int64]
+    """(N,) number of the keyframe in the scene."""
+    timestamp_us: NDArray[np.int64]
+    """(N,)"""
+    translation: NDArray[np.float64]
+    """(N, 3) box centres, metres."""
+    rotation_wxyz: NDArray[np.float64]
+    """(N, 4) as the dataset gives it."""
+    size_lwh_m: NDArray[np.float64]
+    """(N, 3)"""
+    visibility: NDArray[np.float64]
+    """(N,) level, NaN where unknown."""
+    distance_m: NDArray[np.float64]
+    """(N,) horizontal, from the ego vehicle."""
+    category: NDArray[Any]
+    """(N,) str."""
+    faults: dict[int, str]
+    """What is wrong with which annotation."""
+    columns: pa.Table
+    """N rows of what mining only passes on: class_name, velocity_mps, num_lidar_pts, attributes, evaluated ..."""
 
     def __len__(self) -> int:
         return len(self.token)
 
     @cached_property
-    def sound(self) -> NDArray[np.int64]:
-        """The annotations without a fault."""
+    def valid(self) -> NDArray[np.int64]:
+        """The annotations without a fault (V,), ascending."""
         return np.setdiff1d(np.arange(len(self)), list(self.faults))
 
 
 @dataclass(frozen=True)
 class Readings:
-    """Sweeps or images of a scene: one file of one sensor each."""
+    """M sweeps or images of a scene: one file of one sensor each."""
 
-    channel: NDArray[Any]  # (M,) str
-    path: NDArray[Any]  # (M,) str, relative to the dataset's root
-    timestamp_us: NDArray[np.int64]  # (M,)
-    keyframe: NDArray[np.int64]  # (M,) the keyframe it serves
-    global_SE3_sensor: NDArray[np.float64]  # (M, 3, 4) at timestamp_us
-    ego_SE3_sensor: NDArray[np.float64]  # (M, 3, 4); (M, 0) for images
-    point_times: NDArray[np.bool_]  # (M,) whether the file says when each point was measured
-    intrinsic: NDArray[np.float64]  # (M, 3, 3); (M, 0) for LiDAR sweeps
-    size_wh_px: NDArray[np.int64]  # (M, 2); (M, 0) for LiDAR sweeps
-    in_time: NDArray[np.bool_]  # (M,) whether the time stamp is near the keyframe, or for a sweep the half before it
+    channel: NDArray[Any]
+    """(M,) str."""
+    path: NDArray[Any]
+    """(M,) str, relative to the dataset's root."""
+    timestamp_us: NDArray[np.int64]
+    """(M,)"""
+    keyframe: NDArray[np.int64]
+    """(M,) number of the keyframe that it serves."""
+    global_SE3_sensor: NDArray[np.float64]  # noqa: N815
+    """(M, 3, 4) at `timestamp_us`."""
+    ego_SE3_sensor: NDArray[np.float64]  # noqa: N815
+    """(M, 3, 4); (M, 0) for images."""
+    point_times: NDArray[np.bool_]
+    """(M,) whether the file says when each point was measured."""
+    intrinsic: NDArray[np.float64]
+    """(M, 3, 3); (M, 0) for LiDAR sweeps."""
+    size_wh_px: NDArray[np.int64]
+    """(M, 2) width and height; (M, 0) for LiDAR sweeps."""
+    in_time: NDArray[np.bool_]
+    """(M,) whether the time stamp is near the keyframe, or for a sweep the half before it."""
 
     def __len__(self) -> int:
         return len(self.path)
@@ -69,11 +91,12 @@ class Readings:
     @cached_property
     def usable(self) -> NDArray[np.bool_]:
         """Whether time, pose and calibration of the sensor are known, (M,)."""
-        known = np.isfinite(self.global_SE3_sensor).all(axis=(1, 2))
-        return self.in_time & known & np.isfinite(self.intrinsic).all(axis=tuple(range(1, self.intrinsic.ndim)))
+        posed: NDArray[np.bool_] = np.isfinite(self.global_SE3_sensor).all(axis=(1, 2))
+        calibrated = np.isfinite(self.intrinsic).all(axis=tuple(range(1, self.intrinsic.ndim)))
+        return self.in_time & posed & calibrated
 
     def fault(self, number: int) -> str:
-        """What is wrong with a reading that is not usable."""
+        """What is wrong with reading `number`, which is not usable."""
         if self.in_time[number]:
             return _BROKEN_POSE
         return f"its time stamp {self.timestamp_us[number]} us is over a second off the keyframe that it serves"
@@ -81,22 +104,26 @@ class Readings:
 
 @dataclass(frozen=True)
 class Scene:
-    """A row of the index."""
+    """A row of the index, with K keyframes."""
 
     dataset: str
     split: str
     name: str
-    sample_token: NDArray[Any]  # (K,) str, of the keyframes
-    keyframe_us: NDArray[np.int64]  # (K,)
-    global_SE3_ego: NDArray[np.float64]  # (K, 3, 4) at the keyframes  # noqa: N815
+    sample_token: NDArray[Any]
+    """(K,) str."""
+    keyframe_us: NDArray[np.int64]
+    """(K,)"""
+    global_SE3_ego: NDArray[np.float64]  # noqa: N815
+    """(K, 3, 4) at the keyframes."""
     ego_poses: EgoPoses
+    """Over time; none where no sweep has point times."""
     sweeps: Readings
     images: Readings
     annotations: Annotations
 
 
 def read_scenes(index: Path, part: int, parts: int) -> Iterator[Scene]:
-    """The scenes part, part + parts, part + 2 parts ... of the index, read one at a time.
+    """The scenes part, part + parts, part + 2 parts ... of the index at this path, read one at a time.
 
     Raises:
         UserError: no index there, or no such part.
@@ -145,13 +172,15 @@ def _scene(row: pa.Table) -> Scene:
 
 
 def _flatten(column: pa.ChunkedArray) -> pa.StructArray:
+    """The structs of a column of lists of structs."""
     return column.combine_chunks().flatten()
 
 
 def _array(struct: pa.StructArray, name: str, shape: tuple[int, ...] = ()) -> NDArray[Any]:
+    """A field of M structs as (M, *shape); a field with a shape holds lists of fixed size."""
     values = struct.field(name)
-    values = values.flatten() if shape else values
-    return values.to_numpy(zero_copy_only=False).reshape(len(struct), *shape)
+    flat: NDArray[Any] = (values.flatten() if shape else values).to_numpy(zero_copy_only=False)
+    return flat.reshape(len(struct), *shape)
 
 
 def _readings(rows: pa.StructArray, pose_name: str, keyframe_us: NDArray[np.int64]) -> Readings:
@@ -211,7 +240,7 @@ def _faults(
     rotation_wxyz: NDArray[np.float64],
     size_lwh_m: NDArray[np.float64],
 ) -> dict[int, str]:
-    """A sentence for every annotation that cannot be mined; of two at one time in a track the first sound one stays."""
+    """A sentence for every annotation that cannot be mined; of two at one time in a track the first valid one stays."""
     faults: dict[int, str] = {}
     norm = np.linalg.norm(rotation_wxyz, axis=1)
     for i in np.flatnonzero(~np.isfinite(translation).all(axis=1)):
@@ -221,10 +250,10 @@ def _faults(
     for i in np.flatnonzero(~(np.abs(norm - 1) <= geometry.UNIT_TOLERANCE)):
         faults[int(i)] = f"the rotation {rotation_wxyz[i].tolist()} is no unit quaternion: its norm is {norm[i]:.4g}"
     seen = set()
-    for i, moment in enumerate(zip(track.tolist(), timestamp_us.tolist(), strict=True)):
+    for i, (number, time_us) in enumerate(zip(track.tolist(), timestamp_us.tolist(), strict=True)):
         if i in faults:
             continue
-        if moment in seen:
-            faults[i] = f"its track has another annotation at the same time {moment[1]} us"
-        seen.add(moment)
+        if (number, time_us) in seen:
+            faults[i] = f"its track has another annotation at the same time {time_us} us"
+        seen.add((number, time_us))
     return faults

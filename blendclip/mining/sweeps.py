@@ -24,12 +24,14 @@ _UNITS = {1e-6: "seconds", 1e-3: "milliseconds", 1e3: "nanoseconds"}
 class Sweep:
     """What one LiDAR measured in one turn, in the sensor's frame."""
 
-    points: NDArray[np.float32]  # (N, 4 or more): x, y, z in metres, intensity as the sensor gives it
-    timestamp_us: NDArray[np.int64] | None  # (N,) when each point was measured, where the file says so
+    points: NDArray[np.float32]
+    """(N, 4 or more): x, y, z in metres, intensity as the sensor gives it."""
+    timestamp_us: NDArray[np.int64] | None
+    """(N,) when each point was measured, where the file says so."""
 
 
 def read_sweep_of(scene: Scene, root: Path, sweep: int, motion: Motion) -> Sweep:
-    """A sweep of a scene; with times of its points only where `motion` asks for them and the index promises them.
+    """Sweep number `sweep` of a scene; its points have times where `motion` asks for them and the index promises them.
 
     Raises:
         DataFault: as `read_sweep`, or where the sensor was is not known.

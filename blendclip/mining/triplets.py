@@ -47,13 +47,13 @@ def _tables(clouds: Path, views: Path, captions: Path, rejects: Rejects) -> Iter
     groups = _row_groups_by_scene(views_file)
     for scene, numbers in _row_groups_by_scene(clouds_file).items():
         scene_views = views_file.read_row_groups(groups.get(scene, []))
-        place = pc.index_in(scene_views["view_id"], value_set=captions_of_part["view_id"])
-        captioned = pc.is_valid(place)
+        row = pc.index_in(scene_views["view_id"], value_set=captions_of_part["view_id"])
+        captioned = pc.is_valid(row)
         seen = set(scene_views["instance_token"].to_pylist())
         yield _join(
             clouds_file.read_row_groups(numbers),
             scene_views.filter(captioned),
-            captions_of_part.take(place.filter(captioned)),
+            captions_of_part.take(row.filter(captioned)),
             seen,
             rejects,
         )
@@ -97,18 +97,25 @@ def nearest_views(
     view_time_us: NDArray[np.int64],
     crop_xyxy_px: NDArray[np.float32],
 ) -> NDArray[np.int64]:
-    """For each cloud the place of the nearest view in time of its instance, -1 where there is none.
+    """For each of C clouds the index (C,) of the nearest view in time of its instance, -1 where there is none.
 
     Of views equally near the larger crop is taken, then the first.
+
+    Args:
+        cloud_instance: instance tokens of the C clouds.
+        cloud_time_us: (C,).
+        view_instance: instance tokens of the V views.
+        view_time_us: (V,).
+        crop_xyxy_px: (V, 4).
     """
-    places = defaultdict(list)
-    for place, instance in enumerate(view_instance):
-        places[instance].append(place)
+    views_of = defaultdict(list)
+    for view, instance in enumerate(view_instance):
+        views_of[instance].append(view)
     area = (crop_xyxy_px[:, 2] - crop_xyxy_px[:, 0]) * (crop_xyxy_px[:, 3] - crop_xyxy_px[:, 1])
     nearest = np.full(len(cloud_instance), -1)
     for i, instance in enumerate(cloud_instance):
-        if instance in places:
-            own = np.array(places[instance])
+        if instance in views_of:
+            own = np.array(views_of[instance])
             gap = np.abs(view_time_us[own] - cloud_time_us[i])
             nearest[i] = own[np.lexsort((-area[own], gap))[0]]
     return nearest

@@ -59,24 +59,24 @@ def scene_views(scene: Scene, root: Path, options: ViewOptions, rejects: Rejects
     for number, reason in annotations.faults.items():
         rejects.annotation(scene, number, "fault", "broken_annotation", reason)
     candidates = project_boxes(scene, TrackPoses(annotations, "interpolate"))
-    fates = _Fates(scene, candidates, options)
+    outcomes = _Outcomes(scene, candidates, options)
     reader, crop_boxes = ImageReader(root, images), candidates.crop_boxes()
-    places: list[int] = []
+    with_view: list[int] = []
     jpegs: list[bytes] = []
-    for image in np.flatnonzero(fates.hoped_for).tolist():
-        kept = fates.kept_in(image)
+    for image in np.flatnonzero(outcomes.opened).tolist():
+        kept = outcomes.kept_in(image)
         rejects.attempt("image")
         try:
             pixels = reader.read(image)
         except DataFault as fault:
             rejects.file(scene, "image", images.path[image], str(fault))
-            fates.broken(image)
+            outcomes.broken(image)
             continue
         jpegs += [_jpeg(pixels, box, options.jpeg_quality) for box in crop_boxes[kept].tolist()]
-        places += kept.tolist()
-    fates.reject(rejects, candidates.annotation[places])
-    log.info("%s: %d annotations, %d views", scene.name, len(annotations), len(places))
-    return _table(scene, candidates, np.array(places, np.int64), jpegs)
+        with_view += kept.tolist()
+    outcomes.reject(rejects, candidates.annotation[with_view])
+    log.info("%s: %d annotations, %d views", scene.name, len(annotations), len(with_view))
+    return _table(scene, candidates, np.array(with_view, np.int64), jpegs)
 
 
 def _jpeg(pixels: NDArray[np.uint8], box: list[int], quality: int) -> bytes:
@@ -85,18 +85,18 @@ def _jpeg(pixels: NDArray[np.uint8], box: list[int], quality: int) -> bytes:
     return simplejpeg.encode_jpeg(crop, quality=quality, colorsubsampling="444", fastdct=False)
 
 
-def _table(scene: Scene, candidates: Candidates, places: NDArray[np.int64], jpegs: list[bytes]) -> pa.Table:
-    """The views (schema `schemas.VIEWS`) at the given places of the candidates."""
-    numbers, image = candidates.annotation[places], candidates.image[places]
+def _table(scene: Scene, candidates: Candidates, kept: NDArray[np.int64], jpegs: list[bytes]) -> pa.Table:
+    """The views (schema `schemas.VIEWS`) of the candidates `kept` (K,), with their crops."""
+    numbers, image = candidates.annotation[kept], candidates.image[kept]
     tokens, channels = scene.annotations.token[numbers].tolist(), scene.images.channel[image].tolist()
     named = list(zip(tokens, channels, strict=True))
-    xyxy_px = pa.array(candidates.xyxy_px[places].astype(np.float32).ravel())
+    xyxy_px = pa.array(candidates.xyxy_px[kept].astype(np.float32).ravel())
     columns = {name: scene.annotations.columns[name].take(numbers) for name in _PASSED_ON}
     columns |= {
         "view_id": pa.array([f"{scene.dataset}/{token}/{channel}" for token, channel in named], pa.string()),
-        "dataset": pa.array([scene.dataset] * len(places), pa.string()),
-        "split": pa.array([scene.split] * len(places), pa.string()),
-        "scene": pa.array([scene.name] * len(places), pa.string()),
+        "dataset": pa.array([scene.dataset] * len(kept), pa.string()),
+        "split": pa.array([scene.split] * len(kept), pa.string()),
+        "scene": pa.array([scene.name] * len(kept), pa.string()),
         "sample_token": pa.array(scene.sample_token[scene.annotations.keyframe[numbers]], pa.string()),
         "timestamp_us": pa.array(scene.images.timestamp_us[image]),
         "channel": pa.array(channels, pa.string()),
@@ -108,14 +108,14 @@ def _table(scene: Scene, candidates: Candidates, places: NDArray[np.int64], jpeg
             fields=list(schemas.VIEWS.field("image").type),
         ),
         "crop_xyxy_px": pa.FixedSizeListArray.from_arrays(xyxy_px, 4),
-        "covered_fraction": pa.array(candidates.covered_fraction(places), pa.float32()),
-        "camera_distance_m": pa.array(candidates.distance_m[places], pa.float32()),
-        "camera_azimuth_rad": pa.array(candidates.azimuth_rad[places], pa.float32()),
+        "covered_fraction": pa.array(candidates.covered_fraction(kept), pa.float32()),
+        "camera_distance_m": pa.array(candidates.distance_m[kept], pa.float32()),
+        "camera_azimuth_rad": pa.array(candidates.azimuth_rad[kept], pa.float32()),
     }
     return pa.table({field.name: columns[field.name].cast(field.type) for field in schemas.VIEWS}, schemas.VIEWS)
 
 
-class _Fates:
+class _Outcomes:
     """How far the annotations of a scene came, by `RULES`: each candidate, and each annotation in its best camera."""
 
     def __init__(self, scene: Scene, candidates: Candidates, options: ViewOptions) -> None:
@@ -123,62 +123,62 @@ class _Fates:
         annotations, images = scene.annotations, scene.images
         level = annotations.visibility
         visible = np.where(np.isnan(level), options.min_visibility <= 1, level >= options.min_visibility)
-        pictured = np.isin(annotations.keyframe, images.keyframe)
-        self._start = np.where(visible, np.where(pictured, OUTSIDE_IMAGE, NO_IMAGE), VISIBILITY)
+        has_image = np.isin(annotations.keyframe, images.keyframe)
+        self._start = np.where(visible, np.where(has_image, OUTSIDE_IMAGE, NO_IMAGE), VISIBILITY)
         self._rule = self._rules(visible[candidates.annotation])
-        sound = np.zeros(len(annotations), bool)
-        sound[annotations.sound] = True
-        wanted = np.isin(images.keyframe, annotations.keyframe[visible & sound])
+        valid = np.zeros(len(annotations), bool)
+        valid[annotations.valid] = True
+        wanted = np.isin(images.keyframe, annotations.keyframe[visible & valid])
         holds_kept = np.isin(np.arange(len(images)), candidates.image[self._rule == KEPT])
-        self.hoped_for = np.where(images.usable, holds_kept, wanted)
+        self.opened = np.where(images.usable, holds_kept, wanted)
         """(images,) whether an image is opened: it shows a view to keep or, its pose unknown, could show one."""
-        self._broken: dict[int, str] = {}  # the broken image that an annotation was hoped for in
+        self._broken: dict[int, str] = {}  # the broken image that could have shown an annotation
 
     def _rules(self, visible: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """The rule at which each candidate fails, or KEPT."""
+        """The rule (P,) at which each candidate fails, or KEPT; `visible` (P,) says whose visibility suffices."""
         small = self._candidates.side_px().min(axis=1, initial=np.inf) < self._options.min_side_px
         partly = ~self._candidates.whole & self._options.whole_box
         return np.select([~visible, partly, small], [VISIBILITY, PARTLY_OUTSIDE, TOO_SMALL], KEPT)
 
     def kept_in(self, image: int) -> NDArray[np.int64]:
-        """The places of an image's candidates that pass all rules."""
+        """The candidates (K,) of an image that pass all rules."""
         first, end = np.searchsorted(self._candidates.image, [image, image + 1])
         return first + np.flatnonzero(self._rule[first:end] == KEPT)
 
     def broken(self, image: int) -> None:
         """Note that an image cannot be used: what it shows, or could, has to be seen by another camera."""
         if self._scene.images.usable[image]:
-            hoped_for = self._candidates.annotation[self.kept_in(image)]
+            concerned = self._candidates.annotation[self.kept_in(image)]
         else:
             same_keyframe = self._scene.annotations.keyframe == self._scene.images.keyframe[image]
-            hoped_for = np.flatnonzero(same_keyframe & (self._start != VISIBILITY))
-        for number in hoped_for.tolist():
+            concerned = np.flatnonzero(same_keyframe & (self._start != VISIBILITY))
+        for number in concerned.tolist():
             self._broken.setdefault(number, self._scene.images.path[image])
 
     def reject(self, rejects: Rejects, seen: NDArray[np.int64]) -> None:
-        """One reject for each sound annotation that is not among those with a view, `seen`."""
-        best, place = self._start.copy(), np.full(len(self._start), -1)
+        """One reject for each valid annotation that is not among those with a view, `seen`."""
+        best, candidate = self._start.copy(), np.full(len(self._start), -1)
         for rule in (PARTLY_OUTSIDE, TOO_SMALL):
             failed = np.flatnonzero(self._rule == rule)[::-1]  # the first of several is written last
             best[self._candidates.annotation[failed]] = rule
-            place[self._candidates.annotation[failed]] = failed
-        for number in np.setdiff1d(self._scene.annotations.sound, seen).tolist():
+            candidate[self._candidates.annotation[failed]] = failed
+        for number in np.setdiff1d(self._scene.annotations.valid, seen).tolist():
             path = self._broken.get(number)
             rule = BROKEN_IMAGE if path is not None else int(best[number])
             kind = "fault" if rule in _FAULTS else "filtered"
-            reason = self._reason(number, rule, int(place[number]))
+            reason = self._reason(number, rule, int(candidate[number]))
             rejects.annotation(self._scene, number, kind, RULES[rule], reason, path=path, blames_file=path is not None)
 
-    def _reason(self, number: int, rule: int, place: int) -> str:
+    def _reason(self, number: int, rule: int, candidate: int) -> str:
         if rule == VISIBILITY:
             level = self._scene.annotations.visibility[number]
             known = "unknown" if np.isnan(level) else f"level {level:.0f}"
             return f"visibility is {known}; min_visibility is {self._options.min_visibility}"
         if rule in (PARTLY_OUTSIDE, TOO_SMALL):
-            channel = self._scene.images.channel[self._candidates.image[place]]
+            channel = self._scene.images.channel[self._candidates.image[candidate]]
             if rule == PARTLY_OUTSIDE:
                 return f"the box reaches out of the image of {channel}; whole_box is set"
-            width, height = self._candidates.side_px()[place]
+            width, height = self._candidates.side_px()[candidate]
             crop = f"its crop in {channel} has {width:.0f}x{height:.0f} px"
             return f"{crop}; min_side_px is {self._options.min_side_px}"
         return {

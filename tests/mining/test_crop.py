@@ -5,13 +5,13 @@ from nuscenes.utils.geometry_utils import points_in_box
 from pyquaternion import Quaternion
 
 from blendclip import geometry
-from blendclip.mining.crop import Passage, points_in_boxes
+from blendclip.mining.crop import BoxTrajectories, points_in_boxes
 
 STILL = np.zeros(1, np.int64)
 
 
 def still(box_SE3_sensor):  # noqa: N803
-    return Passage(STILL, np.asarray(box_SE3_sensor)[:, None], np.arange(len(box_SE3_sensor)))
+    return BoxTrajectories(STILL, np.asarray(box_SE3_sensor)[:, None], np.arange(len(box_SE3_sensor)))
 
 
 def boxes_and_points(seed, count):
@@ -57,10 +57,10 @@ def test_a_passing_box_holds_what_is_in_it_at_each_moment():
     # A box 4 m long comes along x: its centre is at x = 10, 7 and 0 m after 0, 0.1 and 0.2 s. Points at x = 8 m.
     centres = np.array([[10.0, 0, 0], [7, 0, 0], [0, 0, 0]])
     box_SE3_sensor = geometry.inverse(geometry.pose(np.tile([1.0, 0, 0, 0], (3, 1)), centres))
-    passage = Passage(np.array([0, 100_000, 200_000]), box_SE3_sensor[None], np.array([0]))
+    trajectories = BoxTrajectories(np.array([0, 100_000, 200_000]), box_SE3_sensor[None], np.array([0]))
     times_us = np.array([200_000, 0, 50_000, 100_000, 120_000, 130_000])  # not in order
     points = np.tile([8.0, 0, 0, 1], (6, 1)).astype(np.float32)
-    offsets, rows, xyz = points_in_boxes(points, times_us, passage, np.array([[4.0, 2, 2]]))
+    offsets, rows, xyz = points_in_boxes(points, times_us, trajectories, np.array([[4.0, 2, 2]]))
     # Centres then: 0, 10, 8.5, 7, 5.6, 4.9; within 2 m of x = 8: the 2nd to the 4th.
     assert rows.tolist() == [1, 2, 3] and offsets.tolist() == [0, 3]
     np.testing.assert_allclose(xyz[:, 0], [-2, -0.5, 1], atol=1e-6)

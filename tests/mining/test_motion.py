@@ -10,7 +10,7 @@ from blendclip import geometry
 from blendclip.errors import DataFault
 from blendclip.geometry import EgoPoses
 from blendclip.mining.crop import points_in_boxes
-from blendclip.mining.motion import EgoMotion, TrackPoses, passage_of
+from blendclip.mining.motion import EgoMotion, TrackPoses, box_trajectories
 from blendclip.mining.scene import Annotations
 
 
@@ -117,9 +117,11 @@ def test_points_move_with_ego_and_box_at_their_own_time_within_a_millimetre(rate
     in_global = between(box.timestamp_us, boxes, times_us) @ np.append(corner, 1)
     in_sensor = [m[:, :3].T @ (p[:3] - m[:, 3]) for m, p in zip(global_SE3_sensor, in_global, strict=True)]
 
-    passage = passage_of(TrackPoses(box, "per_point"), np.array([1]), *EgoMotion(scene).of_sensor(0, times_us))
+    trajectories = box_trajectories(
+        TrackPoses(box, "per_point"), np.array([1]), *EgoMotion(scene).of_sensor(0, times_us)
+    )
     points = np.pad(np.array(in_sensor), ((0, 0), (0, 1))).astype(np.float32)
-    _, rows, xyz = points_in_boxes(points, times_us, passage, box.size_lwh_m[[1]] + 0.01)
+    _, rows, xyz = points_in_boxes(points, times_us, trajectories, box.size_lwh_m[[1]] + 0.01)
     assert len(rows) == len(times_us)
     assert np.linalg.norm(xyz - corner, axis=1).max() < error_m
 

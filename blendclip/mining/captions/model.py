@@ -16,11 +16,11 @@ from blendclip.mining.captions.cache import Answer, AnswerCache, request_key
 from blendclip.mining.captions.choice import ChosenViews
 from blendclip.mining.captions.client import Client, ClientOptions, Request
 from blendclip.mining.captions.judge import Caption, NoCaption, judge
-from blendclip.mining.captions.progress import Progress, merged
+from blendclip.mining.captions.progress import RequestProgress, merged
 from blendclip.mining.captions.prompts import ChatPrompt
 from blendclip.mining.captions.servers import Server
 
-_LOG = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 _CROPS_AT_ONCE = 64
 _ANSWERS_AT_ONCE = 4096
 
@@ -54,13 +54,13 @@ class ModelCaptioner:
             self._keys[part.path] = keys = list(self._hashed(part))
             missing.update(set(keys) - self._cache.find(keys).keys())
         total = sum(map(len, parts))
-        _LOG.info("%d views, %d crops to ask about (%.1f s)", total, len(missing), time.monotonic() - start)
+        log.info("%d views, %d crops to ask about (%.1f s)", total, len(missing), time.monotonic() - start)
         if not missing:
             return
         with self._open_server() as server:
-            self._ask(server, self._requests(parts, missing), Progress(len(missing)))
+            self._ask(server, self._requests(parts, missing), RequestProgress(len(missing)))
 
-    def _ask(self, server: Server, requests: Iterator[Request], progress: Progress) -> None:
+    def _ask(self, server: Server, requests: Iterator[Request], progress: RequestProgress) -> None:
         def on_outcome(key: bytes, outcome: Answer | NoCaption) -> None:
             if isinstance(outcome, Answer):
                 self._cache.put(key, self.model, self.prompt_sha, outcome)

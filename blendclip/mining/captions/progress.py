@@ -6,30 +6,30 @@ import logging
 import time
 from collections.abc import Iterable
 
-_LOG = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
-class Progress:
-    """Counts steps and says now and then where they stand."""
+class RequestProgress:
+    """Counts answered requests and logs now and then how many are left and how long they will take."""
 
     def __init__(self, total: int, every_s: float = 10.0) -> None:
         self._total, self._every_s, self._done = total, every_s, 0
         self._start = self._said = time.monotonic()
 
     def step(self) -> None:
-        """One more is done."""
+        """One more is answered."""
         self._done += 1
         now = time.monotonic()
         if now - self._said >= self._every_s:
             self._said = now
             per_s = self._done / (now - self._start)
             left = duration((self._total - self._done) / per_s)
-            _LOG.info("%d of %d, %.1f per second, %s left", self._done, self._total, per_s, left)
+            log.info("%d of %d, %.1f per second, %s left", self._done, self._total, per_s, left)
 
     def end(self) -> None:
-        """All are done."""
+        """All are answered: log how long that took."""
         seconds = time.monotonic() - self._start
-        _LOG.info("%d in %s, %.1f per second", self._done, duration(seconds), self._done / max(seconds, 1e-9))
+        log.info("%d in %s, %.1f per second", self._done, duration(seconds), self._done / max(seconds, 1e-9))
 
 
 def duration(seconds: float) -> str:

@@ -22,7 +22,7 @@ from blendclip.errors import UserError
 from blendclip.mining.options import VLLMOptions
 from blendclip.results import Commands
 
-_LOG = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 _POLL_EVERY_S = 0.25
 _STOP_WITHIN_S = 20.0
@@ -81,13 +81,13 @@ class VLLMServer:
 
     headers: dict[str, str] = {}
 
-    def __init__(self, model: str, options: VLLMOptions, log: Path) -> None:
+    def __init__(self, model: str, options: VLLMOptions, log_file: Path) -> None:
         """Note what to start.
 
         Raises:
             UserError: there is no such interpreter.
         """
-        self._model, self._options, self._log = model, options, log
+        self._model, self._options, self._log_file = model, options, log_file
         self._python = shutil.which(options.python)
         if self._python is None:
             raise UserError(
@@ -105,13 +105,13 @@ class VLLMServer:
         """
         port = free_port()
         self.base_url = f"http://127.0.0.1:{port}/v1"
-        self._log.parent.mkdir(parents=True, exist_ok=True)
-        with self._log.open("wb") as log:
+        self._log_file.parent.mkdir(parents=True, exist_ok=True)
+        with self._log_file.open("wb") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", str(_SUPERVISOR), *self._command(port)],
                 stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
+                stdout=output,
+                stderr=output,
                 env=_environment_without_key(),
                 start_new_session=True,
             )
@@ -142,7 +142,7 @@ class VLLMServer:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        _LOG.info("vLLM is stopped")
+        log.info("vLLM is stopped")
 
     def _command(self, port: int) -> Sequence[str]:
         return (
@@ -157,7 +157,7 @@ class VLLMServer:
         )
 
     def _wait_until_ready(self, port: int) -> None:
-        _LOG.info("starting vLLM with %s; its log is %s", self._model, self._log)
+        log.info("starting vLLM with %s; its log is %s", self._model, self._log_file)
         start = time.monotonic()
         while not is_up(port):
             if self._process.poll() is not None:
@@ -165,14 +165,14 @@ class VLLMServer:
             if time.monotonic() - start > self._options.start_timeout_s:
                 raise UserError(f"vLLM was not ready within {self._options.start_timeout_s:.0f} s; {self._tail()}")
             time.sleep(_POLL_EVERY_S)
-        _LOG.info("vLLM is ready after %.0f s", time.monotonic() - start)
+        log.info("vLLM is ready after %.0f s", time.monotonic() - start)
 
     def _tail(self) -> str:
         """The end of the log, after the first error: later ones often only say that something failed."""
-        lines = self._log.read_text(errors="replace").splitlines()
+        lines = self._log_file.read_text(errors="replace").splitlines()
         cause = [line for line in lines[:-_TAIL_LINES] if _ERROR.search(line)][:1]
         shown = "\n".join(f"  {line}" for line in (*cause, *lines[-_TAIL_LINES:]))
-        return f"the last lines of its log {self._log}:\n{shown}"
+        return f"the last lines of its log {self._log_file}:\n{shown}"
 
 
 def _environment_without_key() -> dict[str, str]:

@@ -36,8 +36,8 @@ def draw_colored(moment: Moment, folder: Path) -> list[Path]:
 
     Without an object that a camera shows well and that has enough points there is no sheet, and the log says so.
     """
-    places = _best_views(moment)
-    rows = _colored(moment, moment.candidates.annotation[places]) if len(places) else {}
+    best = _best_views(moment)
+    rows = _colored(moment, moment.candidates.annotation[best]) if len(best) else {}
     if not rows:
         log.info("%s: no camera shows a box with %d points well: no sheet of colours", moment.scene.name, _MIN_POINTS)
         return []
@@ -51,34 +51,34 @@ def draw_colored(moment: Moment, folder: Path) -> list[Path]:
         for axes in grid.flat:
             axes.set(xticks=[], yticks=[], facecolor="0.86")
             axes.spines[:].set_visible(False)
-        shown = [place for place in places if int(moment.candidates.annotation[place]) in rows]
+        shown = [view for view in best.tolist() if int(moment.candidates.annotation[view]) in rows]
         for unused in grid.flat[3 * len(shown) :]:
             unused.set_axis_off()
-        for cells, place in zip(grid.reshape(-1, 3), shown, strict=False):
-            _draw_object(cells, moment, int(place), rows[int(moment.candidates.annotation[place])], reader)
+        for cells, view in zip(grid.reshape(-1, 3), shown, strict=False):
+            _draw_object(cells, moment, view, rows[int(moment.candidates.annotation[view])], reader)
     return [path]
 
 
 def _best_views(moment: Moment) -> NDArray[np.int64]:
-    """Places among the moment's candidates: the largest crop of each box, of each class in turn, at most `_COUNT`."""
+    """Indices (C,) of the moment's candidates: the largest crop of each box, of each class in turn, up to `_COUNT`."""
     candidates, annotations = moment.candidates, moment.scene.annotations
     points = np.nan_to_num(annotations.columns["num_lidar_pts"].to_numpy().astype(np.float64))
     good = np.isin(candidates.image, moment.images) & candidates.whole
     good &= (candidates.side_px().min(axis=1, initial=np.inf) >= _MIN_SIDE_PX) & (
         points[candidates.annotation] >= _MIN_POINTS
     )
-    places = np.flatnonzero(good)
-    places = places[candidates.covered_fraction(places) <= _MAX_COVERED]
-    places = places[np.argsort(-candidates.side_px()[places].prod(axis=1), kind="stable")]
+    views = np.flatnonzero(good)
+    views = views[candidates.covered_fraction(views) <= _MAX_COVERED]
+    views = views[np.argsort(-candidates.side_px()[views].prod(axis=1), kind="stable")]
     names, turn, seen = class_names(annotations), [], set()
     taken: dict[str, int] = {}
-    for place in places.tolist():
-        number = int(candidates.annotation[place])
+    for view in views.tolist():
+        number = int(candidates.annotation[view])
         if number not in seen:
             seen.add(number)
             taken[names[number]] = taken.get(names[number], 0) + 1
-            turn.append((taken[names[number]], place))
-    return np.array([place for _, place in sorted(turn, key=lambda entry: entry[0])[:_COUNT]], np.int64)
+            turn.append((taken[names[number]], view))
+    return np.array([view for _, view in sorted(turn, key=lambda entry: entry[0])[:_COUNT]], np.int64)
 
 
 def _colored(moment: Moment, boxes: NDArray[np.int64]) -> dict[int, dict[str, Any]]:
@@ -99,11 +99,11 @@ def _colored(moment: Moment, boxes: NDArray[np.int64]) -> dict[int, dict[str, An
     return found
 
 
-def _draw_object(cells: NDArray[Any], moment: Moment, place: int, cloud: dict[str, Any], reader: ImageReader) -> None:
+def _draw_object(cells: NDArray[Any], moment: Moment, view: int, cloud: dict[str, Any], reader: ImageReader) -> None:
     """The crop, the cloud as that camera would see it, and the cloud from above."""
     candidates, scene = moment.candidates, moment.scene
-    number, image = int(candidates.annotation[place]), int(candidates.image[place])
-    left, upper, right, lower = candidates.crop_boxes()[place].tolist()
+    number, image = int(candidates.annotation[view]), int(candidates.image[view])
+    left, upper, right, lower = candidates.crop_boxes()[view].tolist()
     try:
         cells[0].imshow(reader.read(image)[upper:lower, left:right], extent=(left, right, lower, upper))
     except DataFault as fault:

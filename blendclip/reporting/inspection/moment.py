@@ -31,9 +31,9 @@ class Moment:
 
     @cached_property
     def boxes(self) -> NDArray[np.int64]:
-        """The sound annotations (B,) of the keyframe."""
+        """The valid annotations (B,) of the keyframe."""
         annotations = self.scene.annotations
-        return annotations.sound[annotations.keyframe[annotations.sound] == self.keyframe]
+        return annotations.valid[annotations.keyframe[annotations.valid] == self.keyframe]
 
     @cached_property
     def images(self) -> NDArray[np.int64]:

@@ -101,10 +101,10 @@ def _fastest(scene: Scene, speed_mps: NDArray[np.float64], count: int) -> list[i
     """The fastest tracks, each by that annotation at nearly its highest speed that has the most points."""
     annotations = scene.annotations
     points = np.nan_to_num(annotations.columns["num_lidar_pts"].to_numpy().astype(np.float64))
-    sound = np.isin(np.arange(len(annotations)), annotations.sound)
+    valid = np.isin(np.arange(len(annotations)), annotations.valid)
     best = []
     for track in np.unique(annotations.track):
-        own = np.flatnonzero((annotations.track == track) & sound & (speed_mps >= _MIN_SPEED_MPS))
+        own = np.flatnonzero((annotations.track == track) & valid & (speed_mps >= _MIN_SPEED_MPS))
         if len(own):
             fast = own[speed_mps[own] >= 0.8 * speed_mps[own].max()]
             late = fast[annotations.keyframe[fast] > 0] if (annotations.keyframe[fast] > 0).any() else fast

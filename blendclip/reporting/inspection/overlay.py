@@ -35,10 +35,10 @@ def wireframes(moment: Moment, image: int) -> list[Wireframe]:
     shown = candidates.annotation[candidates.image == image]
     names = class_names(scene.annotations)
     colors = class_colors(names)
-    sound = boxes_in_cameras(scene, moment.poses, shown, np.full(len(shown), image))
+    camera_SE3_boxes = boxes_in_cameras(scene, moment.poses, shown, np.full(len(shown), image))
     found = [
         _wireframe(moment, image, number, camera_SE3_box, colors[names[number]], label=True)
-        for number, camera_SE3_box in zip(shown.tolist(), sound, strict=True)
+        for number, camera_SE3_box in zip(shown.tolist(), camera_SE3_boxes, strict=True)
     ]
     found += [
         _wireframe(moment, image, number, camera_SE3_box, DIM, label=False)
@@ -48,7 +48,7 @@ def wireframes(moment: Moment, image: int) -> list[Wireframe]:
 
 
 def _broken_boxes(moment: Moment, image: int) -> list[tuple[int, NDArray[np.float64]]]:
-    """Annotations of the keyframe that are not sound but can be drawn in front of a camera, with `camera_SE3_box`."""
+    """Annotations of the keyframe that are not valid but can be drawn in front of a camera, with `camera_SE3_box`."""
     annotations = moment.scene.annotations
     camera_SE3_global, found = geometry.inverse(moment.scene.images.global_SE3_sensor[image]), []
     for number in annotations.faults:
