@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import pyarrow as pa
 from tqdm import tqdm
@@ -26,21 +26,32 @@ _AT_ONCE = 32  # objects in a row group
 class Entry(Protocol):
     """What a reader lists of an object before it is read."""
 
-    id: str
-    category: str | None
-    path: str
+    @property
+    def id(self) -> str:
+        """Unique in the dataset."""
+
+    @property
+    def category(self) -> str | None:
+        """As the source spells it; None where it names no category."""
+
+    @property
+    def path(self) -> str:
+        """Of the object's file, relative to the dataset's folder."""
 
 
-class Reader(Protocol):
+EntryT = TypeVar("EntryT", bound=Entry)
+
+
+class Reader(Protocol[EntryT]):
     """What `write_cad` asks of a format."""
 
-    def entries(self, split: str) -> Sequence[Entry]:
+    def entries(self, split: str) -> Sequence[EntryT]:
         """The objects of a split, in an order that stays; UserError where there are none."""
 
-    def prepare(self, entries: Sequence[Entry]) -> None:
+    def prepare(self, entries: Sequence[EntryT]) -> None:
         """Do what is best done once for the entries that a job is going to read."""
 
-    def read(self, entry: Entry) -> CadObject:
+    def read(self, entry: EntryT) -> CadObject:
         """An object; BrokenObjectError where it cannot be used."""
 
 
@@ -79,7 +90,7 @@ def cad_options(format: str, given: Mapping[str, Any]) -> Any:
     return known(**{one.name: given[one.name] for one in fields(known) if given.get(one.name) is not None})
 
 
-def open_reader(format: str, root: Path, options: Any) -> Reader:
+def open_reader(format: str, root: Path, options: Any) -> Reader[Any]:
     """The reader of a format, for a folder; `options` are of `cad_options`.
 
     Raises:
@@ -90,7 +101,7 @@ def open_reader(format: str, root: Path, options: Any) -> Reader:
     return _format(format)[0](root, options)
 
 
-def _format(name: str) -> tuple[Callable[[Path, Any], Reader], type]:
+def _format(name: str) -> tuple[Callable[[Path, Any], Reader[Any]], type]:
     """A format's reader and the class of its options; each loads libraries that the others do not need."""
     if name == "meshes":
         from blendclip.datasets.cad.meshes import Meshes, MeshOptions
@@ -107,7 +118,9 @@ def _format(name: str) -> tuple[Callable[[Path, Any], Reader], type]:
     raise UserError(f"there is no CAD format {name!r}: set `format` to one of {', '.join(FORMATS)}")
 
 
-def write_cad(reader: Reader, which: CadPart, files: CadFiles, options: Any, max_fault_fraction: float = 0.01) -> int:
+def write_cad(
+    reader: Reader[EntryT], which: CadPart, files: CadFiles, options: Any, max_fault_fraction: float = 0.01
+) -> int:
     """Write the tables of one part and its rejects; return the number of objects in them.
 
     Every object of the part ends in the tables or as a reject.
@@ -146,7 +159,7 @@ def _outputs(files: CadFiles) -> list[tuple[Path, pa.Schema, Callable[..., pa.Ta
     return [(path, schema, rows) for path, schema, rows in wanted if path is not None]
 
 
-def _read(reader: Reader, entries: Sequence[Entry], which: CadPart, rejects: Rejects) -> Iterator[Named]:
+def _read(reader: Reader[EntryT], entries: Sequence[EntryT], which: CadPart, rejects: Rejects) -> Iterator[Named]:
     for entry in tqdm(entries, f"cad {which.dataset}/{which.split}", unit="object"):
         try:
             yield Named(entry.id, entry.category, reader.read(entry))

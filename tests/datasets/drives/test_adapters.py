@@ -10,7 +10,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from blendclip import datasets, schemas
+from blendclip import schemas
+from blendclip.datasets.drives import index as drives_index
+from blendclip.datasets.drives.index import write_index
+from blendclip.datasets.drives.validation import validate_index
 from blendclip.errors import UserError
 from blendclip.mining.clouds import CloudOptions, gather_clouds
 from tests.datasets.drives.truck import write_pcd
@@ -21,12 +24,12 @@ START_S = 1_700_000_000
 
 @pytest.fixture
 def drives(monkeypatch):
-    """The page's code as the adapter of format drives."""
+    """The page's code as the adapter of format ours."""
     (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    module = ModuleType("blendclip.datasets.drives")
+    module = ModuleType("blendclip.datasets.drives.ours")
     exec(compile(code, PAGE, "exec"), module.__dict__)
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr(datasets, "FORMATS", (*datasets.FORMATS, "drives"))
+    monkeypatch.setattr(drives_index, "FORMATS", (*drives_index.FORMATS, "ours"))
 
 
 @pytest.fixture
@@ -53,8 +56,8 @@ def root(tmp_path):
 
 def test_the_example_of_the_page_gives_an_index_that_is_mined(drives, root, tmp_path):
     index = tmp_path / "train.parquet"
-    assert datasets.write_index(root, "v1", "ours", ["train"], tmp_path, format="drives") == {"train": 1}
-    assert datasets.validate_index(index, root) == 1
+    assert write_index(root, "v1", "ours", ["train"], tmp_path, format="ours") == {"train": 1}
+    assert validate_index(index, root) == 1
     gather_clouds(index, root, 0, 1, tmp_path / "clouds.parquet", tmp_path / "rejects.parquet", CloudOptions(), 0.0)
     clouds = pq.read_table(tmp_path / "clouds.parquet").to_pandas()
     assert clouds["num_points"].tolist() == [50, 300]
@@ -79,5 +82,5 @@ def test_what_an_adapter_gets_wrong_is_not_left_behind(drives, root, tmp_path):
     drive["path"] = drive["path"][:20]
     path.write_text(json.dumps(drive))
     with pytest.raises(UserError, match="sweeps row 2: global_SE3_sensor is NaN, must be known"):
-        datasets.write_index(root, "v1", "ours", ["train"], tmp_path, format="drives")
+        write_index(root, "v1", "ours", ["train"], tmp_path, format="ours")
     assert not list(tmp_path.glob("*.parquet"))
