@@ -83,9 +83,9 @@ def label_numbers(labels: ArrayLike, classes: int, clouds: int, where: str) -> N
 
 def listed(names: Iterable[object]) -> str:
     """Some names for a message."""
-    names = list(map(str, names))
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    shown = [str(name) for name in names]
+    more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
+    return ", ".join(shown[:_SHOWN]) + more
 
 
 def _told_apart(names: Sequence[str], where: str) -> None:

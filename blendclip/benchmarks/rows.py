@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -12,15 +12,19 @@ from blendclip import schemas, storage
 from blendclip.benchmarks.clouds import LabelledCloud
 
 
-def benchmark_rows(clouds: Sequence[LabelledCloud], places: dict[str, int]) -> pa.Table:
-    """Clouds, whose class names are those of the benchmark, with the place of each class."""
+def benchmark_rows(clouds: Sequence[LabelledCloud], label_of: Mapping[str | None, int]) -> pa.Table:
+    """Clouds, whose class names are those of the benchmark, as a table.
+
+    Args:
+        label_of: each class name of the benchmark with its label, its index in the benchmark's list of classes.
+    """
     columns = {
         name: [getattr(cloud, name) for cloud in clouds]
         for name in ("cloud_id", "scene", "class_name", "timestamp_us", "distance_m", "visibility")
     }
     columns |= {
         "instance_token": [cloud.instance_token or cloud.cloud_id for cloud in clouds],
-        "label": [places[cloud.class_name] for cloud in clouds],
+        "label": [label_of[cloud.class_name] for cloud in clouds],
         "num_points": [len(cloud.points) for cloud in clouds],
         "points": _ragged([cloud.points for cloud in clouds], "points", np.float32),
         "rgb": _ragged([cloud.rgb for cloud in clouds], "rgb", np.uint8),

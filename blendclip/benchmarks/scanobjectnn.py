@@ -82,7 +82,7 @@ class ScanObjectNN:
         read = self._openshape if self._path.suffix == ".npy" else self._hdf5
         for number, cloud in enumerate(read(), 1):  # noqa: B007
             yield cloud
-        expected = _TEST_CLOUDS.get(self._variant)
+        expected = _TEST_CLOUDS.get(self._variant) if self._variant else None
         if expected not in (None, number):
             log.warning("%s has %d clouds; variant %s has %d", self.where, number, self._variant, expected)
 

@@ -104,8 +104,8 @@ class Table:
             for row in range(batch.num_rows):
                 number += 1
                 where = f"{self._path}, row {number}"
-                arrays = [_array(batch[name], row, where) if name in columns else None for name in ("points", "rgb")]
-                yield where, *arrays
+                rgb = _array(batch["rgb"], row, where) if "rgb" in columns else None
+                yield where, _array(batch["points"], row, where), rgb
 
 
 def _array(column: pa.ListArray, row: int, where: str) -> NDArray | None:

@@ -48,13 +48,13 @@ def write_benchmark(name: str, format: str, options: Options, classes: Sequence[
     """
     source = open_source(format, options)
     left_out: Counter[str] = Counter()
-    places = {one: place for place, one in enumerate(classes)}
+    label_of: dict[str | None, int] = {one: label for label, one in enumerate(classes)}
     spool = output.with_name(f".{output.name}.spool")
     try:
         clouds = 0
         with storage.arrow_writer(spool, schemas.BENCHMARKS, {}) as write:
             for batch in _batched(_checked(source, classes, left_out)):
-                write(benchmark_rows(batch, places))
+                write(benchmark_rows(batch, label_of))
                 clouds += len(batch)
         if not clouds:
             raise UserError(_nothing(source, classes, left_out))
@@ -77,7 +77,7 @@ def _checked(source: Source, classes: Sequence[str], left_out: Counter[str]) -> 
     names = source.names()
     class_of = {one: one for one in classes} if names is None else paired(names, classes, source.where)
     seen: set[str] = set()
-    objects: dict[str, tuple[str, str | None]] = {}
+    objects: dict[str, tuple[str | None, str | None]] = {}
     dropped = 0
     for cloud in source.clouds(left_out):
         if cloud.cloud_id in seen:
@@ -97,7 +97,7 @@ def _checked(source: Source, classes: Sequence[str], left_out: Counter[str]) -> 
         log.warning("%s has %d points that are NaN or inf: they were dropped", source.where, dropped)
 
 
-def _check_object(cloud: LabelledCloud, objects: dict[str, tuple[str, str | None]], where: str) -> None:
+def _check_object(cloud: LabelledCloud, objects: dict[str, tuple[str | None, str | None]], where: str) -> None:
     """See that the clouds of an instance are of one class and scene; `objects` grows."""
     if cloud.instance_token is None:
         return

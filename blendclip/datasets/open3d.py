@@ -6,7 +6,9 @@ import ctypes
 
 import libusb_package
 
-ctypes.CDLL(libusb_package.get_library_path(), mode=ctypes.RTLD_GLOBAL)
+_LIBUSB = libusb_package.get_library_path()
+if _LIBUSB is not None:  # the package has none for this platform: the system's must do
+    ctypes.CDLL(str(_LIBUSB), mode=ctypes.RTLD_GLOBAL)
 
 import open3d as o3d  # noqa: E402
 

@@ -48,9 +48,10 @@ class Meshes:
             UserError: it has no table, or options name axes that are none.
         """
         self._root, self._options = root, options
-        self._table = next((root / name for name in TABLES if (root / name).is_file()), None)
-        if self._table is None:
+        table = next((root / name for name in TABLES if (root / name).is_file()), None)
+        if table is None:
             raise UserError(f"{root} has none of {', '.join(TABLES)}: write one with a row for each mesh (docs/cad.md)")
+        self._table = table
         if options.up is not None:
             box_R_source(options.up, options.front)
 

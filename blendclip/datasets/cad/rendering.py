@@ -41,7 +41,7 @@ def render_views(
     scene = o3d.t.geometry.RaycastingScene(nthreads=1)
     triangles = np.arange(3 * len(surface.corners), dtype=np.uint32).reshape(-1, 3)
     vertices = surface.corners.reshape(-1, 3)
-    scene.add_triangles(o3d.core.Tensor(vertices.astype(np.float32)), o3d.core.Tensor(triangles))
+    scene.add_triangles(*map(o3d.core.Tensor.from_numpy, (vertices.astype(np.float32), triangles)))
     views = []
     for number in range(count):
         azimuth, elevation = rng.uniform(-_JITTER_RAD, _JITTER_RAD, 2)
@@ -108,7 +108,7 @@ def _seen(
     rays = np.empty((len(across), 6), np.float32)
     rays[:, :3] = camera.place_m
     rays[:, 3:] = x * right + y * down + ahead
-    hits = scene.cast_rays(o3d.core.Tensor(rays), nthreads=1)
+    hits = scene.cast_rays(o3d.core.Tensor.from_numpy(rays), nthreads=1)
     met = np.flatnonzero(np.isfinite(hits["t_hit"].numpy()))
     uv = hits["primitive_uvs"].numpy()[met]
     face = hits["primitive_ids"].numpy()[met].astype(np.int64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,45 @@ PLAIN_RGB = (180, 180, 180)
 
 
 @dataclass(frozen=True)
-class _Paint:
-    """How a run of faces is coloured: by a texture, or by the colours of their corners."""
+class _CornerColours:
+    """A run of F faces colored at their corners, or as a whole."""
 
     faces: slice
-    corner_rgb: NDArray[np.float64] | None
+    corner_rgb: NDArray[np.float64]
     """(F, 3, 3) red, green, blue 0-255 of the three corners, or (F, 1, 3) of the whole face."""
-    corner_uv: NDArray[np.float64] | None = None
-    """(F, 3, 2) places in the texture, v upwards."""
-    texture: NDArray[np.uint8] | None = None
+
+    def colours_at(self, face: NDArray[np.integer], weights: NDArray[np.floating]) -> NDArray[np.uint8]:
+        """Colors (N, 3) at points on faces (N,) of the run, given by their weights on the three corners (N, 3)."""
+        if self.corner_rgb.shape[1] == 1:
+            return self.corner_rgb[face, 0].round().astype(np.uint8)
+        return np.einsum("nk,nkc->nc", weights, self.corner_rgb[face]).round().clip(0, 255).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class _Texture:
+    """A run of F faces colored by an image."""
+
+    faces: slice
+    corner_uv: NDArray[np.float64]
+    """(F, 3, 2) coordinates in the image of the three corners, 0-1, v upwards."""
+    image: NDArray[np.uint8]
     """(H, W, 3)"""
-    factor: NDArray[np.float64] = field(default_factory=lambda: np.ones(3))
-    """(3,) linear factor on the texture's light."""
+    factor: NDArray[np.float64]
+    """(3,) linear factor on the image's light."""
+
+    def colours_at(self, face: NDArray[np.integer], weights: NDArray[np.floating]) -> NDArray[np.uint8]:
+        """Colors (N, 3) at points on faces (N,) of the run, given by their weights on the three corners (N, 3)."""
+        height, width, _ = self.image.shape
+        uv = np.einsum("nk,nkc->nc", weights, self.corner_uv[face])
+        column = np.floor(uv[:, 0] * width).astype(np.int64) % width  # textures repeat beyond their edges
+        row = np.floor((1 - uv[:, 1]) * height).astype(np.int64) % height
+        texels = self.image[row, column]
+        if (self.factor == 1).all():
+            return texels
+        return _srgb(_linear(texels / 255.0) * self.factor).round().astype(np.uint8)
+
+
+_Paint = _CornerColours | _Texture
 
 
 @dataclass(frozen=True)
@@ -48,7 +75,7 @@ class Surface:
     def sample(
         self, count: int, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.int64]]:
-        """`count` points, uniform over the area: places (N, 3), colours (N, 3), and their faces (N,)."""
+        """`count` points, uniform over the area: coordinates (N, 3), colors (N, 3) 0-255, and their faces (N,)."""
         edges = self.corners[:, 1:] - self.corners[:, :1]
         area = np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1)
         face = np.searchsorted(np.cumsum(area), rng.random(count) * area.sum(), side="right").clip(max=len(area) - 1)
@@ -59,14 +86,14 @@ class Surface:
         return points.astype(np.float32), self.colours_at(face, weights), face
 
     def colours_at(self, face: NDArray[np.integer], weights: NDArray[np.floating]) -> NDArray[np.uint8]:
-        """Colours (N, 3) of places on faces (N,), given by their weights on the three corners (N, 3)."""
+        """Colors (N, 3) 0-255 at points on faces (N,), given by their weights on the three corners (N, 3)."""
         if len(self.paints) == 1:
-            return _colours(self.paints[0], face, weights)
+            return self.paints[0].colours_at(face, weights)
         rgb = np.empty((len(face), 3), np.uint8)
         for paint in self.paints:
             chosen = np.flatnonzero((face >= paint.faces.start) & (face < paint.faces.stop))
             if len(chosen):
-                rgb[chosen] = _colours(paint, face[chosen] - paint.faces.start, weights[chosen])
+                rgb[chosen] = paint.colours_at(face[chosen] - paint.faces.start, weights[chosen])
         return rgb
 
 
@@ -125,18 +152,18 @@ def _part(scene: trimesh.Scene, node: str) -> tuple[NDArray[np.float64], _Paint]
 def _paint_of(mesh: trimesh.Trimesh) -> _Paint:
     faces, visual = slice(0, len(mesh.faces)), mesh.visual
     if not isinstance(visual, trimesh.visual.TextureVisuals):
+        if visual is None or visual.kind is None:
+            return _CornerColours(faces, np.tile(PLAIN_RGB, (len(mesh.faces), 1, 1)).astype(float))
         if visual.kind == "vertex":
-            return _Paint(faces, visual.vertex_colors[mesh.faces][..., :3].astype(float))
-        rgb = visual.face_colors[:, :3] if visual.kind == "face" else np.tile(PLAIN_RGB, (len(mesh.faces), 1))
-        return _Paint(faces, rgb[:, None].astype(float))
+            return _CornerColours(faces, visual.vertex_colors[mesh.faces][..., :3].astype(float))
+        return _CornerColours(faces, visual.face_colors[:, None, :3].astype(float))
     image, factor = _texture_of(visual.material)
     if image is not None and visual.uv is not None:
-        texture = np.asarray(image.convert("RGB"))
-        return _Paint(faces, None, np.asarray(visual.uv)[mesh.faces], texture, factor)
+        return _Texture(faces, np.asarray(visual.uv)[mesh.faces], np.asarray(image.convert("RGB")), factor)
     corners = visual.vertex_attributes.get("color")
     if corners is None:
-        return _Paint(faces, np.tile(_srgb(factor), (len(mesh.faces), 1, 1)))
-    return _Paint(faces, _srgb(factor * _unit(np.asarray(corners)[:, :3])[mesh.faces]))
+        return _CornerColours(faces, np.tile(_srgb(factor), (len(mesh.faces), 1, 1)))
+    return _CornerColours(faces, _srgb(factor * _unit(np.asarray(corners)[:, :3])[mesh.faces]))
 
 
 def _texture_of(material: Any) -> tuple[Any, NDArray[np.float64]]:
@@ -164,29 +191,13 @@ def _linear(srgb: NDArray[np.float64]) -> NDArray[np.float64]:
 def _srgb(linear: NDArray[np.float64]) -> NDArray[np.float64]:
     """sRGB values 0-255 of light 0-1."""
     linear = np.clip(linear, 0, 1)
-    return 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-
-
-def _colours(paint: _Paint, face: NDArray[np.integer], weights: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Colours (N, 3) at places on the faces (N,) of one paint."""
-    if paint.texture is None and paint.corner_rgb.shape[1] == 1:
-        return paint.corner_rgb[face, 0].round().astype(np.uint8)
-    if paint.texture is None:
-        return np.einsum("nk,nkc->nc", weights, paint.corner_rgb[face]).round().clip(0, 255).astype(np.uint8)
-    height, width, _ = paint.texture.shape
-    uv = np.einsum("nk,nkc->nc", weights, paint.corner_uv[face])
-    column = np.floor(uv[:, 0] * width).astype(np.int64) % width  # textures repeat beyond their edges
-    row = np.floor((1 - uv[:, 1]) * height).astype(np.int64) % height
-    texels = paint.texture[row, column]
-    if (paint.factor == 1).all():
-        return texels
-    return _srgb(_linear(texels / 255.0) * paint.factor).round().astype(np.uint8)
+    return 255.0 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
 
 
 def _joined(parts: list[tuple[NDArray[np.float64], _Paint]]) -> Surface:
     starts = np.cumsum([0, *(len(corners) for corners, _ in parts)]).tolist()
     paints = (
-        _Paint(slice(start, stop), paint.corner_rgb, paint.corner_uv, paint.texture, paint.factor)
+        replace(paint, faces=slice(start, stop))
         for (_, paint), start, stop in zip(parts, starts[:-1], starts[1:], strict=True)
     )
     return Surface(np.concatenate([corners for corners, _ in parts]), tuple(paints))

@@ -136,12 +136,13 @@ def _cloud_columns(objects: Sequence[Named]) -> dict[str, pa.Array]:
 
 def _rgb(clouds: Sequence[CadObject]) -> pa.Array:
     """Colours of points; null for an object without any."""
-    present = [cloud.rgb is not None for cloud in clouds]
-    counts = [len(cloud.rgb) if has else 0 for cloud, has in zip(clouds, present, strict=True)]
+    counts = [0 if cloud.rgb is None else len(cloud.rgb) for cloud in clouds]
     values = np.concatenate([np.zeros((0, 3), np.uint8), *(cloud.rgb for cloud in clouds if cloud.rgb is not None)])
     inner = pa.ListArray.from_arrays(np.arange(len(values) + 1, dtype=np.int32) * 3, pa.array(values.ravel()))
     ends = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(ends), inner, mask=pa.array([not has for has in present], pa.bool_()))
+    return pa.ListArray.from_arrays(
+        pa.array(ends), inner, mask=pa.array([cloud.rgb is None for cloud in clouds], pa.bool_())
+    )
 
 
 def _lists(vectors: Sequence[np.ndarray], kind: pa.DataType) -> pa.Array:

@@ -93,11 +93,11 @@ class Ulip2:
         points_m, size_lwh_m = boxed(cloud[:, :3], self._box_R_object)
         rgb = _rgb(cloud[:, 3:]) if cloud.shape[1] == 6 else None
         views = self._views(entry.id)
-        captioned = [view for view in views if view.caption]
-        if not captioned:
+        caption = next((view.caption for view in views if view.caption), None)
+        if caption is None:
             raise BrokenObjectError("no_caption", f"none of its {len(views)} renders has a caption in {CAPTIONS}")
-        ordered = captioned + [view for view in views if not view.caption]
-        return CadObject(points_m, rgb, tuple(ordered), ordered[0].caption, "ulip2", size_lwh_m)
+        captioned_first = sorted(views, key=lambda view: not view.caption)
+        return CadObject(points_m, rgb, tuple(captioned_first), caption, "ulip2", size_lwh_m)
 
     def _views(self, uid: str) -> list[CadView]:
         paths = [self._root / RENDERS / f"{uid}{suffix}" for suffix in _RENDER_SUFFIXES]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import pyarrow as pa
 from tqdm import tqdm
@@ -27,21 +27,32 @@ _AT_ONCE = 32  # objects in a row group
 class Entry(Protocol):
     """What a reader lists of an object before it is read."""
 
-    id: str
-    category: str | None
-    path: str
+    @property
+    def id(self) -> str:
+        """Unique in the dataset."""
+
+    @property
+    def category(self) -> str | None:
+        """As the source spells it; None where it names no category."""
+
+    @property
+    def path(self) -> str:
+        """Of the object's file, relative to the dataset's folder."""
 
 
-class Reader(Protocol):
+EntryT = TypeVar("EntryT", bound=Entry)
+
+
+class Reader(Protocol[EntryT]):
     """What `write_cad` asks of a format."""
 
-    def entries(self, split: str) -> Sequence[Entry]:
+    def entries(self, split: str) -> Sequence[EntryT]:
         """The objects of a split, in an order that stays; UserError where there are none."""
 
-    def prepare(self, entries: Sequence[Entry]) -> None:
+    def prepare(self, entries: Sequence[EntryT]) -> None:
         """Do what is best done once for the entries that a job is going to read."""
 
-    def read(self, entry: Entry) -> CadObject:
+    def read(self, entry: EntryT) -> CadObject:
         """An object; BrokenObjectError where it cannot be used."""
 
 
@@ -70,7 +81,7 @@ class CadPart:
     parts: int = 1
 
 
-def open_reader(format: str, root: Path, options: Options) -> Reader:
+def open_reader(format: str, root: Path, options: Options) -> Reader[Any]:
     """The reader of a format, for a folder; `options` are of the format's class.
 
     Raises:
@@ -78,12 +89,12 @@ def open_reader(format: str, root: Path, options: Options) -> Reader:
     """
     if not root.is_dir():
         raise UserError(f"there is no folder {root}: set `root` of the dataset to where it lies")
-    reader: Reader = format_named(format, "cad").open()(root, options)
+    reader: Reader[Any] = format_named(format, "cad").open()(root, options)
     return reader
 
 
 def write_cad(
-    reader: Reader, which: CadPart, files: CadFiles, options: Options, max_fault_fraction: float = 0.01
+    reader: Reader[EntryT], which: CadPart, files: CadFiles, options: Options, max_fault_fraction: float = 0.01
 ) -> int:
     """Write the tables of one part and its rejects; return the number of objects in them.
 
@@ -123,7 +134,7 @@ def _outputs(files: CadFiles) -> list[tuple[Path, pa.Schema, Callable[..., pa.Ta
     return [(path, schema, rows) for path, schema, rows in wanted if path is not None]
 
 
-def _read(reader: Reader, entries: Sequence[Entry], which: CadPart, rejects: Rejects) -> Iterator[Named]:
+def _read(reader: Reader[EntryT], entries: Sequence[EntryT], which: CadPart, rejects: Rejects) -> Iterator[Named]:
     for entry in tqdm(entries, f"cad {which.dataset}/{which.split}", unit="object"):
         try:
             yield Named(entry.id, entry.category, reader.read(entry))

@@ -22,21 +22,22 @@ def evaluated_tokens(
 
     `loaders` is the devkit's module of `add_center_dist`, `filter_eval_boxes`, `EvalBoxes` and `DetectionBox`.
     """
-    sound = _SoundBoxes(tables)
-    boxes, token_of = loaders.EvalBoxes(), {}
+    finite = _FiniteBoxes(tables)
+    boxes = loaders.EvalBoxes()
+    token_of: dict[int, str] = {}  # by id() of a box, which the devkit hands back as the same object
     for sample in samples:
-        names = {token: detection_name(sound.category(token)) for token in sound.annotations(sample)}
+        names = {token: detection_name(finite.category(token)) for token in finite.annotations(sample)}
         sample_boxes = {token: _box(tables, token, name, loaders) for token, name in names.items() if name}
         boxes.add_boxes(sample["token"], list(sample_boxes.values()))
         token_of |= {id(box): token for token, box in sample_boxes.items()}
     if not token_of:
         return set()  # at no box at all the devkit stops
     loaders.add_center_dist(tables, boxes)
-    kept = loaders.filter_eval_boxes(sound, boxes, class_range_m)
+    kept = loaders.filter_eval_boxes(finite, boxes, class_range_m)
     return {token_of[id(box)] for box in kept.all}
 
 
-class _SoundBoxes:
+class _FiniteBoxes:
     """The tables without the boxes at which the devkit's assertions on NaN would stop, bicycle racks among them."""
 
     def __init__(self, tables: Any) -> None:

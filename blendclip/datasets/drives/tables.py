@@ -37,7 +37,9 @@ _SPLITS_OF = {
     "test": {"test"},
 }
 # As nuScenes spells the levels, and as TruckScenes' schema has them.
-_VISIBILITY = {"v0-40": 1, "v40-60": 2, "v60-80": 3, "v80-100": 4} | {level: level for level in (1, 2, 3, 4)}
+_VISIBILITY: dict[str | int, int] = {"v0-40": 1, "v40-60": 2, "v60-80": 3, "v80-100": 4} | {
+    level: level for level in (1, 2, 3, 4)
+}
 
 
 @dataclass(frozen=True)
@@ -325,12 +327,14 @@ class _SceneReader:
     def _visibility(self, annotation: Row) -> int | None:
         token = annotation["visibility_token"]
         level = self.tables.get("visibility", token)["level"] if token else None
-        if level is not None and level not in _VISIBILITY:
+        if level is None:
+            return None
+        if level not in _VISIBILITY:
             raise UserError(
                 f"visibility.json in {self.tables.table_root} has the level {level!r}: name it as one of "
                 f"{', '.join(map(str, _VISIBILITY))}"
             )
-        return _VISIBILITY.get(level)
+        return _VISIBILITY[level]
 
     def _velocity(self, annotation: Row) -> NDArray[np.float64]:
         # Two annotations of one track at one time give 0/0, that is NaN: no velocity.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from typing import Any
 
 from truckscenes import TruckScenes
 from truckscenes.eval.common import loaders
@@ -21,17 +22,18 @@ _DRAWING = "truckscenes.utils.visualization_utils"  # imports open3d and matplot
 
 
 def _open(version: str, root: str) -> TruckScenes:
+    modules: dict[str, Any] = sys.modules
     missing = object()
-    drawing = sys.modules.get(_DRAWING, missing)
-    sys.modules[_DRAWING] = None  # as though it were not installed: the devkit then goes on without, and warns
+    drawing = modules.get(_DRAWING, missing)
+    modules[_DRAWING] = None  # as though it were not installed: the devkit then goes on without, and warns
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about that, and about v1.0, which has no weather_annotation.json
             return TruckScenes(version, root, verbose=False)
     finally:
-        del sys.modules[_DRAWING]
+        del modules[_DRAWING]
         if drawing is not missing:
-            sys.modules[_DRAWING] = drawing
+            modules[_DRAWING] = drawing
 
 
 ADAPTER = Devkit(

@@ -5,7 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from blendclip import cli, geometry, schemas, storage
+from blendclip import geometry, schemas, storage
+from blendclip.cli.main import main
 from blendclip.datasets.drives.validation import validate_index
 from blendclip.errors import UserError
 
@@ -215,9 +216,9 @@ def test_another_schema_and_nothing_at_all_are_named(tmp_path):
 
 def test_the_command_says_what_is_wrong_and_what_is_not(tmp_path, capsys):
     path = write(tmp_path / "i.parquet", scene())
-    assert cli.main(["validate-index", str(path)]) == 0
+    assert main(["validate-index", str(path)]) == 0
     assert "1 scenes, nothing wrong" in capsys.readouterr().out
-    assert cli.main(["validate-index", str(path), "--root", str(tmp_path)]) == 1
+    assert main(["validate-index", str(path), "--root", str(tmp_path)]) == 1
     assert "blendclip validate-index: " in capsys.readouterr().err
 
 
