@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,7 +41,6 @@ def _add_evaluate_clip(commands: Commands) -> None:
 def _evaluate_clip(args: argparse.Namespace) -> None:
     import torch
 
-    logging.getLogger().setLevel(logging.WARNING)  # open_clip tells at length how it loads
     torch.set_num_threads(args.threads)
     classes = _classes(args.classes)
     numbers = _tested(args.model, args.pretrained, args, args.splits, classes, args.templates)

@@ -10,30 +10,30 @@ from blendclip.errors import UserError
 
 @dataclass(frozen=True)
 class PointBertConfig:
-    """The shape of a PointBERT; what is not given is Point-BERT's."""
+    """The shape of a PointBERT; the defaults are those of Point-BERT."""
 
     out_dim: int = 512
-    """Width of the features: that of the CLIP to align with."""
+    """Width of the output features, equal to that of the CLIP."""
     depth: int = 12
-    """Transformer blocks."""
+    """Number of transformer blocks."""
     width: int = 384
-    """Of a token."""
+    """Transformer width."""
     heads: int = 6
-    """Of attention; they divide the width."""
+    """Attention heads; must divide `width`."""
     encoder_width: int = 256
-    """Of what the mini-PointNet makes of a patch; its inner layers are half as wide and twice as wide."""
+    """Output width of the mini-PointNet that encodes a patch; its hidden layers have half and twice that width."""
     mlp_ratio: float = 4.0
-    """Inner width of a block's MLP, in widths."""
+    """Hidden width of a block's MLP, as a multiple of `width`."""
     patch_points: int = 32
-    """Points of a patch; a cloud that has fewer gives patches of all its points."""
+    """Points per patch; a cloud with fewer gives patches of all its points."""
     patches_per_point: float = 2 / 32
-    """Patches for each point, so that a point lies in two patches on average."""
+    """Patches per point of a cloud; 2 / 32 lets a point lie in two patches on average."""
     max_patches: int = 512
-    """Of a cloud, however many points it has."""
+    """Most patches of a cloud."""
     colors: bool = False
-    """Whether clouds have colours and patches see them."""
+    """Whether the encoder takes the colours of points."""
     drop_path: float = 0.1
-    """Share of clouds for which the last block is skipped in training; from the first block on it rises linearly."""
+    """Stochastic depth: probability to skip the last block in training, rising linearly from 0 at the first block."""
 
     def __post_init__(self) -> None:
         for name in ("out_dim", "depth", "width", "heads", "encoder_width", "patch_points", "max_patches"):
@@ -50,7 +50,11 @@ class PointBertConfig:
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> PointBertConfig:
-        """`tiny`, which two CPU cores train in minutes, or `base`, the published one; fields can be changed by name.
+        """The preset `tiny`, which two CPU cores train in minutes, or `base`, the published shape.
+
+        Args:
+            name: of the preset.
+            changes: fields with other values than the preset's.
 
         Raises:
             UserError: there is no such preset or field, or a value is out of bounds.

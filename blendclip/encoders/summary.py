@@ -1,4 +1,4 @@
-"""What there is of CLIP features. Loads no torch."""
+"""A summary of CLIP features, which loads no torch."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from blendclip.errors import UserError
 
 
 def embedding_counts(folder: Path) -> str:
-    """A line about the features of a dataset and split: how many there are, and how many captions were cut.
+    """A line on the features of a dataset and split: how many there are, and how many texts were cut.
 
     Raises:
-        UserError: there are none, or a file is broken.
+        UserError: the folder holds no part, or a file is broken.
     """
     paths = sorted(folder.glob("part-*.parquet"))
     if not paths:
@@ -26,4 +26,4 @@ def embedding_counts(folder: Path) -> str:
         images, texts = images + here, texts + len(kinds) - here
         cut += storage.options_of(path).get("cut_captions", 0)  # features that came with a dataset do not say
     clip, dataset, split = folder.parts[-3:]
-    return f"{dataset}/{split} by {clip}: {images} pictures, {texts} texts, {cut} of them cut"
+    return f"{dataset}/{split} by {clip}: {images} images, {texts} texts, {cut} of them cut"
