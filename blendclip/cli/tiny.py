@@ -113,9 +113,9 @@ def _tested(
 
 
 def _print(numbers: dict[str, dict[str, Any]], classes: MergedClasses) -> None:
-    from blendclip.evaluation.image_text import as_text
+    from blendclip.evaluation.image_text import image_text_table
 
-    sys.stdout.write(as_text(numbers, len(classes.words)) + "\n")
+    sys.stdout.write(image_text_table(numbers, len(classes.words)) + "\n")
 
 
 def _classes(paths: list[str]) -> MergedClasses:

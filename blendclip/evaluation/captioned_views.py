@@ -1,4 +1,4 @@
-"""The views of a split with their captions, part by part, as pictures and sentences to train on or to test with."""
+"""The views of a split with their captions, part by part, to train or to test an image and text model with."""
 
 from __future__ import annotations
 
@@ -14,19 +14,23 @@ _VIEW_COLUMNS = ["view_id", "image", "instance_token", "category", "class_name"]
 
 @dataclass(frozen=True)
 class CaptionedViews:
-    """Views in the order of their file; the lists are of one length."""
+    """Views in the order of their file, as lists of one length."""
 
     view_ids: list[str]
     jpegs: list[bytes]
+    """Encoded images."""
     captions: list[str | None]
     """None where a view was not captioned."""
     instances: list[str]
+    """Instance tokens."""
     categories: list[str | None]
+    """Categories as the dataset has them."""
     class_names: list[str | None]
+    """Classes of the dataset's benchmark; None where it has none for the category."""
 
 
 def captioned_views(results: Path, dataset: str, split: str) -> Iterator[CaptionedViews]:
-    """The views of each part that has any, joined with the captions of the same part by `view_id`.
+    """The views of each part that has some, joined with the captions of the same part by `view_id`.
 
     Raises:
         UserError: the split has no views, or captions of a part are missing.
@@ -35,8 +39,8 @@ def captioned_views(results: Path, dataset: str, split: str) -> Iterator[Caption
     if not parts:
         raise UserError(f"there are no views of {dataset}/{split} in {results}: mine them first")
     for part in parts:
-        said = storage.read_parquet(results / "captions" / dataset / split / part.name, ["view_id", "caption"])
-        captions = dict(zip(*(said[name].to_pylist() for name in said.column_names), strict=True))
+        table = storage.read_parquet(results / "captions" / dataset / split / part.name, ["view_id", "caption"])
+        captions = dict(zip(*(table[name].to_pylist() for name in table.column_names), strict=True))
         views = storage.read_parquet(part, _VIEW_COLUMNS)
         if not views.num_rows:
             continue
