@@ -32,7 +32,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     import torch
 
     from blendclip.encoders.checkpoints import load_encoder
-    from blendclip.evaluation.benchmark import answers_of, check_classes, encoded_benchmark, write_evaluation
+    from blendclip.evaluation.benchmark import check_classes, encoded_benchmark, predictions_of, write_evaluation
     from blendclip.evaluation.class_weights import read_class_weights
     from blendclip.training.recipe import as_recipe
 
@@ -50,7 +50,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     output = files.evaluation(args.run, args.benchmark)
     excluded = recipe.data.excluded_classes, recipe.data.excluded_from
     numbers = write_evaluation(
-        output, about, answers_of(about, features, classes), _names(args), *excluded, triplets=triplets
+        output, about, predictions_of(about, features, classes), _names(args), *excluded, triplets=triplets
     )
     sys.stdout.write(f"{args.run} on {args.benchmark}: top-1 {numbers['top1']['value']:.1%}\n")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,7 +42,6 @@ def _add_evaluate_clip(commands: Commands) -> None:
 def _evaluate_clip(args: argparse.Namespace) -> None:
     import torch
 
-    logging.getLogger().setLevel(logging.WARNING)  # open_clip tells at length how it loads
     torch.set_num_threads(args.threads)
     classes = _classes(args.classes)
     numbers = _tested(args.model, args.pretrained, args, args.splits, classes, args.templates)
@@ -116,9 +114,9 @@ def _tested(
 
 
 def _print(numbers: dict[str, dict[str, Any]], classes: MergedClasses) -> None:
-    from blendclip.evaluation.image_text import as_text
+    from blendclip.evaluation.image_text import image_text_table
 
-    sys.stdout.write(as_text(numbers, len(classes.words)) + "\n")
+    sys.stdout.write(image_text_table(numbers, len(classes.words)) + "\n")
 
 
 def _classes(paths: list[str]) -> MergedClasses:

@@ -1,6 +1,6 @@
 """Sequences of different lengths laid out for attention: buckets of similar length, each padded to its longest.
 
-Letters in names: B sequences (clouds), T rows of all buckets together, padding included, P tokens without padding.
+Letters in names: B sequences (clouds), T rows of all buckets together, padding included, P patches of all sequences.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+# What a bucket costs by itself, in rows: a GPU does a thousand of them while it starts the work of a bucket.
 _OVERHEAD_ROWS = {"cpu": 16}
-_OVERHEAD_ROWS_ELSEWHERE = 1024  # a GPU does a thousand rows while it starts the work of a bucket
+_OVERHEAD_ROWS_ELSEWHERE = 1024
 
 
 @dataclass(frozen=True)
@@ -20,39 +21,48 @@ class Bucket:
     """Sequences of similar length: rows `start` to `start + size * length` of the layout."""
 
     start: int
+    """First row of the bucket in the layout."""
     size: int
+    """Sequences of the bucket."""
     length: int
-    """Of the longest, class token included."""
+    """Tokens of its longest sequence, class token included."""
     real: Tensor | None
-    """(size, length) bool: what is not padding; None where nothing is."""
+    """(size, length) bool: what is not padding; None where nothing is padding."""
 
     @property
     def rows(self) -> slice:
-        """Its rows."""
+        """Rows of the bucket in the layout."""
         return slice(self.start, self.start + self.size * self.length)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where each token lies: a sequence is its class token, its patches, and padding."""
+    """The row of each token: a sequence is its class token, its patches, and padding.
+
+    Sequences are numbered in the order in which `laid_out` got them.
+    """
 
     buckets: list[Bucket]
+    """From the longest sequences to the shortest."""
     rows: int
     """T."""
     class_rows: Tensor
-    """(B,) int64, in the order of the sequences, as all that follows."""
+    """(B,) int64: row of the class token of each sequence."""
     patch_rows: Tensor
-    """(P,) int64."""
+    """(P,) int64: row of each patch, those of a sequence one after another."""
     owner: Tensor
-    """(T,) int64: the sequence of each row."""
-    place: Tensor
-    """(B,) int64: which sequence each is, counted over the buckets."""
+    """(T,) int64: number of the sequence that each row belongs to."""
+    index: Tensor
+    """(B,) int64: position of each sequence in the buckets, counted over all of them."""
 
 
 def laid_out(counts: list[int], width: int, device: torch.device) -> Layout:
-    """A layout for sequences of `counts` patches and a class token, for a transformer of some width.
+    """The layout that takes the least time for sequences of `counts` patches and a class token.
 
-    Which buckets there are is chosen to take the least time.
+    Args:
+        counts: patches of each of B sequences.
+        width: of the transformer.
+        device: of the tokens.
     """
     lengths = np.asarray(counts) + 1
     order = np.argsort(-lengths, kind="stable")
@@ -72,20 +82,28 @@ def laid_out(counts: list[int], width: int, device: torch.device) -> Layout:
 
 
 def _cuts(lengths: np.ndarray, width: int, overhead_rows: int) -> list[tuple[int, int]]:
-    """Runs of falling lengths that take the least time together, by dynamic programming over distinct lengths.
+    """Ranges (first, stop) of sequences, one for each bucket, that take the least time together.
 
-    A run takes as long as its padded rows, each with 12 width^2 multiplications for linear layers and 2 width times its
-    length for attention, and as `overhead_rows` rows more.
+    Dynamic programming over distinct lengths. In units of one row's linear layers, a bucket of n sequences padded to
+    length l costs n l (1 + l / (6 width)) + `overhead_rows`: a row takes 12 width^2 multiplications in the linear
+    layers of a block (4 for attention, 8 for the MLP) and 2 width l in attention itself.
+
+    Args:
+        lengths: (B,) of the sequences, falling.
+        width: of the transformer.
+        overhead_rows: what a bucket costs by itself, in rows.
     """
     longest, ends = np.unique(-lengths, return_index=True)
     longest, ends = -longest, np.append(ends, len(lengths))
     per_row = 1 + longest / (6 * width)
+    # best[k]: least cost of the sequences of the k greatest lengths; their last bucket begins at length choice[k - 1].
     best, choice = np.zeros(len(longest) + 1), np.zeros(len(longest), np.int64)
     for stop in range(1, len(longest) + 1):
         cost = best[:stop] + (ends[stop] - ends[:stop]) * longest[:stop] * per_row[:stop] + overhead_rows
         choice[stop - 1] = cost.argmin()
         best[stop] = cost.min()
-    cuts, stop = [], len(longest)
+    cuts: list[tuple[int, int]] = []
+    stop = len(longest)
     while stop > 0:
         first = int(choice[stop - 1])
         cuts.append((int(ends[first]), int(ends[stop])))

@@ -1,6 +1,6 @@
 """The frozen CLIP: any model and weights that open_clip knows, or the tiny one that comes with the package.
 
-Letters in names: B pictures or texts, H and W pixels of the model's input, L tokens, D the width of a feature.
+Letters in names: B images or texts, H and W pixels of the model's input, L tokens, D the width of a feature.
 """
 
 from __future__ import annotations
@@ -8,19 +8,21 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import open_clip
 import torch
+from open_clip.model import CLIP, CustomTextCLIP
 from open_clip.pretrained import download_pretrained, download_pretrained_from_hf, get_pretrained_cfg
 from PIL import Image
 from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.transforms import Compose
 
 from blendclip.encoders.clip_names import (
@@ -45,6 +47,16 @@ _NOT_ITS_WEIGHTS = (
 )
 
 
+class Tokenizer(Protocol):
+    """What tokenizers of open_clip have in common."""
+
+    context_length: int
+    """L."""
+
+    def __call__(self, texts: list[str], context_length: int | None = None) -> Tensor:
+        """(B, L) int64 tokens, padded and cut to `context_length`, by default its own."""
+
+
 class Clip:
     """A CLIP that is not trained. On a GPU it runs in bfloat16 autocast, elsewhere in float32."""
 
@@ -52,19 +64,19 @@ class Clip:
         self,
         name: str,
         config: Mapping[str, Any],
-        model: nn.Module,
+        model: CLIP | CustomTextCLIP,
         transform: Compose,
-        tokenizer: Callable[..., Tensor],
+        tokenizer: Tokenizer,
         device: torch.device | str = "cpu",
     ) -> None:
         """Put a model on a device.
 
         Args:
-            name: of its folder.
+            name: of its folder in the results.
             config: as `open_clip.get_model_config` returns it.
             model: of open_clip.
-            transform: its evaluation transform.
-            tokenizer: its tokenizer.
+            transform: evaluation transform of the model.
+            tokenizer: of the model.
             device: where it runs.
         """
         self.name, self.device = name, torch.device(device)
@@ -81,38 +93,38 @@ class Clip:
         self._mean_311, self._deviation_311 = mean_311.to(self.device), deviation_311.to(self.device)
 
     def prepared(self, image: Image.Image) -> Tensor:
-        """A picture as (H, W, 3) uint8, resized and cut by the evaluation transform."""
+        """An image as (H, W, 3) uint8, resized and cropped by the evaluation transform."""
         return torch.from_numpy(np.array(self._geometry(image)))
 
     def normalized(self, pixels_BHW3: Tensor) -> Tensor:
-        """Prepared pictures as the (B, 3, H, W) float32 that the evaluation transform ends in, on the device."""
+        """Prepared images (B, H, W, 3) as the (B, 3, H, W) float32 that the model takes, on the device."""
         pixels_B3HW = pixels_BHW3.to(self.device, non_blocking=True).permute(0, 3, 1, 2).contiguous().float()
         return pixels_B3HW.div_(255).sub_(self._mean_311).div_(self._deviation_311)
 
     @torch.inference_mode()
     def embed_images(self, pixels_BHW3: Tensor) -> Tensor:
-        """(B, D) float32 features of prepared pictures, on the device, not of unit length."""
+        """(B, D) float32 features of prepared images (B, H, W, 3), on the device, not of unit length."""
         with self._autocast():
             return self.model.encode_image(self.normalized(pixels_BHW3), normalize=False).float()
 
     @torch.inference_mode()
     def embed_tokens(self, tokens_BL: Tensor) -> Tensor:
-        """(B, D) float32 features of tokens, on the device, not of unit length."""
+        """(B, D) float32 features of tokens (B, L), on the device, not of unit length."""
         with self._autocast():
             tokens_BL = tokens_BL.to(self.device, non_blocking=True)
             return self.model.encode_text(tokens_BL, normalize=False).float()
 
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
-        """(B, D) float32 features of texts, on the device, not of unit length; any number of texts but none."""
+        """(B, D) float32 features of at least one text, on the device, not of unit length."""
         batches = (texts[start : start + _TEXTS_AT_ONCE] for start in range(0, len(texts), _TEXTS_AT_ONCE))
         return torch.cat([self.embed_tokens(self.tokenize(batch)) for batch in batches])
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
-        """(B, L) int64 tokens; what a text has beyond the context length is cut off."""
+        """(B, L) int64 tokens of texts, each truncated to the context length."""
         return self._tokenizer(list(texts))
 
     def cut(self, texts: Sequence[str], tokens_BL: Tensor) -> Tensor:
-        """(B,) bool: whether a text is longer than its tokens, which are of `tokenize`."""
+        """(B,) bool: which texts `tokenize` truncated to `tokens_BL`."""
         # Two kinds of Hugging Face tokenizers leave the last place to a token of their own.
         mode, strips = (getattr(self._tokenizer, key, None) for key in ("tokenizer_mode", "strip_sep_token"))
         last = -2 if mode == "clips" or strips else -1
@@ -125,7 +137,7 @@ class Clip:
         return cut_B
 
     def digest(self) -> str:
-        """A hash of all that features depend on: weights, architecture, transform, precision."""
+        """SHA-256 of all that features depend on: weights, architecture, transform, precision."""
         sha = hashlib.sha256(f"{self.precision} {self._about} {self.model!r}".encode())
         for name, tensor in sorted(self.model.state_dict().items()):
             sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -137,17 +149,39 @@ class Clip:
 
 
 def load_clip(model: str, pretrained: str | None = None, device: torch.device | str = "cpu") -> Clip:
-    """The CLIP that config.yaml names.
+    """The CLIP that `clip` of config.yaml names.
+
+    What open_clip logs below a warning while it loads is dropped.
 
     Args:
-        model: a name that open_clip knows, `tiny`, `local-dir:FOLDER` as open_clip saves it, or `hf-hub:OWNER/NAME`.
-        pretrained: a tag that open_clip knows, or a local file; needed for the first kind, which has no weights of its
-            own, and for no other.
+        model: `tiny`, `local-dir:FOLDER` as open_clip saves it, `hf-hub:OWNER/NAME`, or a name that open_clip knows.
+        pretrained: tag that open_clip knows, or a local file; for a name that open_clip knows, and for no other.
         device: where it runs.
 
     Raises:
-        UserError: there is no such model or tag, or its weights are nowhere to be had or are another model's.
+        UserError: there is no such model or tag, or its weights cannot be had or are those of another model.
     """
+    with _quiet_open_clip():
+        return _loaded(model, pretrained, device)
+
+
+@contextmanager
+def _quiet_open_clip() -> Iterator[None]:
+    """Drop what is logged on the root logger below a warning: open_clip has no logger of its own."""
+
+    def warns(record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.WARNING
+
+    # A filter of a logger sees only what is logged on itself, so records of other loggers pass as before.
+    root = logging.getLogger()
+    root.addFilter(warns)
+    try:
+        yield
+    finally:
+        root.removeFilter(warns)
+
+
+def _loaded(model: str, pretrained: str | None, device: torch.device | str) -> Clip:
     identifier = f"{LOCAL_FOLDER}{TINY_FOLDER}" if model == TINY else model
     if model == TINY or model.startswith((LOCAL_FOLDER, HUB)):
         _check_whole(model, identifier, pretrained)
@@ -179,10 +213,10 @@ def _network(identifier: str, pretrained: str | None) -> tuple[nn.Module, Compos
 
 
 def largest_batch(clip: Clip, most: int = 1024) -> int:
-    """The largest power of two up to `most` at which the device has room for pictures and texts.
+    """The largest `most` / 2^n at which a batch of images and one of texts fit on the device.
 
     Raises:
-        UserError: it has room for none.
+        UserError: not even one image fits.
     """
     side = clip.prepared(Image.new("RGB", (64, 64))).shape
     size = most
@@ -194,11 +228,11 @@ def largest_batch(clip: Clip, most: int = 1024) -> int:
         except torch.cuda.OutOfMemoryError:
             torch.cuda.empty_cache()
             size //= 2
-    raise UserError(f"{clip.device} has no room for one picture: free it, or set `clip` to a smaller model")
+    raise UserError(f"{clip.device} has no room for one image: free it, or set `clip` to a smaller model")
 
 
 def _check_whole(model: str, identifier: str, pretrained: str | None) -> None:
-    """A model that brings its weights along."""
+    """Raise a UserError unless a model that brings its weights along is complete."""
     if pretrained is not None:
         raise UserError(f"{model} brings its weights along: leave `pretrained` of `clip` out")
     if identifier.startswith(HUB):
@@ -212,7 +246,7 @@ def _check_whole(model: str, identifier: str, pretrained: str | None) -> None:
 
 
 def _check_named(model: str, pretrained: str | None) -> None:
-    """A model that open_clip knows by name, whose weights are a tag or a file."""
+    """Raise a UserError unless open_clip knows a model by name, and its weights are a known tag or a file."""
     if model not in open_clip.list_models():
         near = difflib.get_close_matches(model, [TINY, *open_clip.list_models()], n=5, cutoff=0.4) or [TINY, "ViT-B-16"]
         raise UserError(

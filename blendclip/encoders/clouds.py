@@ -25,7 +25,7 @@ class Clouds:
 
     @classmethod
     def of(cls, points: Sequence[Tensor], rgb: Sequence[Tensor] | None = None) -> Clouds:
-        """Clouds of single ones, each (n, 3) with n >= 1."""
+        """Clouds end to end, from B tensors of points (n, 3), n >= 1, and as many of colours (n, 3)."""
         lengths = torch.tensor([len(cloud) for cloud in points], device=points[0].device)
         return cls(torch.cat(list(points)), lengths, None if rgb is None else torch.cat(list(rgb)))
 
@@ -33,19 +33,19 @@ class Clouds:
         return len(self.lengths)
 
     def owners(self) -> Tensor:
-        """(N,) int64: the cloud that each point belongs to."""
+        """(N,) int64: number of the cloud that each point belongs to."""
         return torch.repeat_interleave(self.lengths, output_size=len(self.points))
 
     def to(self, device: torch.device | str) -> Clouds:
-        """The same on another device."""
+        """The same clouds on another device."""
         rgb = None if self.rgb is None else self.rgb.to(device, non_blocking=True)
         return Clouds(self.points.to(device, non_blocking=True), self.lengths.to(device, non_blocking=True), rgb)
 
 
 def normalized(clouds: Clouds) -> Clouds:
-    """Each cloud with its mean at the origin and its furthest point at distance 1, as PointBERT is trained.
+    """Each cloud with its mean at the origin and its furthest point at distance 1, as PointBERT expects it.
 
-    A cloud whose points all coincide lies at the origin.
+    All points of a cloud lie at the origin where they coincide.
     """
     owner_N = clouds.owners()
     zeros_B3 = clouds.points.new_zeros(len(clouds), 3)

@@ -1,4 +1,6 @@
-"""The stage that embeds views and captions: one job for each dataset and split, since a large CLIP takes long to load.
+"""The stage that embeds views and captions with a frozen CLIP.
+
+One job does a dataset and split, since a large CLIP takes longer to load than a part takes to embed.
 
 Letters in names: D the width of a feature.
 """
@@ -18,37 +20,41 @@ from numpy.typing import NDArray
 
 from blendclip import schemas, storage
 from blendclip.encoders.clip import Clip, largest_batch
-from blendclip.encoders.shards import Cache, Pictures, Piece, Texts, embed_pieces, sha256_of_files
+from blendclip.encoders.shards import ImageShard, Shard, ShardCache, TextShard, embed_shards, sha256_of_files
 from blendclip.errors import UserError
 
-_LOG = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 _BATCH_ON_CPU = 32
-_BATCHES_IN_PIECE = 8
+_BATCHES_IN_SHARD = 8
 _ROWS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
 class Part:
-    """Views and captions of one part of a dataset and split, and where their features go."""
+    """Files of one part of a dataset and split."""
 
     views: Path
+    """Parquet file of views."""
     captions: Path
+    """Parquet file of captions of these views."""
     output: Path
+    """Parquet file of their features, to be written."""
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """The pieces of work of a job."""
+    """The shards of a job."""
 
-    pictures: list[list[Pictures]]
-    """Those of each part."""
-    texts: list[Texts]
-    place: dict[str, int]
-    """Where each different caption stands in the texts of all pieces."""
+    images: list[list[ImageShard]]
+    """Shards of each part."""
+    texts: list[TextShard]
+    """Shards of the distinct captions of all parts."""
+    index: dict[str, int]
+    """Index of each distinct caption in the texts of all shards end to end."""
 
 
 def parts_of(views: Sequence[Path], captions: Sequence[Path], output: Path) -> list[Part]:
-    """The parts of a job: files of views and of captions that bear the same name.
+    """The parts of a job: files of views and captions of the same name, and a file of that name in `output`.
 
     Raises:
         UserError: names do not match.
@@ -62,77 +68,77 @@ def parts_of(views: Sequence[Path], captions: Sequence[Path], output: Path) -> l
 
 
 def embed(parts: Sequence[Part], clip: Clip, cache: Path, workers: int = 1, batch_size: int | None = None) -> None:
-    """Write the features (schema `schemas.EMBEDDINGS`) of parts: of every view with a picture and of every caption.
+    """Write the features of every image and every caption of some parts (schema `schemas.EMBEDDINGS`).
 
-    A caption that comes more than once is embedded once. Finished pieces of work are kept in the folder `cache`, from
-    which the next run takes those whose input and weights have not changed. On a CPU it sets torch to one thread.
+    A caption that comes more than once is embedded once. Finished shards are kept in the folder `cache`, from which the
+    next run takes those whose input and weights have not changed. On a CPU it sets torch to one thread.
 
     Args:
         parts: of one dataset and split.
         clip: the model.
         cache: a folder for this model, dataset and split alone; what it no longer needs is deleted from it.
-        workers: processes, each of which embeds with one thread; on a GPU they decode pictures ahead of it.
-        batch_size: pictures or texts in a forward pass; by default 32, on a GPU what it has room for.
+        workers: processes, each of which embeds with one thread; on a GPU they decode images ahead of it.
+        batch_size: images or texts in a forward pass; by default 32, on a GPU what it has room for.
 
     Raises:
-        UserError: input is missing or does not fit together, or a picture is damaged.
+        UserError: input is missing or does not fit together, or an image is damaged.
     """
     if batch_size is None:
         batch_size = largest_batch(clip) if clip.device.type == "cuda" else _BATCH_ON_CPU
-    plan = _plan(parts, _BATCHES_IN_PIECE * batch_size, workers)
+    plan = _plan(parts, _BATCHES_IN_SHARD * batch_size, workers)
     weights = clip.digest()
-    kept = Cache(cache, weights)
-    pieces: list[Piece] = [*itertools.chain.from_iterable(plan.pictures), *plan.texts]
-    todo = [piece for piece in pieces if not kept.path(piece).exists()]
-    _LOG.info(
-        "%d pieces of work, %d of them done before; batches of %d", len(pieces), len(pieces) - len(todo), batch_size
-    )
-    embed_pieces(clip, todo, kept, batch_size, workers)
-    counts = [
-        _write(part, pictures, plan, kept, clip, weights) for part, pictures in zip(parts, plan.pictures, strict=True)
-    ]
-    kept.forget_all_but(pieces)
-    _LOG.info("%d of %d captions are longer than %d tokens and were cut", *np.sum(counts, axis=0), clip.context_length)
+    kept = ShardCache(cache, weights)
+    shards: list[Shard] = [*itertools.chain.from_iterable(plan.images), *plan.texts]
+    todo = [shard for shard in shards if not kept.path(shard).exists()]
+    log.info("%d shards, %d of them embedded before; batches of %d", len(shards), len(shards) - len(todo), batch_size)
+    embed_shards(clip, todo, kept, batch_size, workers)
+    counts = [_write(part, images, plan, kept, clip, weights) for part, images in zip(parts, plan.images, strict=True)]
+    kept.forget_all_but(shards)
+    log.info("%d of %d captions are longer than %d tokens and were cut", *np.sum(counts, axis=0), clip.context_length)
 
 
 def _plan(parts: Sequence[Part], rows: int, workers: int) -> _Plan:
-    """Pieces of about so many rows. Their bounds depend on the input alone, and their features on nothing outside."""
+    """Shards of about `rows` images or texts, whose bounds depend on the input alone."""
     hashes = sha256_of_files([part.views for part in parts], workers)
-    place: dict[str, int] = {}
+    index: dict[str, int] = {}
     for part in parts:
         for text in storage.read_parquet(part.captions, ["caption"])["caption"].to_pylist():
-            place.setdefault(text, len(place))
-    texts = list(place)
+            index.setdefault(text, len(index))
+    texts = list(index)
     return _Plan(
-        [_pictures(part, sha, rows) for part, sha in zip(parts, hashes, strict=True)],
-        [Texts(number, tuple(texts[start : start + rows])) for number, start in enumerate(range(0, len(texts), rows))],
-        place,
+        [_image_shards(part, sha, rows) for part, sha in zip(parts, hashes, strict=True)],
+        [TextShard(n, tuple(texts[start : start + rows])) for n, start in enumerate(range(0, len(texts), rows))],
+        index,
     )
 
 
-def _pictures(part: Part, sha: str, rows: int) -> list[Pictures]:
-    """The row groups of a part, gathered to pieces; those without a picture are left out."""
+def _image_shards(part: Part, sha: str, rows: int) -> list[ImageShard]:
+    """The row groups of a part, gathered to shards of at least `rows` images; those without an image are left out."""
     file = storage.open_parquet(part.views)
     known: set[str] = set()
-    pieces, groups, count = [], [], 0
+    shards: list[ImageShard] = []
+    groups: list[int] = []
+    count = 0
     for group in range(file.num_row_groups):
         table = file.read_row_group(group, ["view_id", "image.path"])
         known.update(table["view_id"].to_pylist())
-        if pictures := len(table) - table["image"].null_count:
-            groups, count = [*groups, group], count + pictures
+        if images := len(table) - table["image"].null_count:
+            groups, count = [*groups, group], count + images
         if count and (count >= rows or group == file.num_row_groups - 1):
-            pieces.append(Pictures(part.views, sha, tuple(groups), count))
+            shards.append(ImageShard(part.views, sha, tuple(groups), count))
             groups, count = [], 0
     if strange := set(storage.read_parquet(part.captions, ["view_id"])["view_id"].to_pylist()) - known:
         raise UserError(f"{part.captions} describes {min(strange)}, which {part.views} lacks: make the captions again")
-    return pieces
+    return shards
 
 
-def _write(part: Part, pictures: list[Pictures], plan: _Plan, kept: Cache, clip: Clip, weights: str) -> tuple[int, int]:
-    """Write a part from its finished pieces; return how many captions were cut and how many there are."""
+def _write(
+    part: Part, images: list[ImageShard], plan: _Plan, kept: ShardCache, clip: Clip, weights: str
+) -> tuple[int, int]:
+    """Write a part from its finished shards; return how many captions were cut and how many there are."""
     captions = storage.read_parquet(part.captions, ["view_id", "caption"])
     texts_D, cut = _texts(captions["caption"].to_pylist(), plan, kept, clip.width)
-    images_D = np.concatenate([_empty(clip.width), *(kept.read(piece)["feature"] for piece in pictures)])
+    images_D = np.concatenate([_empty(clip.width), *(kept.read(shard)["feature"] for shard in images)])
     views = storage.read_parquet(part.views, ["dataset", "split", "view_id", "image.path"])
     tables = itertools.chain(_image_rows(views, images_D), _text_rows(captions, views, texts_D))
     options = {"clip": clip.name, "weights_sha256": weights, "precision": clip.precision, "cut_captions": cut}
@@ -140,17 +146,17 @@ def _write(part: Part, pictures: list[Pictures], plan: _Plan, kept: Cache, clip:
     return cut, captions.num_rows
 
 
-def _texts(captions: list[str], plan: _Plan, kept: Cache, width: int) -> tuple[NDArray[np.float16], int]:
-    """Features of captions, from the pieces that hold them, and how many of them were cut."""
-    rows = np.array([plan.place[text] for text in captions], np.int64)
+def _texts(captions: list[str], plan: _Plan, kept: ShardCache, width: int) -> tuple[NDArray[np.float16], int]:
+    """(captions, D) features of captions, from the shards that hold them, and how many of them were cut."""
+    rows = np.array([plan.index[text] for text in captions], np.int64)
     features_D, cut = np.empty((len(rows), width), np.float16), 0
     start = 0
-    for piece in plan.texts:
-        here = (start <= rows) & (rows < start + piece.count)
+    for shard in plan.texts:
+        here = (start <= rows) & (rows < start + shard.count)
         if here.any():
-            found = kept.read(piece)[rows[here] - start]
+            found = kept.read(shard)[rows[here] - start]
             features_D[here], cut = found["feature"], cut + int(found["cut"].sum())
-        start += piece.count
+        start += shard.count
     return features_D, cut
 
 

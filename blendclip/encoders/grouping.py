@@ -1,8 +1,10 @@
 """Patches of clouds, as in Point-BERT: centres by farthest point sampling, around each its nearest neighbours.
 
-Centres start at a cloud's first point; where two points are equally far or near, the earlier one counts. So patches
-depend on nothing but their own cloud. On the CPU a numba kernel makes them cloud by cloud, elsewhere torch does for
-many clouds at once; both choose the same points, since distances are rounded alike: float32, (dx dx + dy dy) + dz dz.
+Farthest point sampling (Eldar et al., "The farthest point strategy for progressive image sampling", 1997; for networks
+on points Qi et al., arXiv 1706.02413) takes as next centre the point that is farthest from all centres before it. Ours
+starts at a cloud's first point, and of points equally far or near takes the first. So patches depend on nothing but
+their own cloud. On the CPU a numba kernel makes them cloud by cloud, elsewhere torch does for many clouds at once; both
+choose the same points, since distances are rounded alike: float32, (dx dx + dy dy) + dz dz.
 
 Letters in names: N points of all clouds together, B clouds, P patches of all clouds together, K points of a patch;
 in the padded layout of a chunk A is the 3 axes, S the longest cloud's length, M the most patches of a cloud.
@@ -21,22 +23,22 @@ from torch import Tensor
 from blendclip.encoders.clouds import Clouds
 
 _INFINITE = np.int32(np.float32(np.inf).view(np.int32))
-# On other devices: launching kernels is what takes time, so chunks are few and large.
-_POINTS_AT_ONCE = 2**24  # of a chunk's padded clouds
-_DISTANCES_AT_ONCE = 2**24  # while neighbours are looked for; 32 bytes each
-_EVEN = 16  # clouds of a chunk differ in work by no more than this
+# Limits of a chunk on devices other than the CPU, where launching kernels takes the time: chunks are few and large.
+_POINTS_AT_ONCE = 2**24  # of its clouds, padding included
+_DISTANCES_AT_ONCE = 2**24  # of a search for neighbours; 32 bytes each
+_EVEN = 16  # ratio of work between its clouds
 
 
 @dataclass(frozen=True)
 class Patches:
-    """Patches of B clouds, in the order of the clouds; rows count in the points of all clouds together."""
+    """Patches of B clouds, in the order of the clouds, as rows of the points of all clouds together."""
 
     counts: list[int]
     """Patches of each cloud."""
     centers: Tensor
-    """(P,) int64: row of each patch's centre."""
+    """(P,) int64: row of the centre of each patch."""
     members: Tensor
-    """(P, K) int64: rows of its points, nearest first; a cloud of fewer than K points repeats its centre at the end."""
+    """(P, K) int64: rows of the points of each patch, nearest first; beyond a cloud's points the centre again."""
     repeated: Tensor | None
     """(X,) int64: which of the P * K members repeat a centre; None where none does."""
 
@@ -48,9 +50,12 @@ def num_patches(length: int, per_point: float, most: int) -> int:
 
 @torch.no_grad()
 def grouped(clouds: Clouds, counts: list[int], patch_points: int) -> Patches:
-    """Divide each cloud b into `counts[b]` patches of `patch_points` points.
+    """Patches of clouds: farthest point sampling and neighbours as in Point-BERT (arXiv 2111.14819, section 3.1).
 
-    Farthest point sampling and neighbours as in Point-BERT (arXiv 2111.14819, section 3.1), on the clouds' device.
+    Args:
+        clouds: on the device that computes.
+        counts: patches of each cloud, at least 1 and at most its points.
+        patch_points: K.
     """
     lengths = clouds.lengths.tolist()
     assert len(counts) == len(lengths)
@@ -74,7 +79,14 @@ def group_with_numba(
     counts: list[int],
     patch_points: int,
 ) -> tuple[Tensor, Tensor]:
-    """Centres (P,) and members (P, K) of points on the CPU; of a cloud of n < K points only n members are set."""
+    """Centres (P,) and members (P, K), as rows, of points on the CPU.
+
+    Args:
+        points_N3: float32, contiguous, on the CPU.
+        lengths: points of each cloud.
+        counts: patches of each cloud.
+        patch_points: K; of a cloud of n < K points only the first n members are set.
+    """
     offsets = np.cumsum([0, *lengths])
     starts = np.cumsum([0, *counts])
     centers = np.empty(starts[-1], np.int64)
@@ -85,6 +97,15 @@ def group_with_numba(
 
 @numba.njit(cache=True, nogil=True)
 def _group(points, offsets, starts, centers, members):
+    """Centres and members of all patches, cloud by cloud.
+
+    Args:
+        points: (N, 3) float32.
+        offsets: (B + 1,) int64; cloud b has the points offsets[b] to offsets[b + 1].
+        starts: (B + 1,) int64; cloud b has the patches starts[b] to starts[b + 1].
+        centers: (P,) int64, written: row in `points` of the centre of patch p.
+        members: (P, K) int64, written: rows in `points` of the points of patch p, nearest first.
+    """
     for b in range(len(offsets) - 1):
         n = offsets[b + 1] - offsets[b]
         axes = points[offsets[b] : offsets[b + 1]].T.copy()
@@ -101,6 +122,13 @@ def _group(points, offsets, starts, centers, members):
 
 @numba.njit(cache=True, nogil=True)
 def _squared_distances(xs, ys, zs, of, squared):
+    """Squared distances of the n points of a cloud from its point number `of`.
+
+    Args:
+        xs, ys, zs: (n,) float32 coordinates.
+        of: number of a point, 0 to n - 1.
+        squared: (n,) float32, written.
+    """
     x, y, z = xs[of], ys[of], zs[of]
     for i in range(len(xs)):
         dx, dy, dz = xs[i] - x, ys[i] - y, zs[i] - z
@@ -109,7 +137,12 @@ def _squared_distances(xs, ys, zs, of, squared):
 
 @numba.njit(cache=True, nogil=True)
 def _farthest(squared, reach):
-    """Point that is farthest from the centres so far, of which the last one is `squared` away; updates `reach`."""
+    """The point of a cloud that is farthest from its nearest centre; the first of several.
+
+    Args:
+        squared: (n,) int32, bits of each point's squared distance from the newest centre.
+        reach: (n,) int32, bits of the squared distance from the nearest of the centres before; the newest is added.
+    """
     top = np.int32(-1)
     for i in range(len(reach)):
         reach[i] = min(reach[i], squared[i])
@@ -122,7 +155,14 @@ def _farthest(squared, reach):
 
 @numba.njit(cache=True, nogil=True)
 def _neighbours(squared, offset, nearest, rows):
-    """The `len(nearest)` smallest into `rows`, counted from `offset`, by insertion: few points of many get in."""
+    """The points nearest to a centre, by insertion into a sorted list, which few points of many enter.
+
+    Args:
+        squared: (n,) int32, bits of each point's squared distance from the centre.
+        offset: row of the cloud's first point.
+        nearest: (k,) int32 with k = min(n, K), scratch: the k least of `squared`, rising.
+        rows: (K,) int64, written up to k: rows of these points, nearest first.
+    """
     nearest[:] = np.iinfo(np.int32).max
     worst = nearest[-1]
     for i in range(len(squared)):
@@ -141,7 +181,14 @@ def group_with_torch(
     counts: list[int],
     patch_points: int,
 ) -> tuple[Tensor, Tensor]:
-    """Centres (P,) and members (P, K) of points on any device; of a cloud of n < K points only n members are set."""
+    """Centres (P,) and members (P, K), as rows, of points on any device.
+
+    Args:
+        points_N3: float32.
+        lengths: points of each cloud.
+        counts: patches of each cloud.
+        patch_points: K; of a cloud of n < K points only the first n members are set.
+    """
     device = points_N3.device
     order = sorted(range(len(lengths)), key=lambda b: (counts[b], lengths[b]), reverse=True)
     offsets, starts = np.cumsum([0, *lengths]), np.cumsum([0, *counts])
@@ -162,7 +209,7 @@ def group_with_torch(
 
 
 def _chunks(order: list[int], lengths: list[int], counts: list[int]) -> Iterator[list[int]]:
-    """Runs of clouds of similar length and number of patches, small enough to be looked at together."""
+    """Chunks of `order`, which falls in patches: clouds of similar work, few enough to be grouped together."""
     chunk: list[int] = []
     longest = 0
     for b in order:
@@ -178,15 +225,15 @@ def _chunks(order: list[int], lengths: list[int], counts: list[int]) -> Iterator
 
 
 def _padded(points_N3: Tensor, offset_B1: Tensor, lengths: list[int]) -> tuple[Tensor, Tensor]:
-    """Coordinates (3, B, S) and which places are padding (B, S)."""
-    place_S = torch.arange(max(lengths), device=points_N3.device)
-    outside_BS = place_S >= torch.as_tensor(lengths, device=points_N3.device)[:, None]
-    rows_BS = offset_B1 + torch.where(outside_BS, 0, place_S)
+    """Coordinates (3, B, S) of the clouds of a chunk, and (B, S) what of them is padding."""
+    index_S = torch.arange(max(lengths), device=points_N3.device)
+    outside_BS = index_S >= torch.as_tensor(lengths, device=points_N3.device)[:, None]
+    rows_BS = offset_B1 + torch.where(outside_BS, 0, index_S)
     return points_N3[rows_BS].permute(2, 0, 1).contiguous(), outside_BS
 
 
 def _farthest_points(axes_ABS: Tensor, outside_BS: Tensor, counts: list[int]) -> Tensor:
-    """(B, M) places of centres; counts fall, and a cloud drops out once it has its own, the rest of its row being 0."""
+    """(B, M) indices of centres within their clouds; 0 beyond a cloud's count. Counts fall, so the last drop out."""
     center_BM = torch.zeros(len(counts), counts[0], dtype=torch.int64, device=axes_ABS.device)
     reach_BS = torch.where(outside_BS, -1.0, torch.inf)
     active = len(counts)
@@ -201,24 +248,24 @@ def _farthest_points(axes_ABS: Tensor, outside_BS: Tensor, counts: list[int]) ->
 
 
 def _squared(axes_ABS: Tensor, center_BM: Tensor) -> Tensor:
-    """(B, S), or (B, M, S) where M is more than 1: squared distances of all points from centres."""
+    """(B, S), or (B, M, S) where M is more than 1: squared distances of all points from the centres (B, M)."""
     offset = axes_ABS[:, :, None] - axes_ABS.gather(2, center_BM.expand(3, -1, -1))[..., None]
     offset = (offset * offset).squeeze(2)
     return offset[0] + offset[1] + offset[2]
 
 
 def _nearest_points(axes_ABS: Tensor, outside_BS: Tensor, center_BM: Tensor, patch_points: int) -> Tensor:
-    """(B, M, K) places of the nearest points, K at most the longest cloud's length; padding comes after real points."""
+    """(B, M, min(K, S)) indices of the points nearest to each centre, nearest first, padding last."""
     most = min(patch_points, axes_ABS.shape[2])
-    place_S = torch.arange(axes_ABS.shape[2], device=axes_ABS.device)
+    index_S = torch.arange(axes_ABS.shape[2], device=axes_ABS.device)
     at_once = max(1, _DISTANCES_AT_ONCE // axes_ABS[0].numel())
     near = []
     for start in range(0, center_BM.shape[1], at_once):
         squared_BMS = _squared(axes_ABS, center_BM[:, start : start + at_once]).reshape(
-            len(center_BM), -1, len(place_S)
+            len(center_BM), -1, len(index_S)
         )
         squared_BMS = squared_BMS.masked_fill(outside_BS[:, None], torch.inf)
-        # topk leaves open which of equals it takes, so no two keys are: the place follows the bits of the distance.
-        key_BMS = squared_BMS.view(torch.int32).long() << 32 | place_S
+        # topk leaves open which of equal keys it takes, so none are equal: the index follows the bits of the distance.
+        key_BMS = squared_BMS.view(torch.int32).long() << 32 | index_S
         near.append(key_BMS.topk(most, dim=2, largest=False, sorted=True).values & 0xFFFFFFFF)
     return torch.cat(near, dim=1)

@@ -1,4 +1,4 @@
-"""PointBERT: a cloud to one feature vector in CLIP's space, by a transformer over its patches.
+"""PointBERT, which encodes a cloud as one feature vector in CLIP's space by a transformer over its patches.
 
 Work follows the points. What happens to each point or token happens to those of all clouds end to end; only attention
 needs clouds of similar length, in buckets. Nothing that a cloud gives in evaluation depends on its batch.
@@ -47,12 +47,12 @@ class PointBert(nn.Module):
         nn.init.normal_(self.projection.weight, std=config.out_dim**-0.5)
 
     def forward(self, clouds: Clouds, draws_BL2: Tensor | None = None) -> Tensor:
-        """(B, out_dim) features, not normalised, of `normalized` clouds.
+        """(B, out_dim) features, not of unit length, of `normalized` clouds.
 
         Args:
             clouds: on the model's device, without NaN; with colours where the config says so.
-            draws_BL2: in training, a number from 0 to 1 for each cloud and half of a block, which is skipped where the
-                number is below its share; None draws them from torch's generator.
+            draws_BL2: in training, a number from 0 to 1 for each cloud and half of a block, which the cloud skips where
+                the number is below the block's probability; None draws them from torch's generator.
 
         Raises:
             UserError: the clouds lack colours that the encoder needs.
@@ -87,7 +87,7 @@ class PointBert(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm transformer block; either half of it is skipped for some clouds in training (stochastic depth)."""
+    """Pre-norm transformer block with stochastic depth (Huang et al., arXiv 1603.09382) for each of its two halves."""
 
     def __init__(self, width: int, heads: int, mlp_ratio: float, drop: float) -> None:
         super().__init__()
@@ -98,18 +98,19 @@ class Block(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(width, inner), nn.GELU(), nn.Linear(inner, width))
 
     def forward(self, tokens_TD: Tensor, buckets: list[Bucket], draws_T2: Tensor | None) -> Tensor:
-        """(T, D) tokens after the block."""
+        """(T, D) tokens after the block, from tokens before it and the draws (T, 2) of their clouds."""
         tokens_TD = tokens_TD + self._kept(self.attention(self.norm1(tokens_TD), buckets), draws_T2, 0)
         return tokens_TD + self._kept(self.mlp(self.norm2(tokens_TD)), draws_T2, 1)
 
     def _kept(self, change_TD: Tensor, draws_T2: Tensor | None, half: int) -> Tensor:
+        """What a half adds to tokens (T, D): nothing for clouds that skip it, scaled up for others to keep the mean."""
         if draws_T2 is None or not self.training or self.drop == 0:
             return change_TD
         return change_TD * (draws_T2[:, half, None] >= self.drop) / (1 - self.drop)
 
 
 class Attention(nn.Module):
-    """Attention of a cloud's tokens to each other."""
+    """Multi-head self-attention among the tokens of each cloud."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -118,14 +119,17 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, tokens_TD: Tensor, buckets: list[Bucket]) -> Tensor:
-        """(T, D) what the tokens gather."""
+        """(T, D) output for the tokens (T, D), which lie in buckets."""
         qkv_TE = self.qkv(tokens_TD)
         return self.out(torch.cat([self._attended(qkv_TE[bucket.rows], bucket) for bucket in buckets]))
 
     def _attended(self, qkv_TE: Tensor, bucket: Bucket) -> Tensor:
+        """(size * length, D) attention among the tokens of a bucket, from queries, keys and values side by side."""
+        # (3, size, heads, length, D / heads)
         qkv = qkv_TE.view(bucket.size, bucket.length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        query, key, value = qkv.unbind(0)
         mask = None if bucket.real is None else bucket.real[:, None, None, :]
-        gathered = F.scaled_dot_product_attention(*qkv, attn_mask=mask)
+        gathered = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         return gathered.transpose(1, 2).reshape(bucket.size * bucket.length, -1)
 
 
@@ -148,4 +152,4 @@ def _pooled(tokens_TD: Tensor, layout: Layout) -> Tensor:
         if bucket.real is not None:
             patches = patches.masked_fill(~bucket.real[:, 1:, None], -torch.inf)
         pooled.append(torch.cat([tokens[:, 0], patches.max(1).values], dim=1))
-    return torch.cat(pooled)[layout.place]
+    return torch.cat(pooled)[layout.index]

@@ -69,7 +69,11 @@ class PointBertConfig(Options):
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> PointBertConfig:
-        """`tiny`, which two CPU cores train in minutes, or `base`, the published one; fields can be changed by name.
+        """The preset `tiny`, which two CPU cores train in minutes, or `base`, the published shape.
+
+        Args:
+            name: of the preset.
+            changes: fields with other values than the preset's.
 
         Raises:
             UserError: there is no such preset or field, or a value is out of bounds.

@@ -1,7 +1,9 @@
-"""Pieces of the embedding work: pictures of some row groups, or some texts, to the file that keeps their features.
+"""Shards of the embedding work: images of some row groups, or some texts, and the file that keeps their features.
 
-The features of a piece depend on the piece alone and are computed by one thread, so that they are the same bytes
+The features of a shard depend on the shard alone and are computed by one thread, so that they are the same bytes
 whichever process computes them, and whatever was done before.
+
+Letters in names: D the width of a feature.
 """
 
 from __future__ import annotations
@@ -31,33 +33,36 @@ from blendclip import schemas, storage
 from blendclip.encoders.clip import Clip
 from blendclip.errors import UserError
 
-_LOG = logging.getLogger(__name__)
-_LOADED_TOGETHER = 64  # pictures that a process hands over at a time; more would fill shared memory
-_SAY_EVERY_S = 10.0
+log = logging.getLogger(__name__)
+_LOADED_TOGETHER = 64  # images that a process hands over at a time; more would fill shared memory
+_LOG_EVERY_S = 10.0
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """The pictures in some row groups of a file of views."""
+class ImageShard:
+    """The images in some row groups of a file of views."""
 
     path: Path
+    """File of views."""
     sha256: str
-    """Of the file."""
+    """Hash of the file."""
     groups: tuple[int, ...]
+    """Numbers of the row groups."""
     count: int
+    """Images in them; views without one are left out."""
 
     @property
     def label(self) -> str:
-        """Readable, and unlike that of any other piece of the job."""
+        """Readable name, unique within a job."""
         return f"{self.path.stem}-images-{self.groups[0]:05d}"
 
     @property
     def content(self) -> Any:
-        """What the features depend on."""
+        """What the features depend on besides the model, for JSON."""
         return ["images", self.sha256, self.groups]
 
     def batches(self, size: int) -> Iterator[list[tuple[str, bytes]]]:
-        """View ids and JPEGs, so many at a time."""
+        """View ids and JPEGs, at most `size` at a time."""
         file = storage.open_parquet(self.path)
         tables = (file.read_row_group(group, ["view_id", "image"]) for group in self.groups)
         rows = (row for table in tables for row in table.to_pylist() if row["image"] is not None)
@@ -65,45 +70,46 @@ class Pictures:
             yield batch
 
     def prepare(self, clip: Clip, batch: list[tuple[str, bytes]]) -> _Prepared:
-        """A batch, decoded and resized."""
+        """A batch, decoded, resized and cropped; or which of its images is damaged."""
         pixels = []
         for view_id, jpeg in batch:
             try:
                 pixels.append(clip.prepared(Image.fromarray(simplejpeg.decode_jpeg(jpeg, "RGB", strict=True))))
             except ValueError as error:
-                fault = f"the picture of {view_id} in {self.path} is damaged ({error}): delete the file and run again"
+                fault = f"the image of {view_id} in {self.path} is damaged ({error}): delete the file and run again"
                 return _Prepared(torch.empty(0), torch.empty(0), fault)
         return _Prepared(torch.stack(pixels), torch.zeros(len(batch), dtype=torch.bool))
 
     def features(self, clip: Clip, inputs: Tensor) -> Tensor:
-        """Features of prepared pictures."""
+        """(B, D) float32 features of prepared images (B, H, W, 3)."""
         return clip.embed_images(inputs)
 
 
 @dataclass(frozen=True)
-class Texts:
-    """Some of the different texts of a job."""
+class TextShard:
+    """Some of the distinct texts of a job."""
 
     number: int
+    """Number of the shard among those of texts."""
     texts: tuple[str, ...]
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """Number of texts."""
         return len(self.texts)
 
     @property
     def label(self) -> str:
-        """Readable, and unlike that of any other piece of the job."""
+        """Readable name, unique within a job."""
         return f"texts-{self.number:05d}"
 
     @property
     def content(self) -> Any:
-        """What the features depend on."""
+        """What the features depend on besides the model, for JSON."""
         return ["texts", self.texts]
 
     def batches(self, size: int) -> Iterator[list[str]]:
-        """So many texts at a time."""
+        """Texts, at most `size` at a time."""
         for start in range(0, self.count, size):
             yield list(self.texts[start : start + size])
 
@@ -113,61 +119,65 @@ class Texts:
         return _Prepared(tokens, clip.cut(batch, tokens))
 
     def features(self, clip: Clip, inputs: Tensor) -> Tensor:
-        """Features of tokens."""
+        """(B, D) float32 features of tokens (B, L)."""
         return clip.embed_tokens(inputs)
 
 
-Piece = Pictures | Texts
+Shard = ImageShard | TextShard
+"""A unit of the work of a job."""
 
 
 @dataclass(frozen=True)
 class _Prepared:
-    """Input of the model, and which of it was cut; or what is wrong with it."""
+    """A batch of B inputs of the model, or what is wrong with it."""
 
     inputs: Tensor
+    """(B, H, W, 3) uint8 pixels or (B, L) int64 tokens."""
     cut: Tensor
+    """(B,) bool: texts that were truncated."""
     fault: str | None = None
+    """Why there is no input, as a sentence."""
 
 
-class Cache:
-    """Features of finished pieces: a file each, named after all that they depend on."""
+class ShardCache:
+    """Features of finished shards: a file for each, named after all that they depend on."""
 
     def __init__(self, folder: Path, weights: str) -> None:
-        """`weights` is the digest of the CLIP."""
+        """Keep features of the CLIP with digest `weights` in `folder`."""
         self._folder = folder
         self._weights = [weights, schemas.STAGE_VERSIONS["embeddings"]]
 
-    def path(self, piece: Piece) -> Path:
-        """The file of a piece, whether it is there or not."""
-        digest = hashlib.sha256(json.dumps([self._weights, piece.content]).encode()).hexdigest()
-        return self._folder / f"{piece.label}-{digest[:32]}.npy"
+    def path(self, shard: Shard) -> Path:
+        """The file of a shard, which need not exist."""
+        digest = hashlib.sha256(json.dumps([self._weights, shard.content]).encode()).hexdigest()
+        return self._folder / f"{shard.label}-{digest[:32]}.npy"
 
-    def write(self, piece: Piece, features: NDArray[np.float16], cut: NDArray[np.bool_]) -> None:
-        """Keep a finished piece."""
+    def write(self, shard: Shard, features: NDArray[np.float16], cut: NDArray[np.bool_]) -> None:
+        """Keep the (count, D) features of a finished shard, and (count,) which of its texts were truncated."""
         rows = np.empty(len(features), [("feature", np.float16, features.shape[1:]), ("cut", np.bool_)])
         rows["feature"], rows["cut"] = features, cut
-        with storage.replacing(self.path(piece)) as temporary, temporary.open("wb") as file:
+        with storage.replacing(self.path(shard)) as temporary, temporary.open("wb") as file:
             np.save(file, rows)
 
-    def read(self, piece: Piece) -> NDArray[Any]:
-        """A finished piece, mapped from its file: rows of `feature` and `cut`."""
-        rows = np.load(self.path(piece), mmap_mode="r")
-        assert len(rows) == piece.count
+    def read(self, shard: Shard) -> NDArray[Any]:
+        """(count,) rows of `feature` (D,) and `cut` of a finished shard, mapped from its file."""
+        rows = np.load(self.path(shard), mmap_mode="r")
+        assert len(rows) == shard.count
         return rows
 
-    def forget_all_but(self, pieces: Iterable[Piece]) -> None:
-        """Delete what other runs, of other input or weights, left behind."""
-        wanted = {self.path(piece) for piece in pieces}
+    def forget_all_but(self, shards: Iterable[Shard]) -> None:
+        """Delete all files but those of `shards`: runs with other input or weights left them behind."""
+        wanted = {self.path(shard) for shard in shards}
         for path in self._folder.glob("*"):
             if path not in wanted:
                 path.unlink()
 
 
 def sha256_of_files(paths: Sequence[Path], threads: int) -> list[str]:
-    """The hash of each file.
+    """SHA-256 of each file, in order.
 
     Raises:
-        UserError: one is not there.
+        UserError: a file is missing.
     """
 
     def sha256(path: Path) -> str:
@@ -178,26 +188,33 @@ def sha256_of_files(paths: Sequence[Path], threads: int) -> list[str]:
         return list(pool.map(sha256, paths))
 
 
-def embed_pieces(clip: Clip, pieces: Sequence[Piece], cache: Cache, batch_size: int, workers: int = 1) -> None:
-    """Embed pieces and keep them in the cache.
+def embed_shards(clip: Clip, shards: Sequence[Shard], cache: ShardCache, batch_size: int, workers: int = 1) -> None:
+    """Embed shards and keep their features in the cache.
+
+    Args:
+        clip: the model; on a CPU torch is set to one thread.
+        shards: what to embed.
+        cache: where features go.
+        batch_size: images or texts in a forward pass.
+        workers: processes; on a CPU each embeds, on a GPU they decode images ahead of it.
 
     Raises:
-        UserError: a picture is damaged, a feature is not finite, or a process died.
+        UserError: an image is damaged, a feature is not finite, or a process died.
     """
     if clip.device.type == "cpu":
         torch.set_num_threads(1)  # with more, features would depend on how many there are
-    progress = _Progress(sum(piece.count for piece in pieces))
-    if clip.device.type != "cpu" or workers <= 1 or len(pieces) <= 1:
+    progress = _ProgressLog(sum(shard.count for shard in shards))
+    if clip.device.type != "cpu" or workers <= 1 or len(shards) <= 1:
         loaders = 0 if clip.device.type == "cpu" else workers
-        for piece in embed_in_turn(clip, pieces, cache, batch_size, loaders):
-            progress.step(piece)
+        for shard in embed_in_turn(clip, shards, cache, batch_size, loaders):
+            progress.step(shard)
         return
     # Forked processes share the weights; they inherit no thread, since none was started.
     job = (clip, cache, batch_size)
-    with ProcessPoolExecutor(min(workers, len(pieces)), get_context("fork"), _start_worker, job) as pool:
+    with ProcessPoolExecutor(min(workers, len(shards)), get_context("fork"), _start_worker, job) as pool:
         try:
-            for piece in pool.map(_embed_one, pieces):
-                progress.step(piece)
+            for shard in pool.map(_embed_one, shards):
+                progress.step(shard)
         except BrokenProcessPool:
             raise UserError("a worker died, perhaps for lack of memory: run again with fewer --workers") from None
         except BaseException:
@@ -205,97 +222,115 @@ def embed_pieces(clip: Clip, pieces: Sequence[Piece], cache: Cache, batch_size: 
             raise
 
 
-def embed_in_turn(clip: Clip, pieces: Sequence[Piece], cache: Cache, batch_size: int, loaders: int) -> Iterator[Piece]:
-    """Embed pieces and keep each in the cache before it is yielded; `loaders` processes prepare input ahead."""
+def embed_in_turn(
+    clip: Clip, shards: Sequence[Shard], cache: ShardCache, batch_size: int, loaders: int
+) -> Iterator[Shard]:
+    """Embed shards one after another; yield each once it is in the cache.
+
+    Args:
+        clip: the model.
+        shards: what to embed.
+        cache: where features go.
+        batch_size: images or texts in a forward pass.
+        loaders: processes that prepare input ahead; 0 prepares it in this one.
+
+    Raises:
+        UserError: an image is damaged, or a feature is not finite.
+    """
     together = min(batch_size, _LOADED_TOGETHER)
-    ahead = {"prefetch_factor": 4} if loaders else {}
     loader = DataLoader(
-        _Preparation(clip, pieces),
+        _PreparedBatches(clip, shards),
         batch_size=None,
-        sampler=_Batches(pieces, together),
+        sampler=_ShardBatches(shards, together),
         num_workers=loaders,
         pin_memory=clip.device.type == "cuda",
         collate_fn=_as_it_is,
-        **ahead,
+        prefetch_factor=4 if loaders else None,
     )
     for number, batches in itertools.groupby(loader, key=lambda loaded: loaded[0]):
-        piece = pieces[number]
-        features, cut = _embedded(clip, piece, (batch[1:] for batch in batches), max(1, batch_size // together))
-        cache.write(piece, features, cut)
-        yield piece
+        shard = shards[number]
+        features, cut = _embedded(clip, shard, (batch[1:] for batch in batches), max(1, batch_size // together))
+        cache.write(shard, features, cut)
+        yield shard
 
 
-def _embedded(clip: Clip, piece: Piece, batches: Iterator[tuple], joined: int) -> tuple[NDArray, NDArray]:
-    """Features of a piece, `joined` of its loaded batches at a time, and what of it was cut."""
-    features, cuts = [], []
+def _embedded(
+    clip: Clip, shard: Shard, batches: Iterator[tuple[Tensor, Tensor, str | None]], joined: int
+) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
+    """(count, D) features of a shard, `joined` of its prepared batches at a time, and (count,) which were cut."""
+    features: list[Tensor] = []
+    cuts: list[Tensor] = []
     while loaded := list(itertools.islice(batches, joined)):
         inputs, cut, faults = zip(*loaded, strict=True)
         if any(faults):
             raise UserError(next(filter(None, faults)))
         on_device = torch.cat([batch.to(clip.device, non_blocking=True) for batch in inputs])
-        features.append(piece.features(clip, on_device).half())
+        features.append(shard.features(clip, on_device).half())
         cuts.extend(cut)
     rows = torch.cat(features).cpu()
     if not rows.isfinite().all():
         raise UserError(
-            f"{clip.name} gives features of {piece.label} that are not finite in float16: check its weights"
+            f"{clip.name} gives features of {shard.label} that are not finite in float16: check its weights"
         )
     return rows.numpy(), torch.cat(cuts).numpy()
 
 
-class _Batches:
-    """What is to be loaded, as pairs of the piece's number and a batch."""
+class _ShardBatches:
+    """What is to be loaded, as pairs of a shard's number and a batch."""
 
-    def __init__(self, pieces: Sequence[Piece], size: int) -> None:
-        self._pieces, self._size = pieces, size
+    def __init__(self, shards: Sequence[Shard], size: int) -> None:
+        self._shards, self._size = shards, size
 
     def __iter__(self) -> Iterator[tuple[int, list]]:
-        for number, piece in enumerate(self._pieces):
-            for batch in piece.batches(self._size):
+        for number, shard in enumerate(self._shards):
+            for batch in shard.batches(self._size):
                 yield number, batch
 
 
-class _Preparation(Dataset):
-    """Turns what `_Batches` names into the model's input, maybe in another process, which tells no error whole."""
+class _PreparedBatches(Dataset):
+    """Turns what `_ShardBatches` yields into input of the model.
 
-    def __init__(self, clip: Clip, pieces: Sequence[Piece]) -> None:
-        self._clip, self._pieces = clip, pieces
+    Where another process does it, an exception would reach this one as a long traceback; so faults are returned.
+    """
+
+    def __init__(self, clip: Clip, shards: Sequence[Shard]) -> None:
+        self._clip, self._shards = clip, shards
 
     def __getitem__(self, named: tuple[int, list]) -> tuple[int, Tensor, Tensor, str | None]:
         number, batch = named
-        prepared = self._pieces[number].prepare(self._clip, batch)
+        prepared = self._shards[number].prepare(self._clip, batch)
         return number, prepared.inputs, prepared.cut, prepared.fault
 
 
-class _Progress:
-    """Says now and then how far the work is."""
+class _ProgressLog:
+    """Logs now and then how far the work is."""
 
     def __init__(self, total: int) -> None:
         self._total, self._done = total, 0
-        self._start = self._said = time.monotonic()
+        self._start = self._logged = time.monotonic()
 
-    def step(self, piece: Piece) -> None:
-        """A piece is done."""
-        self._done += piece.count
+    def step(self, shard: Shard) -> None:
+        """Count a finished shard."""
+        self._done += shard.count
         now = time.monotonic()
-        if now - self._said >= _SAY_EVERY_S or self._done == self._total:
-            self._said = now
+        if now - self._logged >= _LOG_EVERY_S or self._done == self._total:
+            self._logged = now
             per_s = self._done / max(now - self._start, 1e-9)
-            _LOG.info("%d of %d pictures and captions, %.1f per second", self._done, self._total, per_s)
+            log.info("%d of %d images and captions, %.1f per second", self._done, self._total, per_s)
 
 
-_worker: tuple[Clip, Cache, int]
+_worker: tuple[Clip, ShardCache, int]
 
 
-def _start_worker(clip: Clip, cache: Cache, batch_size: int) -> None:
+def _start_worker(clip: Clip, cache: ShardCache, batch_size: int) -> None:
     global _worker
     _worker = (clip, cache, batch_size)
     torch.set_num_threads(1)
 
 
-def _embed_one(piece: Piece) -> Piece:
+def _embed_one(shard: Shard) -> Shard:
     clip, cache, batch_size = _worker
-    (done,) = embed_in_turn(clip, [piece], cache, batch_size, 0)
+    (done,) = embed_in_turn(clip, [shard], cache, batch_size, 0)
     return done
 
 

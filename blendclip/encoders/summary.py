@@ -1,4 +1,4 @@
-"""What there is of CLIP features. Loads no torch."""
+"""A summary of CLIP features, which loads no torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def embedding_counts(results: Path, clip: str, dataset: str, split: str) -> str:
     """A line about the features of a dataset and split: how many there are, and how many captions were cut.
 
     Raises:
-        UserError: there are none, or a file is broken.
+        UserError: the folder holds no part, or a file is broken.
     """
     images = texts = cut = 0
     for path in Results(results).embedding_parts(clip, dataset, split):
@@ -22,4 +22,4 @@ def embedding_counts(results: Path, clip: str, dataset: str, split: str) -> str:
         here = pc.sum(pc.equal(kinds, "image")).as_py() or 0
         images, texts = images + here, texts + len(kinds) - here
         cut += storage.options_of(path).get("cut_captions", 0)  # features that came with a dataset do not say
-    return f"{dataset}/{split} by {clip}: {images} pictures, {texts} texts, {cut} of them cut"
+    return f"{dataset}/{split} by {clip}: {images} images, {texts} texts, {cut} of them cut"

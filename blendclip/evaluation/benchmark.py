@@ -1,4 +1,4 @@
-"""A run on a benchmark: its labelled clouds encoded, told by their classes' names, and what came of it on disk."""
+"""A run on a benchmark: its labelled clouds encoded and classified, and the files that say how well."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from blendclip.errors import UserError
 from blendclip.evaluation.class_weights import ClassWeights
 from blendclip.evaluation.cloud_retrieval import HeldOutTriplets, cloud_retrieval
 from blendclip.evaluation.encoding import encode_clouds
-from blendclip.evaluation.measures import Answers, best_classes, measured
+from blendclip.evaluation.measures import BenchmarkPredictions, best_classes, metrics_of
 from blendclip.evaluation.metrics import ranks
 from blendclip.results import METRICS, PREDICTIONS
 
@@ -26,9 +26,14 @@ _ABOUT_CLOUD = [field.name for field in schemas.BENCHMARKS if field.name not in 
 
 
 def encoded_benchmark(encoder: PointBert, path: Path, max_points: int) -> tuple[pa.Table, NDArray[np.float32]]:
-    """All columns of a benchmark but the points, and the unit feature of each cloud (N, D).
+    """All columns of a benchmark but points and colours, and the unit features (N, D) of its clouds.
 
     Row groups are read one after another, so that memory does not grow with the benchmark.
+
+    Args:
+        encoder: encodes the clouds, on its device.
+        path: Parquet file of the benchmark.
+        max_points: of a cloud to encode.
 
     Raises:
         UserError: the benchmark is missing or holds no cloud.
@@ -45,10 +50,10 @@ def encoded_benchmark(encoder: PointBert, path: Path, max_points: int) -> tuple[
 
 
 def check_classes(path: Path, weights: ClassWeights) -> None:
-    """See that a benchmark was labelled with just the classes to choose from, in their order.
+    """Check that a benchmark was labelled with exactly the classes of some text weights, in their order.
 
     Raises:
-        UserError: it was not, so that labels would name other classes.
+        UserError: it was not, so that labels would stand for other classes.
     """
     classes = storage.options_of(path)["classes"]
     if missing := sorted(set(classes) - set(weights.names)):
@@ -63,9 +68,9 @@ def check_classes(path: Path, weights: ClassWeights) -> None:
         )
 
 
-def answers_of(about: pa.Table, features_ND: NDArray, weights: ClassWeights) -> Answers:
-    """What a run says to the clouds of a benchmark, from what `encoded_benchmark` returned."""
-    return Answers(
+def predictions_of(about: pa.Table, features_ND: NDArray[np.float32], weights: ClassWeights) -> BenchmarkPredictions:
+    """Predictions of a run for the clouds of a benchmark, from what `encoded_benchmark` returned."""
+    return BenchmarkPredictions(
         classes=weights.names,
         weights_CD=weights.weights_CD,
         features_ND=features_ND,
@@ -81,42 +86,43 @@ def answers_of(about: pa.Table, features_ND: NDArray, weights: ClassWeights) -> 
 def write_evaluation(
     output: Path,
     about: pa.Table,
-    answers: Answers,
-    names: dict[str, str],
+    predictions: BenchmarkPredictions,
+    names: dict[str, Any],
     excluded: Sequence[str] = (),
     excluded_from: str = "both",
     triplets: HeldOutTriplets | None = None,
 ) -> dict[str, Any]:
-    """Write predictions.parquet and metrics.json, and return what is in the latter.
+    """Write predictions.parquet and metrics.json; return the content of metrics.json.
 
     Args:
         output: folder for both.
-        about: the benchmark's columns.
-        answers: of the run.
+        about: columns of the benchmark, as `encoded_benchmark` returns them.
+        predictions: of the run for its clouds.
         names: what metrics.json says of run, benchmark, command and files.
         excluded: classes that the run was not trained on.
-        excluded_from: the domain they were left out of, as a recipe says it.
-        triplets: to ask for clouds with; None asks nothing.
+        excluded_from: domain that `excluded` was left out of, as a recipe says it.
+        triplets: captions and images to retrieve clouds by; None for no retrieval.
     """
     cloud_ids = about["cloud_id"].to_pylist()
-    retrieval = None if triplets is None else cloud_retrieval(triplets, cloud_ids, answers.features_ND)
-    numbers = names | measured(answers, excluded, excluded_from) | {"retrieval": retrieval}
-    options = {key: names[key] for key in ("run", "benchmark")} | {"classes": answers.classes}
-    table = _predictions(about, answers)
+    retrieval = None if triplets is None else cloud_retrieval(triplets, cloud_ids, predictions.features_ND)
+    numbers = names | metrics_of(predictions, excluded, excluded_from) | {"retrieval": retrieval}
+    options = {key: names[key] for key in ("run", "benchmark")} | {"classes": predictions.classes}
+    table = _predictions_table(about, predictions)
     storage.write_parquet(output / PREDICTIONS, schemas.PREDICTIONS, [table], storage.metadata("evaluation", options))
     with storage.replacing(output / METRICS) as temporary:
         temporary.write_text(json.dumps(numbers, indent=1) + "\n")
     return numbers
 
 
-def _predictions(about: pa.Table, answers: Answers) -> pa.Table:
-    scores_NC = answers.scores_NC()
-    best_NK = best_classes(scores_NC, answers.labels_N)
+def _predictions_table(about: pa.Table, predictions: BenchmarkPredictions) -> pa.Table:
+    """Rows of `schemas.PREDICTIONS`, one for each cloud."""
+    scores_NC = predictions.scores_NC()
+    best_NK = best_classes(scores_NC, predictions.labels_N)
     made = {
-        "rank": ranks(scores_NC, answers.labels_N),
+        "rank": ranks(scores_NC, predictions.labels_N),
         "top5": list(best_NK),
         "top5_scores": list(np.take_along_axis(scores_NC, best_NK, axis=1)),
-        "embedding": list(answers.features_ND.astype(np.float16)),
+        "embedding": list(predictions.features_ND.astype(np.float16)),
     }
     schema = schemas.PREDICTIONS
     return pa.table(
@@ -125,12 +131,12 @@ def _predictions(about: pa.Table, answers: Answers) -> pa.Table:
 
 
 def _numbers(about: pa.Table, name: str) -> NDArray[np.float64]:
-    """A column with NaN where it is null."""
+    """A column (N,) of numbers, NaN where it is null."""
     return about[name].cast(pa.float64()).to_numpy(zero_copy_only=False)
 
 
 class _Clouds:
-    """Points and colours of a row group."""
+    """Clouds of a row group, of which an encoder without colours needs the points alone."""
 
     def __init__(self, table: pa.Table) -> None:
         self._points = table["points"].combine_chunks()
@@ -138,6 +144,7 @@ class _Clouds:
         self.num_points = pc.list_value_length(self._points).to_numpy()
 
     def read(self, row: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Points (n, 3), and their colours (n, 3) from 0 to 1, grey where a cloud has none."""
         points = self._points[row].values.flatten().to_numpy().reshape(-1, 3)
         if self._rgb is None or not self._rgb[row].is_valid:
             return points, np.full(points.shape, schemas.UNSEEN_GREY / 255, np.float32)

@@ -1,4 +1,4 @@
-"""The views of a split with their captions, part by part, as pictures and sentences to train on or to test with."""
+"""The views of a split with their captions, part by part, to train or to test an image and text model with."""
 
 from __future__ import annotations
 
@@ -14,27 +14,31 @@ _VIEW_COLUMNS = ["view_id", "image", "instance_token", "category", "class_name"]
 
 @dataclass(frozen=True)
 class CaptionedViews:
-    """Views in the order of their file; the lists are of one length."""
+    """Views in the order of their file, as lists of one length."""
 
     view_ids: list[str]
     jpegs: list[bytes]
+    """Encoded images."""
     captions: list[str | None]
     """None where a view was not captioned."""
     instances: list[str]
+    """Instance tokens."""
     categories: list[str | None]
+    """Categories as the dataset has them."""
     class_names: list[str | None]
+    """Classes of the dataset's benchmark; None where it has none for the category."""
 
 
 def captioned_views(results: Path, dataset: str, split: str) -> Iterator[CaptionedViews]:
-    """The views of each part that has any, joined with the captions of the same part by `view_id`.
+    """The views of each part that has some, joined with the captions of the same part by `view_id`.
 
     Raises:
         UserError: the split has no views, or captions of a part are missing.
     """
     files = Results(results)
     for path in files.parts("views", dataset, split):
-        said = storage.read_parquet(files.part("captions", dataset, split, part_number(path)), ["view_id", "caption"])
-        captions = dict(zip(*(said[name].to_pylist() for name in said.column_names), strict=True))
+        table = storage.read_parquet(files.part("captions", dataset, split, part_number(path)), ["view_id", "caption"])
+        captions = dict(zip(*(table[name].to_pylist() for name in table.column_names), strict=True))
         views = storage.read_parquet(path, _VIEW_COLUMNS)
         if not views.num_rows:
             continue

@@ -1,4 +1,4 @@
-"""Text weights of the classes of a benchmark, written once for each CLIP, so that measuring a run needs no CLIP."""
+"""Text weights of the classes of a benchmark, written once for each CLIP, so that evaluation loads none."""
 
 from __future__ import annotations
 
@@ -24,20 +24,27 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class ClassWeights:
-    """The classes to choose from, in order."""
+    """The C classes to choose from, in order."""
 
     names: list[str]
+    """Class names."""
     weights_CD: NDArray[np.float32]
-    """(C, D), each of unit length."""
+    """(C, D) text weights, each of unit length."""
 
     def labels(self, class_names: list[str | None]) -> NDArray[np.int64]:
-        """The number of each class, -1 for names that are not among them."""
-        numbers = {name: number for number, name in enumerate(self.names)}
+        """The number of each class, -1 for names that are not among `names`."""
+        numbers: dict[str | None, int] = {name: number for number, name in enumerate(self.names)}
         return np.array([numbers.get(name, -1) for name in class_names], np.int64)
 
 
 def write_class_weights(path: Path, embed_texts: EmbedTexts, classes: Path, templates: Path | str) -> None:
     """Write a row for each class of a file of prompts/classes, with its text weight over the templates.
+
+    Args:
+        path: Parquet file to write.
+        embed_texts: the text encoder of a CLIP.
+        classes: file of prompts/classes.
+        templates: file of prompts/templates, or `openai_imagenet`.
 
     Raises:
         UserError: a prompt file is missing or broken.
@@ -54,10 +61,10 @@ def write_class_weights(path: Path, embed_texts: EmbedTexts, classes: Path, temp
 
 
 def read_class_weights(path: Path) -> ClassWeights:
-    """The table of `write_class_weights`.
+    """The classes and weights that `write_class_weights` wrote.
 
     Raises:
-        UserError: it is missing.
+        UserError: the file is missing.
     """
     table = storage.read_parquet(path)
     return ClassWeights(table["class_name"].to_pylist(), np.array(table["weight"].to_pylist(), np.float32))

@@ -1,6 +1,6 @@
-"""Finding clouds by text and by picture: recall on held-out triplets.
+"""Retrieval of clouds by caption and by image: recall on held-out triplets.
 
-Letters in names: T triplets, D width of the features.
+Letters in names: T triplets, N encoded clouds, D width of the features.
 """
 
 from __future__ import annotations
@@ -21,37 +21,42 @@ _KS = (1, 5, 10)
 
 @dataclass(frozen=True)
 class HeldOutTriplets:
-    """Triplets with the frozen CLIP's features of picture and caption."""
+    """Triplets of a split that no run was trained on, with the frozen CLIP's features of image and caption."""
 
     cloud_ids: list[str]
-    """As a benchmark names the clouds."""
+    """Names of the clouds in benchmarks."""
     instances: NDArray[np.int64]
+    """(T,) a number for each instance."""
     captions: list[str]
-    images_TD: NDArray
-    texts_TD: NDArray
+    images_TD: NDArray[np.float16]
+    """Features of the images."""
+    texts_TD: NDArray[np.float16]
+    """Features of the captions."""
 
 
-def cloud_retrieval(triplets: HeldOutTriplets, cloud_ids: list[str], features_ND: NDArray) -> dict[str, Any] | None:
+def cloud_retrieval(
+    triplets: HeldOutTriplets, cloud_ids: list[str], features_ND: NDArray[np.float32]
+) -> dict[str, Any] | None:
     """Recall at 1, 5 and 10 among the clouds that have a triplet; None, and a warning, where none has.
 
-    Asked with a caption, each cloud with just that caption is right, and equal captions are one question. Asked with
-    the picture of a triplet, each cloud of its instance is right.
+    For a caption, each cloud with exactly that caption is relevant, and equal captions are one query. For the image of
+    a triplet, each cloud of its instance is relevant.
 
     Args:
-        triplets: of the same dataset and split.
-        cloud_ids: of the encoded clouds.
-        features_ND: of the encoded clouds.
+        triplets: of the dataset and split of the clouds.
+        cloud_ids: names of the encoded clouds.
+        features_ND: features of the encoded clouds.
     """
-    places = {cloud: place for place, cloud in enumerate(cloud_ids)}
-    chosen = [row for row, cloud in enumerate(triplets.cloud_ids) if cloud in places]
+    index = {cloud: row for row, cloud in enumerate(cloud_ids)}
+    chosen = [row for row, cloud in enumerate(triplets.cloud_ids) if cloud in index]
     if not chosen:
-        log.warning("no cloud of the benchmark has a triplet, so none is searched for by caption or picture")
+        log.warning("no cloud of the benchmark has a triplet, so none is retrieved by caption or image")
         return None
-    clouds_TD = features_ND[[places[triplets.cloud_ids[row]] for row in chosen]]
+    clouds_TD = features_ND[[index[triplets.cloud_ids[row]] for row in chosen]]
     texts, text_T = distinct([triplets.captions[row] for row in chosen])
     first_of_text = np.unique(text_T, return_index=True)[1]
-    asked_TD = triplets.texts_TD[chosen][first_of_text].astype(np.float32)
-    by_text = recall(asked_TD, clouds_TD, np.stack([text_T, np.arange(len(chosen))], axis=1), _KS)
+    queries_QD = triplets.texts_TD[chosen][first_of_text].astype(np.float32)
+    by_text = recall(queries_QD, clouds_TD, np.stack([text_T, np.arange(len(chosen))], axis=1), _KS)
     images_TD = triplets.images_TD[chosen].astype(np.float32)
     by_image = recall(images_TD, clouds_TD, _same(triplets.instances[chosen]), _KS)
     return {
@@ -62,8 +67,8 @@ def cloud_retrieval(triplets: HeldOutTriplets, cloud_ids: list[str], features_ND
     }
 
 
-def _same(instances_T: NDArray) -> NDArray[np.int64]:
-    """All pairs of places with one instance."""
+def _same(instances_T: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(P, 2) all pairs of rows with the same instance, a row with itself included."""
     order = np.argsort(instances_T, kind="stable")
     runs = np.split(order, np.flatnonzero(np.diff(instances_T[order])) + 1)
     pairs = [np.stack(np.meshgrid(run, run, indexing="ij"), axis=-1).reshape(-1, 2) for run in runs]

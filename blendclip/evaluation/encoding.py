@@ -1,4 +1,4 @@
-"""Features of many clouds by a point encoder: of a cloud always the same, whatever is encoded beside it."""
+"""Features of many clouds by a point encoder; that of a cloud does not depend on what is encoded beside it."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from blendclip.randomness import subset
 _SUBSET_SEED = 0
 _POINTS_AT_ONCE = 1 << 18
 ReadCloud = Callable[[int], tuple[NDArray[np.float32], NDArray[np.float32] | None]]
-"""A row to its points (n, 3), metres, and their colours (n, 3), 0 to 1, or None."""
+"""Takes the number of a cloud; gives its points (n, 3), metres, and colours (n, 3), 0 to 1, or None."""
 
 
 @torch.inference_mode()
 def encode_clouds(
     encoder: PointBert, read: ReadCloud, num_points: Sequence[int] | NDArray, max_points: int
 ) -> NDArray[np.float32]:
-    """Unit features (N, D) of N clouds.
+    """Unit features (N, D) of N clouds, as the encoder gives them in evaluation mode.
 
-    Clouds of similar size go together. Of one with more than `max_points` points a subset is taken that depends on
-    their number alone. The encoder is in evaluation mode while this runs.
+    Clouds of similar size are encoded together. Of a cloud with more than `max_points` points a subset is encoded that
+    depends on their number alone.
 
     Args:
-        encoder: what encodes; its device is where it runs.
+        encoder: a point encoder, on the device that computes.
         read: gives the clouds 0 to N - 1.
-        num_points: of each cloud.
-        max_points: of a cloud to encode.
+        num_points: (N,) points of each cloud.
+        max_points: most points of a cloud that are encoded.
     """
     device = next(encoder.parameters()).device
     sizes = np.minimum(np.asarray(num_points), max_points)
@@ -47,14 +47,15 @@ def encode_clouds(
     return features
 
 
-def _batches(sizes: NDArray) -> list[NDArray]:
-    """Rows by size, in batches of about as many points."""
+def _batches(sizes: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """The clouds by rising size, in batches of about `_POINTS_AT_ONCE` points."""
     order = np.argsort(sizes, kind="stable")
     which = np.cumsum(sizes[order]) // _POINTS_AT_ONCE
     return np.split(order, np.flatnonzero(np.diff(which)) + 1) if len(order) else []
 
 
-def _gathered(read: ReadCloud, rows: NDArray, max_points: int, colors: bool) -> Clouds:
+def _gathered(read: ReadCloud, rows: NDArray[np.int64], max_points: int, colors: bool) -> Clouds:
+    """Some clouds end to end, each with at most `max_points` points."""
     points, rgb = [], []
     for row in rows.tolist():
         xyz, color = read(row)

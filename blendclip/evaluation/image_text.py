@@ -1,6 +1,6 @@
-"""How well a CLIP knows the pictures that training aligns to: zero-shot classes, and retrieval of captions both ways.
+"""How well a CLIP knows the views that training aligns to: zero-shot accuracy, and retrieval of captions both ways.
 
-Letters in names: N pictures, B of them at once, H and W pixels of a side, D width of the features.
+Letters in names: N views, B of a batch, H and W pixels of a side, C classes, D width of the features.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from blendclip.evaluation.prompts import MergedClasses
 from blendclip.evaluation.retrieval import distinct, recall
 from blendclip.evaluation.zero_shot import EmbedTexts, classifier, scores
 
-_PICTURES_AT_ONCE = 128
+_IMAGES_AT_ONCE = 128
+# Numbers of a split, and the headings of their columns in the table.
 _COLUMNS = {
     "views": "views",
     "labelled": "in a class",
@@ -39,40 +40,49 @@ _COLUMNS = {
 }
 
 
-class Clip(Protocol):
-    """What is tested: see `blendclip.encoders.clip.Clip`."""
+class ImageTextModel(Protocol):
+    """What is evaluated, such as `blendclip.encoders.clip.Clip`."""
 
     def prepared(self, image: Image.Image) -> Tensor:
-        """A picture as (H, W, 3) uint8."""
+        """An image as (H, W, 3) uint8, of the size that the model takes."""
 
     def embed_images(self, pixels_BHW3: Tensor) -> Tensor:
-        """(B, D) features of prepared pictures."""
+        """(B, D) features of prepared images."""
 
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """(B, D) features of texts."""
 
 
 @dataclass(frozen=True)
-class _Known:
-    """Pictures of one or several splits."""
+class _EmbeddedViews:
+    """Views of one or several splits."""
 
-    features_ND: NDArray
+    features_ND: NDArray[np.float32]
+    """Features of their images."""
     labels_N: NDArray[np.int64]
-    """Place of the class, -1 where there is none."""
+    """Number of the class among all classes, -1 where it has none."""
     captions: list[str | None]
+    """None where a view was not captioned."""
 
 
 def evaluate_image_text(
-    clip: Clip,
+    clip: ImageTextModel,
     results: Path,
     splits: Sequence[tuple[str, str]],
     classes: MergedClasses,
     templates: Sequence[str],
 ) -> dict[str, dict[str, Any]]:
-    """Numbers for each dataset/split and, where there are several, for `all` of their pictures together.
+    """Numbers for each dataset/split and, where there are several, for `all` of their views together.
 
-    Pictures are told apart among all classes, also those of other datasets; a picture without one of the classes counts
-    in retrieval only. Accuracies and recalls are 0 to 1.
+    Views are classified among all classes, also those of other datasets; a view without one of the classes counts in
+    retrieval only. Accuracies and recalls are 0 to 1.
+
+    Args:
+        clip: the model.
+        results: folder with views and captions.
+        splits: dataset and split of each set of views.
+        classes: to choose from.
+        templates: texts with a `{}` for the words of a class.
 
     Raises:
         UserError: a split has no views, none of a class, or none with a caption.
@@ -82,19 +92,19 @@ def evaluate_image_text(
         return clip.embed_texts(texts).cpu().numpy()
 
     weights_CD = classifier(embed_texts, classes.words, templates)
-    known = {f"{dataset}/{split}": _embedded(clip, results, dataset, split, classes) for dataset, split in splits}
-    for name, one in known.items():
+    embedded = {f"{dataset}/{split}": _split(clip, results, dataset, split, classes) for dataset, split in splits}
+    for name, one in embedded.items():
         if not (one.labels_N >= 0).any():
             raise UserError(f"no view of {name} has one of the classes: name the file with its classes")
         if not any(one.captions):
             raise UserError(f"no view of {name} has a caption: caption them first")
-    if len(known) > 1:
-        known["all"] = _together(list(known.values()))
-    return {name: _numbers(one, weights_CD, embed_texts) for name, one in known.items()}
+    if len(embedded) > 1:
+        embedded["all"] = _together(list(embedded.values()))
+    return {name: _numbers(one, weights_CD, embed_texts) for name, one in embedded.items()}
 
 
-def as_text(numbers: dict[str, dict[str, Any]], classes: int) -> str:
-    """The numbers of `evaluate_image_text` among so many classes as a table, per cent where they are shares."""
+def image_text_table(numbers: dict[str, dict[str, Any]], classes: int) -> str:
+    """The numbers of `evaluate_image_text` among `classes` classes as a plain text table, shares in per cent."""
     rows = [["", *_COLUMNS.values()]]
     rows += [[name, *(_shown(one[column]) for column in _COLUMNS)] for name, one in numbers.items()]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -103,42 +113,43 @@ def as_text(numbers: dict[str, dict[str, Any]], classes: int) -> str:
     return "\n".join([about, *lines])
 
 
-def _embedded(clip: Clip, results: Path, dataset: str, split: str, classes: MergedClasses) -> _Known:
-    return _together([_known(clip, part, classes) for part in captioned_views(results, dataset, split)])
+def _split(clip: ImageTextModel, results: Path, dataset: str, split: str, classes: MergedClasses) -> _EmbeddedViews:
+    return _together([_part(clip, part, classes) for part in captioned_views(results, dataset, split)])
 
 
-def _known(clip: Clip, part: CaptionedViews, classes: MergedClasses) -> _Known:
-    places = {name: place for place, name in enumerate(classes.words)}
-    labels = [places[classes.names[name]] if name in classes.names else -1 for name in part.class_names]
-    batches = [part.jpegs[begin : begin + _PICTURES_AT_ONCE] for begin in range(0, len(labels), _PICTURES_AT_ONCE)]
+def _part(clip: ImageTextModel, part: CaptionedViews, classes: MergedClasses) -> _EmbeddedViews:
+    numbers = {name: number for number, name in enumerate(classes.words)}
+    labels = [numbers[classes.names[name]] if name in classes.names else -1 for name in part.class_names]
+    batches = [part.jpegs[begin : begin + _IMAGES_AT_ONCE] for begin in range(0, len(labels), _IMAGES_AT_ONCE)]
     features = [clip.embed_images(torch.stack([_prepared(clip, jpeg) for jpeg in batch])) for batch in batches]
-    return _Known(torch.cat(features).cpu().numpy(), np.array(labels), part.captions)
+    return _EmbeddedViews(torch.cat(features).cpu().numpy(), np.array(labels), part.captions)
 
 
-def _prepared(clip: Clip, jpeg: bytes) -> Tensor:
+def _prepared(clip: ImageTextModel, jpeg: bytes) -> Tensor:
     with Image.open(io.BytesIO(jpeg)) as image:
         return clip.prepared(image)
 
 
-def _together(known: list[_Known]) -> _Known:
-    return _Known(
-        np.concatenate([one.features_ND for one in known]),
-        np.concatenate([one.labels_N for one in known]),
-        [caption for one in known for caption in one.captions],
+def _together(several: list[_EmbeddedViews]) -> _EmbeddedViews:
+    return _EmbeddedViews(
+        np.concatenate([one.features_ND for one in several]),
+        np.concatenate([one.labels_N for one in several]),
+        [caption for one in several for caption in one.captions],
     )
 
 
-def _numbers(known: _Known, weights_CD: NDArray, embed_texts: EmbedTexts) -> dict[str, Any]:
-    labelled = known.labels_N >= 0
-    scores_NC, labels_N = scores(known.features_ND[labelled], weights_CD), known.labels_N[labelled]
-    said = [number for number, caption in enumerate(known.captions) if caption]
-    texts, places = distinct([known.captions[number] for number in said])
-    pairs = np.stack([np.array(said), places], axis=1)
+def _numbers(views: _EmbeddedViews, weights_CD: NDArray[np.float32], embed_texts: EmbedTexts) -> dict[str, Any]:
+    """Zero-shot accuracy of the views with a class, and recall between all views and the captions."""
+    labelled = views.labels_N >= 0
+    scores_NC, labels_N = scores(views.features_ND[labelled], weights_CD), views.labels_N[labelled]
+    captioned = {number: caption for number, caption in enumerate(views.captions) if caption}
+    texts, text_of_view = distinct(list(captioned.values()))
+    pairs = np.stack([np.array(list(captioned)), text_of_view], axis=1)
     text_features = embed_texts(texts)
-    to_image = recall(text_features, known.features_ND, pairs[:, ::-1])
-    to_text = recall(known.features_ND, text_features, pairs)
+    to_image = recall(text_features, views.features_ND, pairs[:, ::-1])
+    to_text = recall(views.features_ND, text_features, pairs)
     return {
-        "views": len(known.captions),
+        "views": len(views.captions),
         "labelled": int(labelled.sum()),
         "top1": top_k_accuracy(scores_NC, labels_N, 1),
         "top5": top_k_accuracy(scores_NC, labels_N, 5),

@@ -24,95 +24,109 @@ _TRACK_CLOUDS = (1, 2, 4, 8, 16, 32)
 
 
 @dataclass(frozen=True)
-class Answers:
-    """Labelled clouds and where a run puts them."""
+class BenchmarkPredictions:
+    """Predictions of a run for labelled clouds: their features, and what they are compared with."""
 
     classes: list[str]
+    """Names of the C classes to choose from."""
     weights_CD: NDArray[np.float32]
+    """Text weights of the classes, unit length."""
     features_ND: NDArray[np.float32]
-    """Unit length."""
+    """Features of the clouds, unit length."""
     labels_N: NDArray[np.int64]
+    """Number of the right class of each cloud."""
     instances: list[str]
+    """Name of the object that each cloud is of."""
     timestamps_us: NDArray[np.float64]
-    """NaN where unknown, as in the next two."""
+    """(N,) NaN where unknown."""
     distances_m: NDArray[np.float64]
+    """(N,) from the ego vehicle, NaN where unknown."""
     visibilities: NDArray[np.float64]
+    """(N,) levels 1 to 4, NaN where unknown."""
     num_points: NDArray[np.int64]
+    """(N,) points of each cloud."""
 
     def scores_NC(self) -> NDArray[np.float32]:
-        """Cosines of clouds and classes."""
+        """(N, C) cosines of clouds and classes."""
         return scores(self.features_ND, self.weights_CD)
 
 
-def best_classes(scores_NC: NDArray, labels_N: NDArray, count: int = 5) -> NDArray[np.int64]:
-    """The classes (N, up to count) that score highest, best first; among equals the right one comes last."""
+def best_classes(scores_NC: NDArray[np.floating], labels_N: NDArray[np.int64], count: int = 5) -> NDArray[np.int64]:
+    """The classes (N, at most `count`) that score highest, best first; among equals the right one comes last."""
     shifted_NC = scores_NC.copy()
     rows = np.arange(len(labels_N))
     shifted_NC[rows, labels_N] = np.nextafter(shifted_NC[rows, labels_N], -np.inf)
     return np.argsort(-shifted_NC, axis=1, kind="stable")[:, :count]
 
 
-def measured(answers: Answers, excluded: Sequence[str] = (), excluded_from: str = "both") -> dict[str, Any]:
-    """All numbers of metrics.json about the answers of a run.
+def metrics_of(
+    predictions: BenchmarkPredictions, excluded: Sequence[str] = (), excluded_from: str = "both"
+) -> dict[str, Any]:
+    """All numbers of metrics.json about the predictions of a run for one benchmark.
 
     Args:
-        answers: of one benchmark.
+        predictions: of the run.
         excluded: classes that the run was not trained on.
-        excluded_from: the domain they were left out of, as a recipe says it.
+        excluded_from: domain that `excluded` was left out of, as a recipe says it.
     """
-    scores_NC, labels_N = answers.scores_NC(), answers.labels_N
+    scores_NC, labels_N = predictions.scores_NC(), predictions.labels_N
     rank_N = ranks(scores_NC, labels_N)
     right_N = (rank_N == 0).astype(np.float64)
     predicted_N = best_classes(scores_NC, labels_N, 1)[:, 0]
-    counts_C = np.bincount(labels_N, minlength=len(answers.classes))
+    counts_C = np.bincount(labels_N, minlength=len(predictions.classes))
     return {
         "clouds": len(labels_N),
-        "instances": len(set(answers.instances)),
-        "classes": answers.classes,
-        **_overall(rank_N, labels_N, answers.instances),
+        "instances": len(set(predictions.instances)),
+        "classes": predictions.classes,
+        **_overall(rank_N, labels_N, predictions.instances),
         "most_frequent": float(counts_C.max() / len(labels_N)),
-        "per_class": _per_class(answers, right_N, counts_C),
-        "confusion": _confusion(labels_N, predicted_N, len(answers.classes)),
-        "by_points": _by_range(answers.num_points, POINT_EDGES, right_N, answers.instances),
-        "by_distance": _by_range(answers.distances_m, DISTANCE_EDGES_M, right_N, answers.instances),
-        "by_visibility": _by_level(answers.visibilities, right_N, answers.instances),
-        "tracks": _tracks(answers),
-        "held_out": _held_out(answers, right_N, excluded, excluded_from),
+        "per_class": _per_class(predictions, right_N, counts_C),
+        "confusion": _confusion(labels_N, predicted_N, len(predictions.classes)),
+        "by_points": _by_range(predictions.num_points, POINT_EDGES, right_N, predictions.instances),
+        "by_distance": _by_range(predictions.distances_m, DISTANCE_EDGES_M, right_N, predictions.instances),
+        "by_visibility": _by_level(predictions.visibilities, right_N, predictions.instances),
+        "tracks": _tracks(predictions),
+        "held_out": _held_out(predictions, right_N, excluded, excluded_from),
     }
 
 
-def _overall(rank_N: NDArray, labels_N: NDArray, instances: list[str]) -> dict[str, Any]:
+def _overall(rank_N: NDArray[np.int64], labels_N: NDArray[np.int64], instances: list[str]) -> dict[str, Any]:
+    """Top-1, 3 and 5, and the mean of the top-1 of each class, from the same draws of instances."""
     top_NK = np.stack([rank_N < k for k in (1, 3, 5)], axis=1).astype(np.float64)
     present = np.unique(labels_N)
+    # A column for each class, in which clouds of other classes do not count.
     of_class_NK = np.where(labels_N[:, None] == present, top_NK[:, :1], np.nan)
     bootstrap = Bootstrap.of(np.concatenate([top_NK, of_class_NK], axis=1), instances)
-    numbers = {f"top{k}": bootstrap.estimate(place).as_json() for place, k in enumerate((1, 3, 5))}
+    numbers = {f"top{k}": bootstrap.estimate(column).as_json() for column, k in enumerate((1, 3, 5))}
     return numbers | {"mean_class": bootstrap.mean(range(3, 3 + len(present))).as_json()}
 
 
-def _per_class(answers: Answers, right_N: NDArray, counts_C: NDArray) -> list[dict[str, Any]]:
-    instances = np.asarray(answers.instances, object)
+def _per_class(
+    predictions: BenchmarkPredictions, right_N: NDArray[np.float64], counts_C: NDArray[np.int64]
+) -> list[dict[str, Any]]:
+    instances = np.asarray(predictions.instances, object)
     rows = []
     for label in np.flatnonzero(counts_C):
-        chosen = answers.labels_N == label
+        chosen = predictions.labels_N == label
         rows.append(
             {
-                "class_name": answers.classes[label],
+                "class_name": predictions.classes[label],
                 "clouds": int(counts_C[label]),
                 "instances": len(set(instances[chosen])),
-                "top1": _accuracy(right_N, answers.instances, chosen),
+                "top1": _accuracy(right_N, predictions.instances, chosen),
             }
         )
     return rows
 
 
-def _confusion(labels_N: NDArray, predicted_N: NDArray, classes: int) -> list[list[int]]:
+def _confusion(labels_N: NDArray[np.int64], predicted_N: NDArray[np.int64], classes: int) -> list[list[int]]:
+    """Clouds by true class (rows) and predicted class (columns)."""
     counts = np.bincount(labels_N * classes + predicted_N, minlength=classes * classes)
     return counts.reshape(classes, classes).tolist()
 
 
 def _by_range(
-    values_N: NDArray, edges: Sequence[float], right_N: NDArray, instances: list[str]
+    values_N: NDArray[Any], edges: Sequence[float], right_N: NDArray[np.float64], instances: list[str]
 ) -> list[dict[str, Any]]:
     """Accuracy between neighbouring edges, the upper one excluded, and from the last one on; empty where unknown."""
     rows = []
@@ -122,61 +136,67 @@ def _by_range(
     return rows
 
 
-def _by_level(values_N: NDArray, right_N: NDArray, instances: list[str]) -> list[dict[str, Any]]:
+def _by_level(
+    values_N: NDArray[np.float64], right_N: NDArray[np.float64], instances: list[str]
+) -> list[dict[str, Any]]:
     return [row for level in VISIBILITIES for row in _condition(level, level, values_N == level, right_N, instances)]
 
 
 def _condition(
-    begin: float, end: float | None, chosen: NDArray, right_N: NDArray, instances: list[str]
+    begin: float, end: float | None, chosen: NDArray[np.bool_], right_N: NDArray[np.float64], instances: list[str]
 ) -> list[dict[str, Any]]:
+    """The row of a condition and its `chosen` clouds (N,); none where it has no cloud."""
     if not chosen.any():
         return []
     top1 = _accuracy(right_N, instances, chosen)
     return [{"from": begin, "to": end, "clouds": int(chosen.sum()), "top1": top1}]
 
 
-def _accuracy(right_N: NDArray, instances: Sequence[str], chosen: NDArray) -> dict[str, float]:
+def _accuracy(right_N: NDArray[np.float64], instances: Sequence[str], chosen: NDArray[np.bool_]) -> dict[str, float]:
+    """Share of the `chosen` clouds (N,) that are right, with its interval."""
     names = [name for name, counts in zip(instances, chosen, strict=True) if counts]
     return Bootstrap.of(right_N[chosen][:, None], names).estimate(0).as_json()
 
 
-def _held_out(answers: Answers, right_N: NDArray, excluded: Sequence[str], excluded_from: str) -> dict[str, Any] | None:
-    """Accuracy of classes that were left out of training and of the others, both told among all classes."""
-    unseen_C = np.isin(answers.classes, list(excluded))
-    unseen_N = unseen_C[answers.labels_N]
+def _held_out(
+    predictions: BenchmarkPredictions, right_N: NDArray[np.float64], excluded: Sequence[str], excluded_from: str
+) -> dict[str, Any] | None:
+    """Accuracy on classes that were left out of training and on the others, both classified among all classes."""
+    unseen_C = np.isin(predictions.classes, list(excluded))
+    unseen_N = unseen_C[predictions.labels_N]
     if not unseen_N.any():
         return None
-    others = {"others": _accuracy(right_N, answers.instances, ~unseen_N)} if not unseen_N.all() else {"others": None}
+    others = None if unseen_N.all() else _accuracy(right_N, predictions.instances, ~unseen_N)
     return {
-        "classes": [name for name, unseen in zip(answers.classes, unseen_C, strict=True) if unseen],
+        "classes": [name for name, unseen in zip(predictions.classes, unseen_C, strict=True) if unseen],
         "excluded_from": excluded_from,
         "clouds": int(unseen_N.sum()),
-        "top1": _accuracy(right_N, answers.instances, unseen_N),
-        **others,
+        "top1": _accuracy(right_N, predictions.instances, unseen_N),
+        "others": others,
         "others_clouds": int((~unseen_N).sum()),
     }
 
 
-def _tracks(answers: Answers) -> dict[str, Any] | None:
-    """Accuracy of instances by the mean feature of their clouds; None where each instance has one cloud.
+def _tracks(predictions: BenchmarkPredictions) -> dict[str, Any] | None:
+    """Accuracy on instances by the mean feature of their clouds; None where each instance has one cloud.
 
-    By number of clouds: of each instance so many, spread evenly over its time, or all where it has fewer, so that
-    every number is of the same instances.
+    For each number of clouds, the mean is over at most that many of an instance's clouds, spread evenly over time, so
+    that every number is of the same instances.
     """
     names, first_I, instance_N = np.unique(
-        np.asarray(answers.instances, object).astype(str), return_index=True, return_inverse=True
+        np.asarray(predictions.instances, object).astype(str), return_index=True, return_inverse=True
     )
     sizes_I = np.bincount(instance_N)
     if sizes_I.max() == 1:
         return None
-    order = np.lexsort((np.arange(len(instance_N)), answers.timestamps_us, instance_N))
+    order = np.lexsort((np.arange(len(instance_N)), predictions.timestamps_us, instance_N))
     runs = np.split(order, np.cumsum(sizes_I)[:-1])
-    labels_I = answers.labels_N[first_I]
+    labels_I = predictions.labels_N[first_I]
 
     def top1(clouds: int) -> dict[str, float]:
-        means = np.stack([answers.features_ND[spread(run, clouds)].mean(axis=0) for run in runs])
-        right_I = ranks(scores(unit(means, "tracks"), answers.weights_CD), labels_I) == 0
-        return Bootstrap.of(right_I[:, None].astype(np.float64), names).estimate(0).as_json()
+        means = np.stack([predictions.features_ND[spread(run, clouds)].mean(axis=0) for run in runs])
+        right_I = ranks(scores(unit(means, "tracks"), predictions.weights_CD), labels_I) == 0
+        return Bootstrap.of(right_I[:, None].astype(np.float64), names.tolist()).estimate(0).as_json()
 
     counts = [k for k in _TRACK_CLOUDS if k < sizes_I.max()] + [int(sizes_I.max())]
     rows = [{"clouds": k, "tracks": int((sizes_I >= k).sum()), "top1": top1(k)} for k in counts]

@@ -1,6 +1,6 @@
 """Class names and prompt templates: the YAML files of prompts/, read strictly.
 
-A class is a name, as the column `class_name` has it, and the words that a user would call it by, the plain one first.
+A class is a name, as the column `class_name` has it, and the words that a user would call it by, the plainest first.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ OPENAI_IMAGENET = "openai_imagenet"
 
 
 def read_classes(path: Path) -> dict[str, list[str]]:
-    """Class names with their words, in the order of the file.
+    """Class names and their words, in the order of the file.
 
     Raises:
         UserError: the file is missing, is not such YAML, or has a name or word twice.
@@ -37,10 +37,10 @@ def read_classes(path: Path) -> dict[str, list[str]]:
 
 
 def read_templates(source: Path | str) -> list[str]:
-    """Templates with one place, `{}`, for the words of a class.
+    """Prompt templates, each with one `{}` for the words of a class.
 
     Args:
-        source: a file, or `openai_imagenet`.
+        source: file of prompts/templates, or `openai_imagenet`.
 
     Raises:
         UserError: the file is missing, is not such YAML, or has a template twice.
@@ -60,7 +60,7 @@ def read_templates(source: Path | str) -> list[str]:
 
 
 def filled(template: str, word: str) -> str:
-    """The template with a word in its place."""
+    """The template with a word in place of its `{}`."""
     return template.replace("{}", word)
 
 
@@ -69,15 +69,18 @@ class MergedClasses:
     """The classes of several files as one set to choose from."""
 
     words: dict[str, list[str]]
-    """Name of the class to its words."""
+    """Words of each class, by its name."""
     names: dict[str, str]
-    """Name in any of the files to the name of the class it became part of."""
+    """Name of the merged class, by the name of a class in any of the files."""
 
 
 def merged_classes(files: Sequence[Mapping[str, Sequence[str]]]) -> MergedClasses:
-    """One set of classes: those that share a name or a word are one, since no text could tell them apart.
+    """One set of classes, in which those that share a name or a word are merged: no text could tell them apart.
 
-    A class keeps the place and name at which it first appears, and has the words of all its parts in order.
+    A class comes where its first part does, has the name of that part, and the words of all its parts in order.
+
+    Args:
+        files: words by class name, of each file.
     """
     groups: list[dict[str, list[str]]] = []  # of a class: its parts by name, with their words
     for classes in files:
@@ -93,11 +96,11 @@ def merged_classes(files: Sequence[Mapping[str, Sequence[str]]]) -> MergedClasse
                     first[key] = list(dict.fromkeys([*first.get(key, []), *more]))
             groups = [group for group in groups if not any(group is other for other in others)]
     titles = [next(iter(group)) for group in groups]
-    words = {
-        title: list(dict.fromkeys(word for part in group.values() for word in part))
+    merged = {
+        title: list(dict.fromkeys(word for parts in group.values() for word in parts))
         for title, group in zip(titles, groups, strict=True)
     }
-    return MergedClasses(words, {name: title for title, group in zip(titles, groups, strict=True) for name in group})
+    return MergedClasses(merged, {name: title for title, group in zip(titles, groups, strict=True) for name in group})
 
 
 def _words(group: Mapping[str, Sequence[str]]) -> set[str]:

@@ -1,11 +1,11 @@
-"""Recall at k: asked with an item of one kind, how often is a right one of the other kind among the k nearest?
+"""Recall at k: how often one of the items that are relevant to a query is among the k nearest to it.
 
-What is right is given as pairs, so that several pictures may share a text and a picture may have several texts. A
-question is asked once for each item that has a right answer; all items of the other kind are candidates, also those
-that answer nothing. It is a hit when at least one of its right answers is among the k best, where a wrong candidate
-that scores as high as the best right one comes before it. Recall at k is the share of hits.
+What is relevant is given as pairs, so that several images may share a text and an image may have several texts. Each
+item with a relevant one is a query; all items of the other kind are candidates, also those that no query asks for. A
+query is a hit when at least one of its relevant candidates is among the k best, where another candidate that scores as
+high as the best relevant one comes before it. Recall at k is the share of hits.
 
-Letters in names: Q questions, A candidate answers, P pairs, D width of the features.
+Letters in names: Q queries, A candidates, P pairs, D width of the features.
 """
 
 from __future__ import annotations
@@ -21,47 +21,61 @@ _SCORES = 1 << 25  # held at a time: 128 MB
 
 
 def recall(
-    questions_QD: NDArray, answers_AD: NDArray, pairs_P2: NDArray, ks: Sequence[int] = (1, 5)
+    queries_QD: NDArray[np.floating],
+    candidates_AD: NDArray[np.floating],
+    pairs_P2: NDArray[np.int64],
+    ks: Sequence[int] = (1, 5),
 ) -> dict[int, float]:
-    """Recall at each k, 0 to 1, as the head of this file defines it.
+    """Recall at each of `ks`, 0 to 1, as the head of this file defines it.
 
     Args:
-        questions_QD: features of what is asked with, of any length.
-        answers_AD: features of what is to be found.
-        pairs_P2: rows (question, answer) of what is right; a pair that stands twice counts once.
-        ks: how many answers are looked at.
+        queries_QD: features of the queries, of any length.
+        candidates_AD: features of the candidates, of any length.
+        pairs_P2: rows (query, candidate) of what is relevant; a pair that comes twice counts once.
+        ks: numbers of nearest candidates.
     """
-    rank = right_ranks(questions_QD, answers_AD, pairs_P2)
+    rank = relevant_ranks(queries_QD, candidates_AD, pairs_P2)
     return {k: float((rank < k).mean()) for k in ks}
 
 
-def right_ranks(questions_QD: NDArray, answers_AD: NDArray, pairs_P2: NDArray) -> NDArray[np.int64]:
-    """For each question that has a right answer: how many wrong ones score at least as high as its best right one."""
-    assert len(pairs_P2), "there is no recall where nothing is right"
-    questions, answers = unit(questions_QD, "questions"), unit(answers_AD, "answers")
+def relevant_ranks(
+    queries_QD: NDArray[np.floating], candidates_AD: NDArray[np.floating], pairs_P2: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """For each query with a relevant candidate: how many others score at least as high as its best relevant one.
+
+    Args:
+        queries_QD: features of the queries, of any length.
+        candidates_AD: features of the candidates, of any length.
+        pairs_P2: rows (query, candidate) of what is relevant, at least one.
+    """
+    assert len(pairs_P2), "there is no recall where nothing is relevant"
+    queries, candidates = unit(queries_QD, "queries"), unit(candidates_AD, "candidates")
     pairs = np.unique(np.asarray(pairs_P2, np.int64), axis=0)
     asked, starts = np.unique(pairs[:, 0], return_index=True)
     ends = np.append(starts[1:], len(pairs))
     ranks = np.empty(len(asked), np.int64)
-    step = max(1, _SCORES // len(answers))
+    step = max(1, _SCORES // len(candidates))
     for begin in range(0, len(asked), step):
         chunk = slice(begin, begin + step)
-        right = pairs[starts[chunk][0] : ends[chunk][-1], 1]
-        ranks[chunk] = _ranks(questions[asked[chunk]] @ answers.T, right, starts[chunk] - starts[chunk][0])
+        relevant = pairs[starts[chunk][0] : ends[chunk][-1], 1]
+        ranks[chunk] = _ranks(queries[asked[chunk]] @ candidates.T, relevant, starts[chunk] - starts[chunk][0])
     return ranks
 
 
 def distinct(texts: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
-    """The different ones among texts, sorted, and for each text its place there: equal captions are one candidate."""
-    found, places = np.unique(np.array(texts, object).astype(str), return_inverse=True)
-    return found.tolist(), places.astype(np.int64)
+    """The distinct texts, sorted, and for each of `texts` its index there: equal captions are one candidate."""
+    found, index = np.unique(np.array(texts, object).astype(str), return_inverse=True)
+    return found.tolist(), index.astype(np.int64)
 
 
-def _ranks(scores_QA: NDArray, right_P: NDArray, starts_Q: NDArray) -> NDArray[np.int64]:
-    """`right_ranks` of a chunk, whose right answers are runs of `right_P` from `starts_Q` on."""
-    counts_Q = np.diff(np.append(starts_Q, len(right_P)))
+def _ranks(
+    scores_QA: NDArray[np.float32], relevant_P: NDArray[np.int64], starts_Q: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """`relevant_ranks` of a chunk; those of query q are `relevant_P` from `starts_Q[q]` to the next start."""
+    counts_Q = np.diff(np.append(starts_Q, len(relevant_P)))
     rows_P = np.repeat(np.arange(len(scores_QA)), counts_Q)
-    right_scores_P = scores_QA[rows_P, right_P]
-    best_Q = np.maximum.reduceat(right_scores_P, starts_Q)
-    not_right_Q = np.add.reduceat((right_scores_P >= best_Q[rows_P]).astype(np.int64), starts_Q)
-    return (scores_QA >= best_Q[:, None]).sum(axis=1) - not_right_Q
+    relevant_scores_P = scores_QA[rows_P, relevant_P]
+    best_Q = np.maximum.reduceat(relevant_scores_P, starts_Q)
+    # Relevant candidates that score as high as the best one are no others.
+    relevant_Q = np.add.reduceat((relevant_scores_P >= best_Q[rows_P]).astype(np.int64), starts_Q)
+    return (scores_QA >= best_Q[:, None]).sum(axis=1) - relevant_Q

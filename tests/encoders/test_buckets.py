@@ -31,10 +31,10 @@ def test_a_cloud_is_its_class_token_then_its_patches():
     assert layout.patch_rows[2:5].tolist() == [first + 1, first + 2, first + 3]
 
 
-def test_place_counts_over_buckets():
+def test_the_index_counts_over_buckets():
     layout = laid_out([2, 300, 4, 300], 384, CPU)
     order = torch.cat([layout.owner[b.rows].view(b.size, b.length)[:, 0] for b in layout.buckets])
-    assert order[layout.place].tolist() == [0, 1, 2, 3]
+    assert order[layout.index].tolist() == [0, 1, 2, 3]
 
 
 def test_equal_lengths_need_no_mask_and_lidar_does_not_pad_to_cad():

@@ -1,6 +1,7 @@
 """Which CLIP is loaded, what it is called, and what is said where it cannot be."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -86,6 +87,48 @@ def test_nothing_in_a_checkpoint_of_training_is_run(named, tmp_path):
     with pytest.raises(UserError, match=r"bomb\.pt does not hold weights of Small-CLIP"):
         load_clip("Small-CLIP", str(tmp_path / "bomb.pt"))
     assert not (tmp_path / "boom").exists()
+
+
+@pytest.fixture
+def records():
+    """What the root logger and those below it hand to their handlers, from INFO on."""
+    found = []
+    handler = logging.Handler(logging.INFO)
+    handler.emit = found.append
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    yield found
+    root.removeHandler(handler)
+    root.setLevel(level)
+
+
+def test_loading_logs_nothing_while_open_clip_by_itself_logs_a_dozen_lines(records):
+    folder = f"local-dir:{clips.TINY_FOLDER}"
+    open_clip.create_model_from_pretrained(folder)
+    open_clip.get_tokenizer(folder)
+    assert len(records) >= 12
+    records.clear()
+    load_clip("tiny")
+    assert records == []
+
+
+def test_warnings_while_a_clip_loads_and_all_that_is_logged_after_it_still_appear(records, named, monkeypatch):
+    create = open_clip.create_model_from_pretrained
+
+    def warning(*args, **options):
+        logging.warning("from open_clip")
+        logging.getLogger("another library").info("at work")
+        return create(*args, **options)
+
+    monkeypatch.setattr(open_clip, "create_model_from_pretrained", warning)
+    records.clear()  # of the fixture that made the weights
+    load_clip("Small-CLIP", str(named[0]))
+    with pytest.raises(UserError):
+        load_clip("zzz", "openai")
+    logging.info("after")
+    assert [record.getMessage() for record in records] == ["from open_clip", "at work", "after"]
 
 
 def test_the_digest_tells_weights_apart(named, tmp_path):

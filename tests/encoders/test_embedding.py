@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 
 from blendclip import schemas, storage
 from blendclip.cli.main import main
-from blendclip.encoders import shards as pieces
+from blendclip.encoders import shards
 from blendclip.encoders.clip import largest_batch, load_clip
 from blendclip.encoders.embedding import embed, parts_of
 from blendclip.encoders.summary import embedding_counts
@@ -168,7 +168,7 @@ def test_long_captions_are_cut_and_counted(town, clip):
     cut = [storage.options_of(part.output)["cut_captions"] for part in found(town)]
     assert cut == [0, 1]
     put_in_results(town, "small", "val")
-    assert embedding_counts(town, "small", "town", "val") == "town/val by small: 7 pictures, 7 texts, 1 of them cut"
+    assert embedding_counts(town, "small", "town", "val") == "town/val by small: 7 images, 7 texts, 1 of them cut"
     with pytest.raises(UserError, match="embeddings/small/town/train holds no part-"):
         embedding_counts(town, "small", "town", "train")
 
@@ -215,29 +215,29 @@ def test_on_a_cpu_one_thread_embeds(town, clip, monkeypatch):
     assert set(threads) == {1}
 
 
-def test_pictures_prepared_ahead_by_other_processes_are_the_same(town, clip):
+def test_images_prepared_ahead_by_other_processes_are_the_same(town, clip):
     embed(found(town), clip, town / "cache", batch_size=2)
-    kept = pieces.Cache(town / "cache", clip.digest())
-    other = pieces.Cache(town / "other", clip.digest())
-    sha = pieces.sha256_of_files([town / "views" / "part-00001.parquet"], 2)[0]
+    kept = shards.ShardCache(town / "cache", clip.digest())
+    other = shards.ShardCache(town / "other", clip.digest())
+    sha = shards.sha256_of_files([town / "views" / "part-00001.parquet"], 2)[0]
     work = [
-        pieces.Pictures(town / "views" / "part-00001.parquet", sha, (0,), 3),
-        pieces.Texts(0, ("a red car", "a bus", LONG, "a tree")),
+        shards.ImageShard(town / "views" / "part-00001.parquet", sha, (0,), 3),
+        shards.TextShard(0, ("a red car", "a bus", LONG, "a tree")),
     ]
-    assert list(pieces.embed_in_turn(clip, work, other, 2, loaders=2)) == work
-    for piece in work:
-        assert (kept.read(piece) == other.read(piece)).all()
+    assert list(shards.embed_in_turn(clip, work, other, 2, loaders=2)) == work
+    for shard in work:
+        assert (kept.read(shard) == other.read(shard)).all()
 
 
 def test_what_is_done_is_not_done_again_unless_its_input_changes(town, clip, monkeypatch):
     done = []
-    real = pieces.embed_in_turn
+    real = shards.embed_in_turn
 
     def counting(clip, work, *rest):
-        done.extend(piece.label for piece in work)
+        done.extend(shard.label for shard in work)
         return real(clip, work, *rest)
 
-    monkeypatch.setattr(pieces, "embed_in_turn", counting)
+    monkeypatch.setattr(shards, "embed_in_turn", counting)
     embed(found(town), clip, town / "cache")
     first = {path.name: path.read_bytes() for path in (town / "features").glob("part-*")}
     assert len(done) == 3
@@ -296,10 +296,10 @@ def test_a_killed_job_goes_on_to_the_same_bytes(tmp_path, folder, clip):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_damaged_picture_is_named(tmp_path, clip, workers):
+def test_a_damaged_image_is_named(tmp_path, clip, workers):
     whole = picture(1)
     write(tmp_path, 0, [picture(0), whole[: len(whole) // 2]], ["a car", "a bus"])
-    with pytest.raises(UserError, match=r"picture of town/1 in .*views/part-00000\.parquet is damaged"):
+    with pytest.raises(UserError, match=r"the image of town/1 in .*views/part-00000\.parquet is damaged"):
         embed(found(tmp_path), clip, tmp_path / "cache", workers)
     assert not (tmp_path / "features").exists()
 
@@ -355,7 +355,7 @@ class _Room:
 
 def test_the_batch_is_what_the_device_has_room_for():
     assert [largest_batch(_Room(room)) for room in (1, 100, 5000)] == [1, 64, 1024]
-    with pytest.raises(UserError, match="has no room for one picture"):
+    with pytest.raises(UserError, match="has no room for one image"):
         largest_batch(_Room(0))
 
 
@@ -366,4 +366,4 @@ def test_the_command_embeds(town, folder, capsys):
     assert main(arguments) == 0
     put_in_results(town, "small", "val")
     assert main(["embed-summary", "--results", str(town), "--clip", "small", "town/val"]) == 0
-    assert "town/val by small: 7 pictures, 7 texts, 1 of them cut" in capsys.readouterr().out
+    assert "town/val by small: 7 images, 7 texts, 1 of them cut" in capsys.readouterr().out

@@ -26,7 +26,7 @@ def test_mined_and_cad_datasets_are_embedded(tmp_path, folder):
     place = configure(tmp_path, {"model": f"local-dir:{folder}"}, ["things"], things=things)
     status, printed = run(place, "embed")
     assert status == 0, printed
-    assert "things/test by small: 56 pictures, 56 texts, 0 of them cut" in printed
+    assert "things/test by small: 56 images, 56 texts, 0 of them cut" in printed
     views = pq.read_table(place / "results/views/town/mini_val", columns=["view_id"])["view_id"].to_pylist()
     found = pq.read_table(place / "results/embeddings/small/town/mini_val").to_pandas()
     assert found[found["kind"] == "image"]["view_id"].tolist() == views and len(views) > 20

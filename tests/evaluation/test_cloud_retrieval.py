@@ -1,4 +1,4 @@
-"""Clouds found by caption and picture, by hand."""
+"""Clouds found by caption and image, by hand."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from blendclip.evaluation.cloud_retrieval import HeldOutTriplets, cloud_retrieva
 AXES = np.eye(4)
 
 
-def test_captions_and_pictures_by_hand():
+def test_captions_and_images_by_hand():
     triplets = HeldOutTriplets(
         cloud_ids=["x", "y", "z", "elsewhere"],
         instances=np.array([0, 0, 2, 3]),
@@ -21,7 +21,7 @@ def test_captions_and_pictures_by_hand():
     assert (found["clouds"], found["texts"]) == (3, 2)
     # "a car" points along axis 0, where no cloud with a triplet is; "a bus" along axis 1: x, not z.
     assert found["text_to_cloud"]["1"] == 0.0 and found["text_to_cloud"]["5"] == 1.0
-    # The picture of x finds x, that of y nothing, that of z finds x, which is of another instance.
+    # The image of x finds x, that of y nothing, that of z finds x, which is of another instance.
     assert found["image_to_cloud"]["1"] == pytest.approx(1 / 3)
 
 

@@ -3,23 +3,25 @@
 import numpy as np
 import pytest
 
-from blendclip.evaluation.measures import Answers, best_classes, measured
+from blendclip.evaluation.measures import BenchmarkPredictions, best_classes, metrics_of
 
 AXES = np.eye(3, dtype=np.float32)
 
 
-def answers(predicted, labels, **columns):
+def predictions(predicted, labels, **columns):
     """Clouds whose features are the axes of the classes that they are taken for."""
     count = len(labels)
     unknown = {name: [np.nan] * count for name in ("timestamps_us", "distances_m", "visibilities")}
     columns = unknown | {"instances": [f"i{n}" for n in range(count)], "num_points": [10] * count} | columns
     arrays = {name: value if name == "instances" else np.array(value) for name, value in columns.items()}
     features = AXES[predicted] if np.ndim(predicted) == 1 else np.array(predicted, np.float32)
-    return Answers(["a", "b", "c"], AXES, features, np.array(labels), **arrays)
+    return BenchmarkPredictions(["a", "b", "c"], AXES, features, np.array(labels), **arrays)
 
 
 def test_by_hand():
-    found = measured(answers([0, 0, 1, 2], [0, 1, 1, 1], num_points=[1, 4, 5, 9000], distances_m=[0, 9.9, 10, 70]))
+    found = metrics_of(
+        predictions([0, 0, 1, 2], [0, 1, 1, 1], num_points=[1, 4, 5, 9000], distances_m=[0, 9.9, 10, 70])
+    )
     assert (found["clouds"], found["instances"], found["most_frequent"]) == (4, 4, 0.75)
     assert found["top1"]["value"] == 0.5 and found["top3"]["value"] == 1.0
     assert found["mean_class"]["value"] == pytest.approx((1 + 1 / 3) / 2)
@@ -38,7 +40,7 @@ def test_by_hand():
 
 
 def test_visibility_is_told_by_level():
-    found = measured(answers([0, 0, 1], [0, 0, 0], visibilities=[4, 1, 4]))
+    found = metrics_of(predictions([0, 0, 1], [0, 0, 0], visibilities=[4, 1, 4]))
     assert [(r["from"], r["to"], r["clouds"], r["top1"]["value"]) for r in found["by_visibility"]] == [
         (1, 1, 1, 1.0),
         (4, 4, 2, 0.5),
@@ -46,7 +48,7 @@ def test_visibility_is_told_by_level():
 
 
 def test_equal_scores_are_told_against_the_right_class_everywhere():
-    found = measured(answers([[1, 1, 0]], [0]))
+    found = metrics_of(predictions([[1, 1, 0]], [0]))
     assert found["top1"]["value"] == 0 and found["confusion"][0] == [0, 1, 0]
     assert best_classes(np.array([[1.0, 1.0, 0.0]]), np.array([0])).tolist() == [[1, 0, 2]]
 
@@ -54,9 +56,9 @@ def test_equal_scores_are_told_against_the_right_class_everywhere():
 def test_averaging_a_track_mends_a_cloud_that_is_wrong():
     """Instance t: clouds at 1, 2, 3; the middle one alone is wrong. Instance s has one cloud, which is right."""
     features = [[0, 1, 0], [1, 0, 0], [1, 0.2, 0], [0, 0, 1]]
-    tracks = measured(answers(features, [0, 0, 0, 2], instances=["t", "t", "t", "s"], timestamps_us=[2, 1, 3, 5]))[
-        "tracks"
-    ]
+    tracks = metrics_of(
+        predictions(features, [0, 0, 0, 2], instances=["t", "t", "t", "s"], timestamps_us=[2, 1, 3, 5])
+    )["tracks"]
     assert tracks["tracks"] == 2 and tracks["top1"]["value"] == 1.0
     assert [(r["clouds"], r["tracks"], r["top1"]["value"]) for r in tracks["by_clouds"]] == [
         (1, 2, 0.5),  # the middle one
@@ -66,8 +68,8 @@ def test_averaging_a_track_mends_a_cloud_that_is_wrong():
 
 
 def test_classes_that_a_run_never_saw_are_told_apart():
-    held_out = measured(answers([0, 1, 0, 2], [0, 1, 1, 2]), excluded=["b", "zebra"])["held_out"]
+    held_out = metrics_of(predictions([0, 1, 0, 2], [0, 1, 1, 2]), excluded=["b", "zebra"])["held_out"]
     assert held_out["classes"] == ["b"] and (held_out["clouds"], held_out["others_clouds"]) == (2, 2)
     assert held_out["top1"]["value"] == 0.5 and held_out["others"]["value"] == 1.0
     assert held_out["excluded_from"] == "both"
-    assert measured(answers([0], [0]), excluded=["zebra"])["held_out"] is None
+    assert metrics_of(predictions([0], [0]), excluded=["zebra"])["held_out"] is None
