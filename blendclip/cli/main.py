@@ -14,6 +14,7 @@ from blendclip.cli import (
     benchmarks,
     cad,
     captions,
+    comparison,
     encoding,
     evaluation,
     export,
@@ -48,6 +49,19 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("blendclip", description="Mine triplets of LiDAR points, camera crop and caption.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="STAGE")
-    for room in (mining, captions, cad, benchmarks, encoding, packing, tiny, training, evaluation, reporting, export):
+    for room in (
+        mining,
+        captions,
+        cad,
+        benchmarks,
+        encoding,
+        packing,
+        tiny,
+        training,
+        evaluation,
+        comparison,
+        reporting,
+        export,
+    ):
         room.add_commands(commands)
     return parser
