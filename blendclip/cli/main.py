@@ -14,8 +14,10 @@ from blendclip.cli import (
     benchmarks,
     cad,
     captions,
+    comparison,
     encoding,
     evaluation,
+    export,
     mining,
     packing,
     reporting,
@@ -27,13 +29,19 @@ from blendclip.cli import (
 from blendclip.cli.common import CommandParser
 from blendclip.errors import UserError
 
-ROOMS = (mining, captions, cad, summary, benchmarks, encoding, packing, tiny, training, evaluation, reporting, setup)
+ROOMS = (
+    *(mining, captions, cad, summary),
+    *(encoding, packing, training),
+    *(benchmarks, evaluation, comparison, reporting),
+    *(export, setup, tiny),
+)
 GROUPS = {
     "generate and read datasets": "city shapes index validate-index cad",
     "mine triplets": "clouds views caption triplets summary show inspect cad-sheet",
     "embed and pack": "embed embed-classes embed-summary pack-clouds pack-features show-packed",
     "train": "recipe train show-runs",
-    "measure and report": "benchmark lvis-classes evaluate report show-report evaluate-clip",
+    "measure and report": "benchmark lvis-classes evaluate compare report show-report evaluate-clip",
+    "use a model": "export",
     "set up": "schema vllm-env train-tiny-clip",
 }
 
@@ -73,8 +81,9 @@ def make_parser() -> CommandParser:
     abouts = {action.dest: action.help or "" for action in commands._choices_actions}
     commands._choices_actions.clear()  # argparse knows no groups: the commands are listed below instead
     parser.epilog = "\n\n".join(
-        "\n".join([f"{title}:", *(f"  {name:16} {abouts[name]}" for name in names.split())])
+        "\n".join([f"{title}:", *(f"  {name:16} {abouts.pop(name)}" for name in names.split())])
         for title, names in GROUPS.items()
     )
+    assert not abouts, f"in no group: {', '.join(abouts)}"
     parser.epilog += "\n\n`blendclip COMMAND --help` tells what a command takes."
     return parser

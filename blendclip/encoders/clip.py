@@ -201,7 +201,7 @@ def _loaded(model: str, pretrained: str | None, device: torch.device | str) -> C
     return Clip(clip_name(model, pretrained), config, network, transform, tokenizer, device)
 
 
-def _network(identifier: str, pretrained: str | None) -> tuple[nn.Module, Compose]:
+def _network(identifier: str, pretrained: str | None) -> tuple[CLIP, Compose]:
     """Model and evaluation transform; a file that open_clip cannot take as it is, is tried as its weights alone."""
     try:
         return open_clip.create_model_from_pretrained(identifier, pretrained=pretrained)

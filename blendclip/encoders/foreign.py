@@ -65,7 +65,7 @@ _EXTRAS = (
 )
 # Encoders of others that are often taken for one of these, by what only their names have.
 _OTHERS = {
-    r"ppat\.(?:sa|lift|cls_token|transformer)\b": "OpenShape's PointBERT, whose patches and attention are its own",
+    r"ppat\.(?:sa|lift|cls_token|transformer)\b": "OpenShape's PointBERT, whose patches are made otherwise",
     r"(?:point_encoder\.)?(?:trans2embed|encoder2trans)\.": "Uni3D, whose transformer is a ViT of timm",
 }
 _GIVE = "give a checkpoint of Point-BERT, ULIP, ULIP-2 or the released BlendCLIP"
@@ -92,7 +92,7 @@ class _Number:
 
 
 # Beside weights ULIP's files hold the arguments of training, Point-BERT's an accuracy that is a numpy number.
-_HARMLESS = [
+_HARMLESS: list[Any] = [
     argparse.Namespace,
     (_Number, "numpy.dtype"),
     (_Number, "numpy.core.multiarray.scalar"),

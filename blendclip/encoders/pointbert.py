@@ -55,8 +55,13 @@ class PointBert(nn.Module):
                 the number is below the block's probability; None draws them from torch's generator.
 
         Raises:
-            UserError: the clouds lack colours that the encoder needs.
+            UserError: the clouds lack colours that the encoder needs, or `torch.jit` traces it.
         """
+        if torch.jit.is_tracing():  # it would take patches and buckets of the example's clouds for constants
+            raise UserError(
+                "a trace of the point encoder would be right for clouds of the traced sizes alone: "
+                "export it with blendclip.encoders.export.export_onnx instead"
+            )
         counts = [
             num_patches(length, self.config.patches_per_point, self.config.max_patches)
             for length in clouds.lengths.tolist()

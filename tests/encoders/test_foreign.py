@@ -214,7 +214,7 @@ def uni3d():
     [
         (
             open_shape,
-            "is of OpenShape's PointBERT, whose patches and attention are its own, which is not loaded here: ",
+            "is of OpenShape's PointBERT, whose patches are made otherwise, which is not loaded here: ",
         ),
         (uni3d, "is of Uni3D, whose transformer is a ViT of timm, which is not loaded here: "),
     ],

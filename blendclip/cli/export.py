@@ -1,0 +1,49 @@
+"""Commands that take a trained encoder to where there is no torch."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from blendclip.cli.common import Commands, new_command
+
+if TYPE_CHECKING:
+    from blendclip.encoders.pointbert import PointBert
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the commands of this room."""
+    parser = new_command(commands, "export", _export, "write the point encoder of a model as an ONNX file")
+    parser.add_argument(
+        "model",
+        type=Path,
+        help="folder of a run or model, its .safetensors file, or a checkpoint of ULIP, ULIP-2 or BlendCLIP",
+    )
+    parser.add_argument("--output", type=Path, required=True, help="ONNX file to write")
+
+
+def _export(args: argparse.Namespace) -> None:
+    from blendclip.encoders.export import export_onnx
+
+    encoder, about = _encoder(args.model)
+    export_onnx(encoder, args.output, about)
+    config = encoder.config
+    channels = 6 if config.colors else 3
+    sys.stdout.write(
+        f"{args.output}: patches (clouds, patches, {config.patch_points}, {channels}), centers (clouds, patches, 3), "
+        f"mask (clouds, patches) to embeddings (clouds, {config.out_dim})\n"
+    )
+
+
+def _encoder(model: Path) -> tuple[PointBert, dict[str, Any]]:
+    """A point encoder, and what the metadata of an export say of where it comes from."""
+    from blendclip.encoders.checkpoints import load_encoder, load_foreign
+
+    weights = model / "model.safetensors" if model.is_dir() else model
+    if weights.suffix == ".safetensors":
+        encoder, recipe = load_encoder(weights)
+        return encoder, {"recipe": recipe}
+    encoder, origin = load_foreign(weights)
+    return encoder, {"origin": origin}

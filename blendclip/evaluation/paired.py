@@ -1,0 +1,121 @@
+"""Paired differences of runs on the same clouds: what two intervals that overlap leave open.
+
+Two runs err on much the same clouds, so that their difference is known better than either accuracy.
+
+Letters in names: N clouds, C classes that have clouds, K columns of a bootstrap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from blendclip import storage
+from blendclip.errors import UserError
+from blendclip.evaluation.bootstrap import Bootstrap
+
+_PREDICTIONS = "predictions.parquet"
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """An accuracy of run B less that of run A on one benchmark, with the ends of its 95 % interval; all -1 to 1."""
+
+    benchmark: str
+    measure: str
+    """top-1 or mean class."""
+    run_a: str
+    run_b: str
+    accuracy_a: float
+    accuracy_b: float
+    value: float
+    low: float
+    high: float
+
+
+def compare_runs(results: Path, runs: Sequence[str], benchmarks: Sequence[str] = ()) -> list[PairedDifference]:
+    """Differences in top-1 and mean class accuracy of each pair of runs, on each benchmark.
+
+    Args:
+        results: folder with the predictions of the runs.
+        runs: names, at least two; of each pair the earlier one is A.
+        benchmarks: names; by default all that two of the runs were measured on.
+
+    Raises:
+        UserError: a run is named twice or has no predictions, or two runs were not measured on the same clouds.
+    """
+    if len(set(runs)) < max(2, len(runs)):
+        raise UserError(f"{' and '.join(runs)} cannot be compared: give the names of at least two different runs")
+    measured = {run: _benchmarks_of(results, run) for run in runs}
+    differences = []
+    for run_a, run_b in combinations(runs, 2):
+        for benchmark in benchmarks or sorted(measured[run_a] & measured[run_b]):
+            tables = [_read(results, run, benchmark) for run in (run_a, run_b)]
+            differences += _differences(benchmark, run_a, run_b, *tables)
+    if not differences:
+        raise UserError(f"{' and '.join(runs)} have no benchmark in common: evaluate them on the same one")
+    return sorted(differences, key=lambda one: one.benchmark)
+
+
+def comparison_text(differences: Sequence[PairedDifference]) -> str:
+    """A table for the terminal, in percent and percentage points."""
+    rows = [("benchmark", "measure", "run A", "run B", "B - A [95 % interval]")]
+    for one in differences:
+        run_a, run_b = f"{one.run_a} {one.accuracy_a:.1%}", f"{one.run_b} {one.accuracy_b:.1%}"
+        value, low, high = (f"{100 * number:+.1f}" for number in (one.value, one.low, one.high))
+        rows.append((one.benchmark, one.measure, run_a, run_b, f"{value} [{low}, {high}]"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def _folder(results: Path, run: str) -> Path:
+    return results / "evaluation" / "runs" / run
+
+
+def _benchmarks_of(results: Path, run: str) -> set[str]:
+    names = {path.parent.name for path in _folder(results, run).glob(f"*/{_PREDICTIONS}")}
+    if not names:
+        raise UserError(f"{_folder(results, run)} holds no predictions: run `blendclip evaluate` for {run} first")
+    return names
+
+
+def _read(results: Path, run: str, benchmark: str) -> pa.Table:
+    """Rows of predictions by cloud, whatever order they were written in."""
+    path = _folder(results, run) / benchmark / _PREDICTIONS
+    return storage.read_parquet(path, ["cloud_id", "instance_token", "class_name", "rank"]).sort_by("cloud_id")
+
+
+def _differences(benchmark: str, run_a: str, run_b: str, a: pa.Table, b: pa.Table) -> list[PairedDifference]:
+    for column in ("cloud_id", "class_name"):
+        if a[column] != b[column]:
+            raise UserError(
+                f"{run_a} and {run_b} were measured on different clouds or classes of {benchmark}: evaluate both again"
+            )
+    right_a, right_b = ((table["rank"].to_numpy() == 0).astype(np.float64) for table in (a, b))
+    columns_NK = np.concatenate([_by_class(right, a) for right in (right_a, right_b, right_b - right_a)], axis=1)
+    bootstrap = Bootstrap.of(columns_NK, a["instance_token"].to_pylist())
+    width = columns_NK.shape[1] // 3  # a column of all clouds and one of each class, of A, of B and of the difference
+    measures = {"top-1": range(1), "mean class": range(1, width)}
+    rows = []
+    for measure, columns in measures.items():
+        of_a, of_b, less = (
+            bootstrap.mean([begin + column for column in columns]) for begin in range(0, 3 * width, width)
+        )
+        interval = less.value, less.low, less.high
+        rows.append(PairedDifference(benchmark, measure, run_a, run_b, of_a.value, of_b.value, *interval))
+    return rows
+
+
+def _by_class(values_N: NDArray[np.float64], table: pa.Table) -> NDArray[np.float64]:
+    """(N, 1 + C): the values, and those of each class, NaN in the rows of others."""
+    names_N = np.asarray(table["class_name"].to_pylist(), object).astype(str)
+    of_class_NC = names_N[:, None] == np.unique(names_N)
+    return np.concatenate([values_N[:, None], np.where(of_class_NC, values_N[:, None], np.nan)], axis=1)
