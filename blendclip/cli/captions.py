@@ -25,11 +25,10 @@ def _add_caption(commands: Commands) -> None:
     add = parser.add_argument
     add("--views", type=Path, nargs="+", required=True, help="Parquet files of views, one for each part")
     add("--prompt", type=Path, required=True, help="file of prompts/caption")
-    add("--captions", type=Path, nargs="+", default=[], help="Parquet to write, one for each part")
-    add("--rejects", type=Path, nargs="+", default=[], help="Parquet of rejects to write, one for each part")
-    add("--statistics", type=Path, nargs="+", default=[], help="JSON to write of what a part cost, one for each part")
+    add("--output", type=Path, required=True, help="folder for captions, named as the views; with --preview a PNG")
+    add("--rejects", type=Path, help="folder for {views' name}.captions.parquet, needed but for --preview")
+    add("--statistics", type=Path, help="folder for {views' name}.json: what the captions of a part cost")
     add("--preview", type=int, metavar="N", help="only draw a contact sheet of N views with their captions")
-    add("--sheet", type=Path, default=Path("captions.png"), help="PNG of --preview")
     add("--cache", type=Path, default=Results(DEFAULT_ROOT).caption_cache(), help="answers that were paid for")
     add("--server-log", type=Path, default=Path("vllm.log"), help="what vLLM says")
     parser.later(lambda: add_options(parser, CaptionOptions))
@@ -41,18 +40,24 @@ def _caption(args: argparse.Namespace) -> None:
     from blendclip.mining.captions.backends import CaptionFiles, captioner_for
     from blendclip.mining.captions.stage import PartFiles, caption_views
 
-    statistics = args.statistics or [None] * len(args.views)
-    outputs = (args.captions, args.rejects, statistics)
-    if args.preview is None and {len(paths) for paths in outputs} != {len(args.views)}:
-        raise UserError("--captions, --rejects and, if given, --statistics need a path for each of --views")
+    if args.preview is None and args.rejects is None:
+        raise UserError("--rejects is needed: the folder for what got no caption")
     options, server = options_from(args, CaptionOptions), options_from(args, ServerOptions, "server")
     captioner = captioner_for(options, server, CaptionFiles(args.prompt, args.cache, args.server_log))
     if args.preview is not None:
         from blendclip.reporting.caption_sheet import preview
 
-        preview(args.views, args.preview, captioner, args.sheet)
+        preview(args.views, args.preview, captioner, args.output)
         return
-    parts = [PartFiles(*paths) for paths in zip(args.views, *outputs, strict=True)]
+    parts = [
+        PartFiles(
+            views,
+            args.output / views.name,
+            args.rejects / f"{views.stem}.captions.parquet",
+            args.statistics and args.statistics / f"{views.stem}.json",
+        )
+        for views in args.views
+    ]
     faults = options_from(args, FaultOptions, "faults")
     caption_views(parts, captioner, options.max_views_per_instance, faults.max_fault_fraction)
 

@@ -29,8 +29,9 @@ if CONFIG.caption.backend == "vllm":
             shell:
                 "blendclip caption --views {input.views:q} --prompt {input.prompt:q} --options {params.options:q}"
                 " --server {CAPTION_SERVER:q} --cache {params.cache:q} --server-log {log.server:q}"
-                " --max-fault-fraction {FAULTS} --captions {output.captions:q} --statistics {output.statistics:q}"
-                " --rejects {output.rejects:q} 2>&1 | tee {log.log:q}"
+                ' --max-fault-fraction {FAULTS} --output "$(dirname {output.captions[0]:q})"'
+                ' --statistics "$(dirname {output.statistics[0]:q})" --rejects "$(dirname {output.rejects[0]:q})"'
+                " 2>&1 | tee {log.log:q}"
 
 else:
 
@@ -55,5 +56,5 @@ else:
         shell:
             "blendclip caption --views {input.views:q} --prompt {input.prompt:q} --options {params.options:q}"
             " --server {CAPTION_SERVER:q} --cache {params.cache:q} --max-fault-fraction {FAULTS}"
-            " --captions {output.captions:q} --statistics {output.statistics:q} --rejects {output.rejects:q}"
-            " > {log:q} 2>&1"
+            ' --output "$(dirname {output.captions:q})" --statistics "$(dirname {output.statistics:q})"'
+            ' --rejects "$(dirname {output.rejects:q})" > {log:q} 2>&1'

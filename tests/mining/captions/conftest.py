@@ -64,7 +64,7 @@ def part(folder, number, rows):
     views = write_views(folder / "views" / name, rows)
     rejects = folder / "rejects" / f"part-{number:05d}.captions.parquet"
     captions = folder / "captions" / name
-    return PartFiles(views, captions, rejects, captions.with_suffix(".stats.json"))
+    return PartFiles(views, captions, rejects, captions.with_suffix(".json"))
 
 
 def caption(parts, url, cache, client=QUICK, model="stub", prompt=PROMPT, **options):
