@@ -1,11 +1,14 @@
 """Every path and name is spelt out here once more, by hand."""
 
+import ast
 import inspect
+import re
 import shlex
 from pathlib import Path
 
 import pytest
 
+import blendclip
 from blendclip.errors import UserError
 from blendclip.results import Commands, Results, part_number, split_of
 
@@ -39,6 +42,12 @@ PLACES = {
     "logs": ((), "logs"),
     "timings": ((), "timings"),
 }
+FOLDERS = {place.split("/")[0] for _, place in PLACES.values()}
+PACKAGE = Path(blendclip.__file__).parent
+SPELT = {
+    "results.py": {*FOLDERS, "part-"},
+    "reporting/gallery/assets.py": {"clouds"},  # in the gallery's own folder
+}
 LISTINGS = {"parts", "embedding_parts", "packed_parts", "every_part", "summaries", "count_parts", "check_parts"}
 
 
@@ -50,6 +59,21 @@ def test_where_things_lie(name, names, place):
 def test_no_place_is_left_out_above():
     methods = {name for name, _ in inspect.getmembers(Results, inspect.isfunction) if not name.startswith("_")}
     assert methods == {*PLACES, *LISTINGS, "relative"}
+
+
+def folders_spelt_in(source):
+    """The names of folders of results that a module joins to a path, and names of parts that it makes."""
+    joined = [node.right for node in ast.walk(ast.parse(source)) if isinstance(node, ast.BinOp)]
+    texts = {node.value for node in joined if isinstance(node, ast.Constant)}
+    parts = {"part-"} if re.search(r"\bf?['\"]part-", source) else set()
+    return {text for text in texts if text in FOLDERS} | parts
+
+
+def test_no_other_module_spells_a_place():
+    assert folders_spelt_in('place = results / "runs" / run / f"part-{part:05d}.parquet"') == {"runs", "part-"}
+    for path in PACKAGE.rglob("*.py"):
+        name = path.relative_to(PACKAGE).as_posix()
+        assert folders_spelt_in(path.read_text()) <= SPELT.get(name, set()), f"{name}: take places from results.py"
 
 
 def test_wildcards_stand_where_names_do():
