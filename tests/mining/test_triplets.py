@@ -1,18 +1,24 @@
 import io
 import json
+import shlex
+import shutil
 
 import numpy as np
+import pandas as pd
+import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
 from PIL import Image
 
+from blendclip.cli.main import main
 from blendclip.datasets.drives.index import write_index
 from blendclip.datasets.drives.options import DriveOptions
 from blendclip.errors import UserError
 from blendclip.mining.scene import read_scenes
 from blendclip.mining.summary import as_text, summarize
 from blendclip.mining.triplets import join_triplets, nearest_views
+from blendclip.results import Results
 from tests.mining.pipeline import SYNONYMS, mine
 
 COLUMNS = """triplet_id dataset split scene sample_token instance_token annotation_token timestamp_us category
@@ -103,9 +109,41 @@ def test_the_summary_counts_what_is_there(mined):
     assert "data/mini_train: 1 scenes" in text and "no_view" in text
 
 
-def test_tables_that_do_not_add_up_are_an_error(mined, tmp_path):
-    import shutil
+def test_folders_of_parquet_hold_parquet_alone(mined):
+    """Whatever a reader does with a folder, it meets nothing else in it."""
+    triplets = mined.results / "triplets"
+    assert len(pd.read_parquet(triplets / "data" / "mini_train")) == len(mined.triplets)
+    assert pyarrow.dataset.dataset(triplets).count_rows() == len(mined.triplets)
+    assert pyarrow.dataset.dataset(mined.results / "captions").count_rows() == len(mined.views)
+    others = [path for path in mined.results.rglob("*") if path.is_file() and path.suffix != ".parquet"]
+    summaries = mined.results / "summaries"
+    assert set(others) == {
+        summaries / "triplets" / "data" / "mini_train.json",
+        summaries / "captions" / "data" / "mini_train" / "part-00000.json",
+    }
 
+
+def test_the_command_needs_only_a_name_to_count_a_split(mined, tmp_path, monkeypatch, capsys):
+    results = tmp_path / "results"
+    shutil.copytree(mined.results, results)
+    path = results / "summaries" / "triplets" / "data" / "mini_train.json"
+    path.unlink()
+    monkeypatch.chdir(tmp_path)
+    command = Results(results).named.commands.summary("data", "mini_train")
+    assert main(shlex.split(command)[1:]) == 0
+    assert capsys.readouterr().out == as_text(mined.summary) + "\n"
+    assert json.loads(path.read_text()) == mined.summary
+    assert main(["show", str(path)]) == 0 and as_text(mined.summary) in capsys.readouterr().out
+    path.write_text("{")
+    assert main(["show", str(path)]) == 1
+    assert "is no JSON" in capsys.readouterr().err
+    assert main(["summary", "--dataset", "data", "--split", "mini_train", "--parts", "2"]) == 1
+    assert "part-00001.parquet is missing" in capsys.readouterr().err
+    assert main(["summary", "--dataset", "data", "--split", "test"]) == 1
+    assert "triplets/data/test holds no part-" in capsys.readouterr().err
+
+
+def test_tables_that_do_not_add_up_are_an_error(mined, tmp_path):
     results = tmp_path / "results"
     shutil.copytree(mined.results, results)
     path = next((results / "rejects").rglob("part-*.triplets.parquet"))

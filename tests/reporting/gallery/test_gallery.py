@@ -198,6 +198,23 @@ def test_same_input_gives_the_same_bytes(toy, tmp_path):
     assert str(folder) not in fragment
 
 
+@pytest.mark.parametrize("linked", ["triplets", "triplets/city", "evaluation", "."])
+def test_links_among_the_results_change_no_byte(tmp_path, linked):
+    def files():
+        fragment = write_gallery(results, ["first"], ["city"], tmp_path / "report")
+        assert fragment.count("<img") > 3
+        folder = tmp_path / "report"
+        written = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        return fragment, written
+
+    results = tmp_path / "results"
+    make_results(results, count=8, runs=("first",))
+    plain = files()
+    (results / linked).rename(tmp_path / "elsewhere")
+    (results / linked).symlink_to(tmp_path / "elsewhere")
+    assert (results / linked).is_symlink() and files() == plain
+
+
 def test_a_benchmark_from_elsewhere_has_no_triplets(tmp_path):
     clouds = make_results(tmp_path / "results", runs=())
     foreign = [cloud | {"cloud_id": f"file/{cloud['cloud_id']}", "scene": None, "distance_m": None} for cloud in clouds]

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 from html.parser import HTMLParser
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
@@ -220,6 +221,26 @@ def test_the_same_bytes_twice_and_no_figure_of_before(results, tmp_path):
     (tmp_path / "two" / "report" / "figures" / "old.svg").write_text("")
     assert files(tmp_path / "one") == files(tmp_path / "two")
     assert not any(str(tmp_path).encode() in content for content in files(tmp_path / "one").values())
+
+
+def moved_behind_a_link(path, elsewhere):
+    """Move a folder away and leave a link to it."""
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+
+
+@pytest.mark.parametrize("linked", ["runs", "runs/first", "evaluation", "summaries", "report", "tables", "."])
+def test_links_among_the_results_change_no_byte(results, tmp_path, linked):
+    def files():
+        write_report(results, ["first", "second"], ["street"], results / "report", results / "tables")
+        paths = [path for folder in ("report", "tables") for path in (results / folder).rglob("*") if path.is_file()]
+        return {path.relative_to(results): path.read_bytes() for path in paths}
+
+    toy.write_summaries(results)
+    plain = files()
+    assert Path("report/files/runs/first/log.jsonl") in plain
+    moved_behind_a_link(results / linked, tmp_path / "elsewhere")
+    assert (results / linked).is_symlink() and files() == plain
 
 
 def test_a_gallery_finds_its_place(results, tmp_path):

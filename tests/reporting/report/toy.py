@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 
+from blendclip.results import Results
+
 CLASSES = {
     "city": "car truck bus trailer construction_vehicle pedestrian motorcycle bicycle traffic_cone barrier".split(),
     "shapes": [f"thing {number}" for number in range(56)],
@@ -92,7 +94,7 @@ def metrics_of(run, benchmark, confusion, classes, *, drives=False, held_out=(),
             "texts": clouds // 3,
         },
         "files": {"predictions": f"evaluation/runs/{run}/{benchmark}/predictions.parquet"},
-        "command": f"blendclip evaluate --run {run} --benchmark {benchmark} --classes {benchmark} --templates plain",
+        "command": Results("results").commands.evaluate(run, benchmark, benchmark, "plain"),
     }
 
 
@@ -141,6 +143,13 @@ def write_summaries(results):
         summary = {"dataset": "city", "split": split, "scenes": 2, "annotations": many + 5, "clouds": many + 5}
         summary |= {"views": 4, "triplets": 3, "classes": classes, "rejects": [reject | {"example": "40x40 px"}]}
         write_json(results / "summaries" / "triplets" / "city" / f"{split}.json", summary)
+
+
+def write_cad_summary(results):
+    """Accounts of a CAD dataset."""
+    summary = {"cad": True, "dataset": "shapes", "split": "test", "objects": 3, "triplets": 3, "views": 6}
+    summary |= {"classes": {"cup": {"triplets": 2, "views": 4}, "owl": {"triplets": 1, "views": 2}}, "rejects": []}
+    write_json(results / "summaries" / "triplets" / "shapes" / "test.json", summary)
 
 
 def write_results(results, runs, benchmarks=("city", "shapes"), held_out=None):
