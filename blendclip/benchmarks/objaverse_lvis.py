@@ -113,7 +113,7 @@ def write_lvis_classes(path: Path, output: Path) -> int:
 
 
 def _list_in(root: Path) -> Path:
-    path = next((root / place for place in _LISTS if (root / place).is_file()), None)
+    path = next((root / name for name in _LISTS if (root / name).is_file()), None)
     if path is None:
         raise UserError(
             f"{root} has none of {', '.join(_LISTS)}: set `path` to the folder of OpenShape's or ULIP-2's files"

@@ -73,7 +73,7 @@ class ScanObjectNN:
         self.where = str(self._path)
 
     def _only_variant(self, folder: Path) -> str:
-        there = [variant for variant, place in VARIANTS.items() if (folder / place).is_file()]
+        there = [variant for variant, name in VARIANTS.items() if (folder / name).is_file()]
         if len(there) != 1:
             raise UserError(f"{folder} holds {', '.join(there) or 'no variant'}: set `variant` to one that is there")
         self._variant = there[0]

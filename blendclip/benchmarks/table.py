@@ -43,7 +43,7 @@ class TableOptions:
     needed: ClassVar = ("path",)
 
 
-class Table:
+class CloudTable:
     """Reads a table with a row for each cloud."""
 
     def __init__(self, options: TableOptions) -> None:

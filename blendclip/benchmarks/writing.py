@@ -1,4 +1,4 @@
-"""Benchmarks: labelled clouds of any source in one Parquet, with the classes to choose from."""
+"""Write the labelled clouds of any source as one Parquet, with the classes to choose from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from blendclip import schemas, storage
-from blendclip.benchmarks.clouds import LabelledCloud, Source
+from blendclip.benchmarks.clouds import BenchmarkReader, LabelledCloud
 from blendclip.benchmarks.names import listed, paired
 from blendclip.benchmarks.rows import benchmark_rows
 from blendclip.errors import UserError
@@ -42,7 +42,7 @@ def benchmark_options(format: str, given: Mapping[str, Any]) -> Any:
     return options(**given)
 
 
-def open_source(format: str, options: Any) -> Source:
+def open_source(format: str, options: Any) -> BenchmarkReader:
     """The reader of a format; `options` are of `benchmark_options`.
 
     Raises:
@@ -88,7 +88,7 @@ def write_benchmark(name: str, format: str, options: Any, classes: Sequence[str]
     return clouds
 
 
-def _format(name: str) -> tuple[Callable[[Any], Source], Any]:
+def _format(name: str) -> tuple[Callable[[Any], BenchmarkReader], Any]:
     """A format's reader and the class of its options; each loads libraries that the others do not need."""
     if name == "mined":
         from blendclip.benchmarks.mined import Mined, MinedOptions
@@ -111,13 +111,13 @@ def _format(name: str) -> tuple[Callable[[Any], Source], Any]:
 
         return ObjaverseLvis, ObjaverseLvisOptions
     if name == "table":
-        from blendclip.benchmarks.table import Table, TableOptions
+        from blendclip.benchmarks.table import CloudTable, TableOptions
 
-        return Table, TableOptions
+        return CloudTable, TableOptions
     raise UserError(f"there is no benchmark format {name!r}: set `format` to one of {', '.join(FORMATS)}")
 
 
-def _checked(source: Source, classes: Sequence[str], left_out: Counter[str]) -> Iterator[LabelledCloud]:
+def _checked(source: BenchmarkReader, classes: Sequence[str], left_out: Counter[str]) -> Iterator[LabelledCloud]:
     """The clouds of the classes, named as these are, without points that are not finite."""
     names = source.names()
     class_of = {one: one for one in classes} if names is None else paired(names, classes, source.where)
@@ -180,7 +180,7 @@ def _spooled(spool: Path) -> Iterator[pa.Table]:
             yield pa.Table.from_batches([reader.get_batch(number)])
 
 
-def _nothing(source: Source, classes: Sequence[str], left_out: Counter[str]) -> str:
+def _nothing(source: BenchmarkReader, classes: Sequence[str], left_out: Counter[str]) -> str:
     reasons = ", ".join(f"{count} for {reason}" for reason, count in sorted(left_out.items())) or "it is empty"
     return (
         f"{source.where} has no cloud of the classes {listed(classes)}; clouds were left out ({reasons}): name the "

@@ -21,11 +21,12 @@ class _CornerColours:
     """A run of F faces colored at their corners, or as a whole."""
 
     faces: slice
+    """Which faces of the surface these are."""
     corner_rgb: NDArray[np.float64]
     """(F, 3, 3) red, green, blue 0-255 of the three corners, or (F, 1, 3) of the whole face."""
 
     def colours_at(self, face: NDArray[np.integer], weights: NDArray[np.floating]) -> NDArray[np.uint8]:
-        """Colors (N, 3) at points on faces (N,) of the run, given by their weights on the three corners (N, 3)."""
+        """Colors (N, 3) 0-255 on faces (N,) of the run, at points of corner weights (N, 3)."""
         if self.corner_rgb.shape[1] == 1:
             return self.corner_rgb[face, 0].round().astype(np.uint8)
         return np.einsum("nk,nkc->nc", weights, self.corner_rgb[face]).round().clip(0, 255).astype(np.uint8)
@@ -36,6 +37,7 @@ class _Texture:
     """A run of F faces colored by an image."""
 
     faces: slice
+    """Which faces of the surface these are."""
     corner_uv: NDArray[np.float64]
     """(F, 3, 2) coordinates in the image of the three corners, 0-1, v upwards."""
     image: NDArray[np.uint8]
@@ -44,7 +46,7 @@ class _Texture:
     """(3,) linear factor on the image's light."""
 
     def colours_at(self, face: NDArray[np.integer], weights: NDArray[np.floating]) -> NDArray[np.uint8]:
-        """Colors (N, 3) at points on faces (N,) of the run, given by their weights on the three corners (N, 3)."""
+        """Colors (N, 3) 0-255 on faces (N,) of the run, at points of corner weights (N, 3)."""
         height, width, _ = self.image.shape
         uv = np.einsum("nk,nkc->nc", weights, self.corner_uv[face])
         column = np.floor(uv[:, 0] * width).astype(np.int64) % width  # textures repeat beyond their edges
@@ -65,6 +67,7 @@ class Surface:
     corners: NDArray[np.float64]
     """(F, 3, 3) the corners of each triangle."""
     paints: tuple[_Paint, ...]
+    """Of all faces, in the order of their runs."""
 
     def moved(self, rotation: NDArray[np.float64], scale: float) -> Surface:
         """The surface turned by `rotation` (3, 3) and scaled, its bounding box then centred at the origin."""
@@ -86,7 +89,7 @@ class Surface:
         return points.astype(np.float32), self.colours_at(face, weights), face
 
     def colours_at(self, face: NDArray[np.integer], weights: NDArray[np.floating]) -> NDArray[np.uint8]:
-        """Colors (N, 3) 0-255 at points on faces (N,), given by their weights on the three corners (N, 3)."""
+        """Colors (N, 3) 0-255 on faces (N,), at points of corner weights (N, 3)."""
         if len(self.paints) == 1:
             return self.paints[0].colours_at(face, weights)
         rgb = np.empty((len(face), 3), np.uint8)
