@@ -1,4 +1,4 @@
-"""Who plays in a scene: the recipe that fills a stage, zone by zone."""
+"""The things of a scene: the recipe that fills a stage, zone by zone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plan of one scene: who is there, where and how they move. Pure function of the seed and the scene's name."""
+"""The plan of one scene: its things and how they move, a pure function of the seed and the scene's name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ class EgoBody:
     """The room that the ego vehicle needs; its frame sits on the rear axle, on the ground."""
 
     length_m: float
+    """Along x."""
     width_m: float
+    """Along y."""
     ahead_m: float
     """How far ahead of the rear axle its middle is."""
 
@@ -32,12 +34,19 @@ class Thing:
     """One annotated object of a scene."""
 
     name: str
+    """Unique in the dataset; seeds all that is random about the thing."""
     shape: str
+    """Key of `SHAPES`."""
     category: str
+    """As the dataset spells it."""
     attribute: str | None
+    """As the dataset spells it; None where it has none."""
     mesh: Mesh
+    """In box frame."""
     motion: Motion
+    """Where it is at any time."""
     ground_z_m: float
+    """Height in world frame on which it stands."""
     margin_m: tuple[float, float, float]
     """How much wider than the mesh the annotated box is, per side: along x, along y, at the top."""
     lift_m: float
@@ -65,9 +74,13 @@ class Member:
     """One thing of a group that moves together, and where it is relative to the group's motion."""
 
     shape: str
+    """Key of `SHAPES`."""
     ahead_m: float = 0.0
+    """Along the group's route."""
     left_m: float = 0.0
+    """To the left of the group's route."""
     turned_rad: float = 0.0
+    """Heading relative to the group's route."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +88,15 @@ class ScenePlan:
     """All that happens in one scene, in world frame, times in seconds after its first keyframe."""
 
     name: str
+    """Name of the scene."""
     kind: str
+    """Kind of drive, one of the rig's."""
     duration_s: float
+    """From the first keyframe to the last."""
     ego: Motion
+    """Of the rear axle of the ego vehicle."""
     things: tuple[Thing, ...]
+    """All that is annotated where it is seen."""
     scenery: tuple[Mesh, Mesh, Mesh]
     """Carriageway, raised blocks, and everything else that is not annotated."""
 

@@ -1,4 +1,4 @@
-"""The street every scene plays in: a main road along x, a cross road along y, kerbs, houses and furniture."""
+"""The street of every scene: a main road along x, a cross road along y, curbs, houses and furniture."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ def cross_route(direction: int) -> Route:
 
 
 def turning_route(direction: int, side: int) -> Route:
-    """Return the way from the main into the cross road, to the left (side 1) or right (-1); s is 0 where the arc is."""
+    """Return the route from the main into the cross road; s is 0 where its arc begins.
+
+    Args: direction of travel before it, towards +x (1) or -x (-1); side to which it turns, left (1) or right (-1).
+    """
     radius = LEFT_RADIUS_M if side > 0 else RIGHT_RADIUS_M
     lane = LANES_Y_M[0] if side > 0 else LANES_Y_M[1]
     end_x = 1.75 if side > 0 else -1.75

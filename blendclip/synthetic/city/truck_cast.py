@@ -1,4 +1,4 @@
-"""Who plays in a truck's scene: its trailer, traffic far ahead, signs, and all that plays in a car's."""
+"""The things of a truck's scene: its trailer, traffic far ahead, signs, and all that a car's scene has."""
 
 from __future__ import annotations
 

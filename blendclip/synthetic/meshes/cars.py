@@ -28,18 +28,25 @@ class CarShape:
     """Side view of a car, metres, x measured from the rear bumper as a share of the length."""
 
     length_m: float
+    """Along x."""
     width_m: float
+    """Along y."""
     height_m: float
+    """From the ground to the roof."""
     bonnet: float
     """Height of the bonnet's rear edge as a share of the height."""
     cowl: float
     """Foot of the windscreen."""
     roof_front: float
+    """Where the windscreen meets the roof."""
     roof_rear: float
+    """Where the roof meets the rear window."""
     tail: float
     """Foot of the rear window."""
     clearance_m: float = 0.22
+    """From the ground to the sill."""
     wheel_m: float = 0.32
+    """Radius of a wheel."""
 
 
 def _vary(rng: np.random.Generator, shape: CarShape) -> CarShape:

@@ -101,7 +101,7 @@ class MeshBuilder:
         self.rings(np.array(rings), colour, reflectivity)
 
     def prism(self, profile_xz: ArrayLike, y_low: float, y_high: float, colour: Colour, flip: bool = False) -> None:
-        """Extrude a convex (K, 2) outline in x and z across y (or, flipped, an outline in y and z across x)."""
+        """Extrude a convex outline (K, 2) in x and z along y; flipped, one in y and z along x."""
         profile = np.asarray(profile_xz, float)
         rings = np.array(
             [np.column_stack([profile[:, 0], np.full(len(profile), y), profile[:, 1]]) for y in (y_low, y_high)]
@@ -160,7 +160,10 @@ class MeshBuilder:
         colour: Colour,
         reflectivity: float | None = None,
     ) -> None:
-        """Lay a thin pane on part of a quad: corners a, b, c, d; u runs from a to b, v from a to d; both in 0..1."""
+        """Lay a thin pane on part of a quad with the corners a, b, c, d (4, 3).
+
+        Args: u range of it from a to b, and v from a to d, both in 0..1.
+        """
         a, b, c, d = np.asarray(quad_m, float)
         normal = np.cross(b - a, d - a)
         lift = 0.012 * normal / np.linalg.norm(normal)

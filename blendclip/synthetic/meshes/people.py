@@ -34,12 +34,19 @@ class Look:
     """Colours of one person and what is on the head."""
 
     skin: Colour
+    """Of face and hands."""
     hair: Colour
+    """Where no headgear hides it."""
     shirt: Colour
+    """Of trunk, arms and a bike helmet."""
     trousers: Colour
+    """Of hips, legs and a full helmet."""
     shoes: Colour
+    """On both feet."""
     headgear: str | None = None
+    """hard_hat, bike_helmet, full_helmet or cap; None for bare heads."""
     long_hair: bool = False
+    """Reaches down the neck."""
 
 
 def random_look(rng: np.random.Generator, headgear: str | None = None) -> Look:
