@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from blendclip.benchmarks.clouds import LabelledCloud
+from blendclip.benchmarks.clouds import LabeledCloud
 from blendclip.benchmarks.stored import part_files, read_clouds
 
 
@@ -37,7 +37,7 @@ class Cad:
     def names(self) -> None:
         """Objects of other classes are left out."""
 
-    def clouds(self, left_out: Counter[str]) -> Iterator[LabelledCloud]:
+    def clouds(self, left_out: Counter[str]) -> Iterator[LabeledCloud]:
         """The first cloud of each object, by part.
 
         Raises:
@@ -51,4 +51,4 @@ class Cad:
                     left_out["further cloud of an object"] += 1
                     continue
                 seen.add(token)
-                yield LabelledCloud(row["triplet_id"], row["class_name"], points, rgb, token)
+                yield LabeledCloud(row["triplet_id"], row["class_name"], points, rgb, token)

@@ -18,7 +18,7 @@ from blendclip.errors import DataFault, UserError
 
 
 @dataclass(frozen=True)
-class LabelledCloud:
+class LabeledCloud:
     """A cloud and what its source says of it; None where it says nothing."""
 
     cloud_id: str
@@ -53,7 +53,7 @@ class BenchmarkReader(Protocol):
         None where clouds of other classes are left out instead.
         """
 
-    def clouds(self, left_out: Counter[str]) -> Iterator[LabelledCloud]:
+    def clouds(self, left_out: Counter[str]) -> Iterator[LabeledCloud]:
         """The clouds in an order that stays; adds to `left_out` how many are left out for which reason.
 
         Raises:
@@ -83,8 +83,8 @@ def turned(points: Any, up: str, where: str) -> NDArray[np.float32]:
         return (points.astype(np.float64) @ box_R_source(up).T).astype(np.float32)
 
 
-def colours(rgb: Any, count: int, most: float, where: str) -> NDArray[np.uint8] | None:
-    """Colors from 0 to `most` as uint8 0-255 (count, 3); None of None.
+def colors(rgb: Any, count: int, most: float, where: str) -> NDArray[np.uint8] | None:
+    """Colours from 0 to `most` as uint8 0-255 (count, 3); None of None.
 
     Raises:
         UserError: they are no colours, or not on that scale.

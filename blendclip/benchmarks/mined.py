@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from blendclip.benchmarks.clouds import LabelledCloud
+from blendclip.benchmarks.clouds import LabeledCloud
 from blendclip.benchmarks.stored import part_files, read_clouds
 
 _ABOUT = ("instance_token", "scene", "class_name", "timestamp_us", "distance_m", "visibility")
@@ -39,7 +39,7 @@ class Mined:
     def names(self) -> None:
         """Clouds of other classes are left out."""
 
-    def clouds(self, left_out: Counter[str]) -> Iterator[LabelledCloud]:
+    def clouds(self, left_out: Counter[str]) -> Iterator[LabeledCloud]:
         """The clouds that are evaluated and have a point, by part.
 
         Raises:
@@ -53,4 +53,4 @@ class Mined:
                     left_out["no points"] += 1
                 else:
                     about = {name: row[name] for name in _ABOUT}
-                    yield LabelledCloud(row["annotation_token"], points=points, rgb=rgb, **about)
+                    yield LabeledCloud(row["annotation_token"], points=points, rgb=rgb, **about)

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import yaml
 
 from blendclip import storage
-from blendclip.benchmarks.clouds import LabelledCloud, colours, read_json, turned, usable
+from blendclip.benchmarks.clouds import LabeledCloud, colors, read_json, turned, usable
 from blendclip.benchmarks.names import paired
 from blendclip.datasets.cad.openshape import path_below, read_shape
 from blendclip.errors import UserError
@@ -60,7 +60,7 @@ class ObjaverseLvis:
         """All categories of the list."""
         return sorted({entry.category for entry in self._entries})
 
-    def clouds(self, left_out: Counter[str]) -> Iterator[LabelledCloud]:
+    def clouds(self, left_out: Counter[str]) -> Iterator[LabeledCloud]:
         """The objects in the order of the list.
 
         Raises:
@@ -73,7 +73,7 @@ class ObjaverseLvis:
             if shape.get("id", entry.uid) != entry.uid or "xyz" not in shape:
                 raise UserError(f"{path} is not the object {entry.uid} with its xyz: unpack it again")
             points = turned(shape["xyz"], self._up, str(path))
-            yield LabelledCloud(entry.uid, entry.category, points, colours(shape.get("rgb"), len(points), 1, str(path)))
+            yield LabeledCloud(entry.uid, entry.category, points, colors(shape.get("rgb"), len(points), 1, str(path)))
 
 
 def lvis_classes(path: Path) -> dict[str, list[str]]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from blendclip.benchmarks.clouds import LabelledCloud, colours, turned, usable
+from blendclip.benchmarks.clouds import LabeledCloud, colors, turned, usable
 from blendclip.benchmarks.hdf5 import hdf5_clouds
 from blendclip.benchmarks.names import check_order, label_numbers, listed_names
 from blendclip.datasets.cad.openshape import read_shape
@@ -83,7 +83,7 @@ class ScanObjectNN:
         """The 15 classes."""
         return NAMES
 
-    def clouds(self, left_out: Counter[str]) -> Iterator[LabelledCloud]:
+    def clouds(self, left_out: Counter[str]) -> Iterator[LabeledCloud]:
         """The clouds of the file.
 
         Raises:
@@ -100,11 +100,11 @@ class ScanObjectNN:
         if expected not in (None, number):
             log.warning("%s has %d clouds; variant %s has %d", self.where, number, self._variant, expected)
 
-    def _hdf5(self) -> Iterator[LabelledCloud]:
+    def _hdf5(self) -> Iterator[LabeledCloud]:
         for number, (points, label) in enumerate(hdf5_clouds(self._path, len(NAMES))):
-            yield LabelledCloud(f"{self._path.stem}/{number}", NAMES[label], turned(points, self._up, self.where))
+            yield LabeledCloud(f"{self._path.stem}/{number}", NAMES[label], turned(points, self._up, self.where))
 
-    def _openshape(self) -> Iterator[LabelledCloud]:
+    def _openshape(self) -> Iterator[LabeledCloud]:
         with usable(self._path):
             content = read_shape(self._path)
         if missing := sorted({"xyz", "label"} - set(content)):
@@ -114,6 +114,4 @@ class ScanObjectNN:
         for number, (xyz, label) in enumerate(zip(content["xyz"], labels.tolist(), strict=True)):
             where = f"{self.where}, cloud {number},"
             points = turned(xyz, self._up, where)
-            yield LabelledCloud(
-                f"openshape/{number}", NAMES[label], points, colours(rgb[number], len(points), 1, where)
-            )
+            yield LabeledCloud(f"openshape/{number}", NAMES[label], points, colors(rgb[number], len(points), 1, where))

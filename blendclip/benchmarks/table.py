@@ -16,7 +16,7 @@ import trimesh
 from numpy.typing import NDArray
 from pypcd4 import PointCloud
 
-from blendclip.benchmarks.clouds import LabelledCloud, colours, turned
+from blendclip.benchmarks.clouds import LabeledCloud, colors, turned
 from blendclip.errors import UserError
 
 FILES = (".npy", ".ply", ".pcd")
@@ -88,7 +88,7 @@ class CloudTable:
         """The class names of the table, each of which the benchmark must have."""
         return sorted({row["class_name"] for row in self._rows})
 
-    def clouds(self, left_out: Counter[str]) -> Iterator[LabelledCloud]:
+    def clouds(self, left_out: Counter[str]) -> Iterator[LabeledCloud]:
         """The clouds in the order of the rows.
 
         Raises:
@@ -99,7 +99,7 @@ class CloudTable:
             points = turned(points, self._up, where)
             about = {name: row[name] for name in _ABOUT if name in row}
             about["cloud_id"] = about.get("cloud_id") or row.get("path") or where.rpartition(", ")[2]
-            yield LabelledCloud(points=points, rgb=colours(rgb, len(points), 255, where), **about)
+            yield LabeledCloud(points=points, rgb=colors(rgb, len(points), 255, where), **about)
 
     def _beside(self) -> Iterator[tuple[str, NDArray, NDArray | None]]:
         for number, row in enumerate(self._rows):

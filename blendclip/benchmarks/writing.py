@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from blendclip import schemas, storage
-from blendclip.benchmarks.clouds import BenchmarkReader, LabelledCloud
+from blendclip.benchmarks.clouds import BenchmarkReader, LabeledCloud
 from blendclip.benchmarks.names import listed, paired
 from blendclip.benchmarks.rows import benchmark_rows
 from blendclip.errors import UserError
@@ -117,7 +117,7 @@ def _format(name: str) -> tuple[Callable[[Any], BenchmarkReader], Any]:
     raise UserError(f"there is no benchmark format {name!r}: set `format` to one of {', '.join(FORMATS)}")
 
 
-def _checked(source: BenchmarkReader, classes: Sequence[str], left_out: Counter[str]) -> Iterator[LabelledCloud]:
+def _checked(source: BenchmarkReader, classes: Sequence[str], left_out: Counter[str]) -> Iterator[LabeledCloud]:
     """The clouds of the classes, named as these are, without points that are not finite."""
     names = source.names()
     class_of = {one: one for one in classes} if names is None else paired(names, classes, source.where)
@@ -142,7 +142,7 @@ def _checked(source: BenchmarkReader, classes: Sequence[str], left_out: Counter[
         log.warning("%s has %d points that are NaN or inf: they were dropped", source.where, dropped)
 
 
-def _check_object(cloud: LabelledCloud, objects: dict[str, tuple[str | None, str | None]], where: str) -> None:
+def _check_object(cloud: LabeledCloud, objects: dict[str, tuple[str | None, str | None]], where: str) -> None:
     """See that the clouds of an instance are of one class and scene; `objects` grows."""
     if cloud.instance_token is None:
         return
@@ -155,13 +155,13 @@ def _check_object(cloud: LabelledCloud, objects: dict[str, tuple[str | None, str
         )
 
 
-def _only(cloud: LabelledCloud, finite: np.ndarray) -> LabelledCloud:
+def _only(cloud: LabeledCloud, finite: np.ndarray) -> LabeledCloud:
     if finite.all():
         return cloud
     return replace(cloud, points=cloud.points[finite], rgb=None if cloud.rgb is None else cloud.rgb[finite])
 
 
-def _batched(clouds: Iterator[LabelledCloud]) -> Iterator[list[LabelledCloud]]:
+def _batched(clouds: Iterator[LabeledCloud]) -> Iterator[list[LabeledCloud]]:
     batch, points = [], 0
     for cloud in clouds:
         batch.append(cloud)

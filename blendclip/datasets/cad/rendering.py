@@ -87,10 +87,10 @@ def _render(
     """
     row, column = np.divmod(np.arange(size_px * size_px), size_px)
     image = _seen(surface, scene, camera, (column + 0.5) / size_px, (row + 0.5) / size_px)
-    grey = (image @ np.full(3, 1 / 3, np.float32)).reshape(size_px, size_px)
+    gray = (image @ np.full(3, 1 / 3, np.float32)).reshape(size_px, size_px)
     edges = np.zeros((size_px, size_px), bool)
     for axis in (0, 1):
-        step = np.abs(np.diff(grey, axis=axis)) > _EDGE
+        step = np.abs(np.diff(gray, axis=axis)) > _EDGE
         edges |= np.pad(step, [(0, axis == 0), (0, axis == 1)]) | np.pad(step, [(axis == 0, 0), (axis == 1, 0)])
     chosen = np.flatnonzero(edges)
     offsets = np.stack(np.meshgrid([0.25, 0.75], [0.25, 0.75]), -1).reshape(4, 1, 2)
@@ -106,7 +106,7 @@ def _seen(
     across: NDArray[np.float64],
     along: NDArray[np.float64],
 ) -> NDArray[np.float32]:
-    """Colors (N, 3) 0-255 at points (N,) of the image, 0-1 from its left and from its top."""
+    """Colours (N, 3) 0-255 at points (N,) of the image, 0-1 from its left and from its top."""
     right, down, ahead = camera.box_R_camera.T.astype(np.float32)
     x, y = (
         (camera.center[i] + (2 * at - 1) * camera.half).astype(np.float32)[:, None]
@@ -119,7 +119,7 @@ def _seen(
     met = np.flatnonzero(np.isfinite(hits["t_hit"].numpy()))
     uv = hits["primitive_uvs"].numpy()[met]
     face = hits["primitive_ids"].numpy()[met].astype(np.int64)
-    rgb = surface.colours_at(face, np.column_stack([1 - uv[:, 0] - uv[:, 1], uv]))
+    rgb = surface.colors_at(face, np.column_stack([1 - uv[:, 0] - uv[:, 1], uv]))
     normal, towards = hits["primitive_normals"].numpy()[met], -rays[met, 3:]
     behind = normal[:, 0] * towards[:, 0] + normal[:, 1] * towards[:, 1] + normal[:, 2] * towards[:, 2] < 0
     normal[behind] *= -1  # of the side that is seen

@@ -45,7 +45,7 @@ def render_image(
     to_sun, index = rays_to_sun(rays, hits.distance_m, hits.normal, sun)
     lit = np.zeros(len(rays), bool)
     lit[index] = ~world.is_blocked(to_sun)
-    pixels = shade(rays, hits.distance_m, hits.surface, hits.normal, hits.face, hits.face_colours, lit, sun, sunlight)
+    pixels = shade(rays, hits.distance_m, hits.surface, hits.normal, hits.face, hits.face_colors, lit, sun, sunlight)
     coarse = (slice(COUNT_STEP_PX // 2, None, COUNT_STEP_PX),) * 2
     seen = hits.thing.reshape(height, width)[coarse]
     alone = world.pixels_alone(np.ascontiguousarray(rays.reshape(height, width, 6)[coarse].reshape(-1, 6)))

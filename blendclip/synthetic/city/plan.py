@@ -111,7 +111,7 @@ class Stage:
         self.things: list[Thing] = []
         self._meshes: dict[str, Mesh] = {}
         self._times_s = np.arange(-0.6, duration_s + 0.65, 0.1)
-        self._centres = np.zeros((len(self._times_s), 0, 2))
+        self._centers = np.zeros((len(self._times_s), 0, 2))
         self._radii = np.zeros(0)
         self.scenery = MeshBuilder()
         """Collects what stands there and is not annotated, in world frame."""
@@ -125,17 +125,17 @@ class Stage:
         pose = motion.pose_at(self._times_s)
         yaw = pose[:, 2] + (0.0 if length >= width else np.pi / 2)
         heading = np.stack([np.cos(yaw), np.sin(yaw)], -1)
-        centres = pose[:, None, :2] + (along[:, None] + ahead) * heading[:, None]
-        return centres, np.full(count, np.hypot(long / count, short) / 2)
+        centers = pose[:, None, :2] + (along[:, None] + ahead) * heading[:, None]
+        return centers, np.full(count, np.hypot(long / count, short) / 2)
 
-    def _occupy(self, centres: np.ndarray, radii: np.ndarray) -> None:
-        self._centres = np.concatenate([self._centres, centres], axis=1)
+    def _occupy(self, centers: np.ndarray, radii: np.ndarray) -> None:
+        self._centers = np.concatenate([self._centers, centers], axis=1)
         self._radii = np.concatenate([self._radii, radii])
 
-    def _free(self, centres: np.ndarray, radii: np.ndarray, gap_m: float) -> bool:
+    def _free(self, centers: np.ndarray, radii: np.ndarray, gap_m: float) -> bool:
         least = (radii[:, None] + self._radii + gap_m) ** 2
         for times in (slice(None, None, 12), slice(None)):  # most conflicts show at a glance
-            offset = centres[times, :, None] - self._centres[times, None]
+            offset = centers[times, :, None] - self._centers[times, None]
             if (np.einsum("tkmd,tkmd->tkm", offset, offset) <= least).any():
                 return False
         return True
@@ -147,8 +147,8 @@ class Stage:
 
     def is_free(self, x_m: float, y_m: float, radius_m: float) -> bool:
         """Return whether nothing comes within radius_m of a point in world frame during the scene."""
-        centres = np.broadcast_to(np.array([x_m, y_m]), (len(self._times_s), 1, 2))
-        return self._free(centres, np.array([radius_m]), 0.1)
+        centers = np.broadcast_to(np.array([x_m, y_m]), (len(self._times_s), 1, 2))
+        return self._free(centers, np.array([radius_m]), 0.1)
 
     def claim(self, x_m: float, y_m: float, radius_m: float) -> bool:
         """Keep a place in world frame for scenery, if it is free; return whether it was."""

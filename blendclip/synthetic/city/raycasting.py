@@ -30,8 +30,8 @@ class RayHits:
     normal: np.ndarray
     """(N, 3) float32 unit normal, either way round."""
     face: np.ndarray
-    """(N,) int64 index into face_colours and face_reflectivity, 0 where nothing was met."""
-    face_colours: np.ndarray
+    """(N,) int64 index into face_colors and face_reflectivity, 0 where nothing was met."""
+    face_colors: np.ndarray
     """(F, 3) uint8 of all faces of the world."""
     face_reflectivity: np.ndarray
     """(F,) float32 of all faces of the world."""
@@ -48,7 +48,7 @@ class _Group:
             vertices = (mesh.vertices_m @ world_SE3_mesh[:3, :3].T + world_SE3_mesh[:3, 3]).astype(np.float32)
             self.scene.add_triangles(o3d.core.Tensor.from_numpy(vertices), o3d.core.Tensor.from_numpy(mesh.triangles))
         self.first_face = np.cumsum([0] + [len(mesh.triangles) for mesh, *_ in meshes])[:-1].astype(np.int64)
-        self.colours = np.concatenate([np.zeros((0, 3), np.uint8), *(mesh.colours for mesh, *_ in meshes)])
+        self.colors = np.concatenate([np.zeros((0, 3), np.uint8), *(mesh.colors for mesh, *_ in meshes)])
         self.reflectivity = np.concatenate([np.zeros(0, np.float32), *(mesh.reflectivity for mesh, *_ in meshes)])
         self.thing = np.array([thing for *_, thing, _ in meshes], np.int32)
         self.surface = np.array([surface for *_, surface in meshes], np.int32)
@@ -110,7 +110,7 @@ def _no_hits(count: int, groups: list[_Group], farthest_m: np.ndarray | None = N
         surface=np.full(count, SCENERY, np.int32),
         normal=np.zeros((count, 3), np.float32),
         face=np.zeros(count, np.int64),
-        face_colours=np.concatenate([group.colours for group in groups]),
+        face_colors=np.concatenate([group.colors for group in groups]),
         face_reflectivity=np.concatenate([group.reflectivity for group in groups]),
     )
 
@@ -156,7 +156,7 @@ class World:
     def cast(self, rays: np.ndarray) -> RayHits:
         """Return what rays (N, 6) float32 of origin and direction in world frame meet first."""
         hits = _no_hits(len(rays), [self._fixed, self._moving])
-        for group, first in ((self._fixed, 0), (self._moving, len(self._fixed.colours))):
+        for group, first in ((self._fixed, 0), (self._moving, len(self._fixed.colors))):
             if not group.empty:
                 _meet(hits, group, first, rays)
         return hits
@@ -168,11 +168,11 @@ class World:
         """
         movers = self._movers
         hits = _no_hits(len(rays), [self._fixed, *(mover.group for mover in movers)])
-        first, timed = len(self._fixed.colours), _TimedRays(rays, time_s)
+        first, timed = len(self._fixed.colors), _TimedRays(rays, time_s)
         _meet(hits, self._fixed, 0, timed.narrow)
         for mover in movers:
             mover.meet(hits, first, timed)
-            first += len(mover.group.colours)
+            first += len(mover.group.colors)
         return hits
 
     @cached_property
