@@ -61,7 +61,8 @@ class ScanObjectNN:
         Raises:
             UserError: there is no such file, or nothing says which.
         """
-        self._path, self._up, self._variant = options.path, options.up, options.variant
+        self._path, self._up = options.path, options.up
+        self._variant: str | None = options.variant
         if options.variant is not None and options.variant not in VARIANTS:
             raise UserError(f"ScanObjectNN has no variant {options.variant!r}: set one of {', '.join(VARIANTS)}")
         if options.path.is_dir():
