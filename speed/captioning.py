@@ -1,6 +1,6 @@
 """Captioning by a model: how full the server is kept, what a request costs us, and how fast the cache answers.
 
-    python benchmarks/captioning.py
+    python speed/captioning.py
 
 The server is a stub in its own process that works on 64 requests at once, 50 ms each: 1,280 answers a second is all it
 can give. The client, with hashing of crops, requests, answers and cache, has one core.

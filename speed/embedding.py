@@ -1,7 +1,7 @@
 """How fast the embedding stage is beside the model's bare forward pass.
 
-    python benchmarks/embedding.py                            # 32 generated crops by ViT-B-16
-    python benchmarks/embedding.py --model ViT-L-14 --pretrained laion2b_s32b_b82k --device cuda --workers 16 \\
+    python speed/embedding.py                            # 32 generated crops by ViT-B-16
+    python speed/embedding.py --model ViT-L-14 --pretrained laion2b_s32b_b82k --device cuda --workers 16 \\
         --views results/views/city/mini_train/part-*.parquet
 
 The stage reads Parquet, decodes and resizes pictures, runs the model and writes features; the bare pass runs the same

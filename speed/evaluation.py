@@ -1,8 +1,8 @@
 """Encoding of LiDAR objects for zero-shot tests against padding each to the most patches, in one process.
 
-    python benchmarks/evaluation.py                       # random clouds; base on a GPU, else narrow
-    python benchmarks/evaluation.py --model base --clouds 24
-    python benchmarks/evaluation.py --benchmark results/evaluation/benchmarks/city.parquet
+    python speed/evaluation.py                       # random clouds; base on a GPU, else narrow
+    python speed/evaluation.py --model base --clouds 24
+    python speed/evaluation.py --benchmark results/evaluation/benchmarks/city.parquet
 
 The padded way has the same weights and the same patches of each cloud, then fills up to 512 with empty ones, which
 attention and maximum mask; batches of 16. Prints clouds/s of both (best of the repeats), their ratio, and of how many

@@ -1,7 +1,7 @@
 """Patches and PointBERT against the straightforward ways, side by side in one process.
 
-    python benchmarks/grouping.py              # on a GPU where there is one: 64 CAD clouds; else 4, on one core
-    python benchmarks/grouping.py --threads 2
+    python speed/grouping.py              # on a GPU where there is one: 64 CAD clouds; else 4, on one core
+    python speed/grouping.py --threads 2
 
 Prints
 - farthest point sampling and neighbours, milliseconds a batch: ours, torch's way on the same device, and a loop over

@@ -1,8 +1,8 @@
 """Mining against the straightforward way, side by side in one process, on one core.
 
-    python benchmarks/mining.py                       # on a city of one long scene, generated at the first call
-    python benchmarks/mining.py --format truckscenes  # on a citytruck
-    python benchmarks/mining.py --root /data/nuscenes --version v1.0-mini --split mini_train
+    python speed/mining.py                       # on a city of one long scene, generated at the first call
+    python speed/mining.py --format truckscenes  # on a citytruck
+    python speed/mining.py --root /data/nuscenes --version v1.0-mini --split mini_train
 
 Prints
 - clouds: milliseconds per annotation against a loop over the devkit that, for each annotation, takes its 10 sweeps of

@@ -1,7 +1,7 @@
 """Random reads of packed training data against plain memory-mapped numpy with offsets, in one process, on one core.
 
-    python benchmarks/packed.py                 # about 1.3 GB in a temporary folder
-    python benchmarks/packed.py --scale 0.1     # a tenth of it
+    python speed/packed.py                 # about 1.3 GB in a temporary folder
+    python speed/packed.py --scale 0.1     # a tenth of it
 
 Both sides hold the same: clouds (LiDAR-like: 5 to 500 points, of objects seen several times; CAD-like: 10,000 points
 each), the feature of the triplet's caption and those of all views of its instance, its own first. Prints, for each kind

@@ -1,8 +1,8 @@
 """Training steps against those of the reference recipe: same encoder, same weights, same clouds, one process, one run.
 
-    python benchmarks/training.py                        # on a CPU: narrow encoder, about two minutes
-    python benchmarks/training.py --preset base          # on a GPU the default; on a CPU ten minutes
-    python benchmarks/training.py --results results --clip tiny --synthetic shapes/train --real city/mini_train
+    python speed/training.py                        # on a CPU: narrow encoder, about two minutes
+    python speed/training.py --preset base          # on a GPU the default; on a CPU ten minutes
+    python speed/training.py --results results --clip tiny --synthetic shapes/train --real city/mini_train
 
 Ours is what `blendclip train` does: features of CLIP computed before, clouds end to end, augmented together on the
 device. The reference recipe is written here in plain PyTorch: each cloud is augmented alone, in numpy, and resampled to

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from blendclip.benchmarks.clouds import LabelledCloud
+from blendclip.benchmarks.clouds import LabeledCloud
 from blendclip.benchmarks.options import CadBenchmarkOptions
 from blendclip.benchmarks.stored import read_clouds
 from blendclip.results import Results, split_of
@@ -26,7 +26,7 @@ class Cad:
     def names(self) -> None:
         """Objects of other classes are left out."""
 
-    def clouds(self, left_out: Counter[str]) -> Iterator[LabelledCloud]:
+    def clouds(self, left_out: Counter[str]) -> Iterator[LabeledCloud]:
         """The first cloud of each object, by part.
 
         Raises:
@@ -40,4 +40,4 @@ class Cad:
                     left_out["further cloud of an object"] += 1
                     continue
                 seen.add(token)
-                yield LabelledCloud(row["triplet_id"], row["class_name"], points, rgb, token)
+                yield LabeledCloud(row["triplet_id"], row["class_name"], points, rgb, token)

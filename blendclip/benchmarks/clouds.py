@@ -1,4 +1,4 @@
-"""What every reader of a benchmark hands on: clouds with the class names of their source."""
+"""What every reader of a benchmark returns: clouds with the class names of their source."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from blendclip.errors import DataFault, UserError
 
 
 @dataclass(frozen=True)
-class LabelledCloud:
+class LabeledCloud:
     """A cloud and what its source says of it; None where it says nothing."""
 
     cloud_id: str
+    """Unique in the benchmark."""
     class_name: str | None
     """As the source spells it."""
     points: NDArray[np.float32]
@@ -31,12 +32,16 @@ class LabelledCloud:
     instance_token: str | None = None
     """Shared by the clouds of one object; None takes `cloud_id`."""
     scene: str | None = None
+    """Scene of the recording."""
     timestamp_us: int | None = None
+    """Of the keyframe."""
     distance_m: float | None = None
+    """From the ego vehicle to the box's center."""
     visibility: int | None = None
+    """Level from 1 (0-40 %) to 4 (80-100 %)."""
 
 
-class Source(Protocol):
+class BenchmarkReader(Protocol):
     """What `write_benchmark` asks of a format."""
 
     where: str
@@ -48,7 +53,7 @@ class Source(Protocol):
         None where clouds of other classes are left out instead.
         """
 
-    def clouds(self, left_out: Counter[str]) -> Iterator[LabelledCloud]:
+    def clouds(self, left_out: Counter[str]) -> Iterator[LabeledCloud]:
         """The clouds in an order that stays; adds to `left_out` how many are left out for which reason.
 
         Raises:
@@ -58,7 +63,7 @@ class Source(Protocol):
 
 @contextmanager
 def usable(path: Path) -> Iterator[None]:
-    """Turns a broken piece of data into the end of the run: a benchmark that lacks clouds compares with nothing."""
+    """Raise UserError for a DataFault: a benchmark that lacks clouds compares with no other."""
     try:
         yield
     except DataFault as error:
@@ -66,7 +71,7 @@ def usable(path: Path) -> Iterator[None]:
 
 
 def turned(points: Any, up: str, where: str) -> NDArray[np.float32]:
-    """Points (N, 3) of a file whose axis `up` points up, turned to z up, without mirroring, moving or scaling.
+    """Points (N, 3) of a file whose axis `up` points up, rotated to z up, not moved or scaled.
 
     Raises:
         UserError: they are no points.
@@ -78,8 +83,8 @@ def turned(points: Any, up: str, where: str) -> NDArray[np.float32]:
         return (points.astype(np.float64) @ box_R_source(up).T).astype(np.float32)
 
 
-def colours(rgb: Any, count: int, most: float, where: str) -> NDArray[np.uint8] | None:
-    """Colours 0-255 (count, 3) of colours from 0 to `most`, None of None.
+def colors(rgb: Any, count: int, most: float, where: str) -> NDArray[np.uint8] | None:
+    """Colours from 0 to `most` as uint8 0-255 (count, 3); None of None.
 
     Raises:
         UserError: they are no colours, or not on that scale.

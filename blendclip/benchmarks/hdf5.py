@@ -16,10 +16,13 @@ _CLOUDS_AT_ONCE = 64
 
 
 def hdf5_clouds(path: Path, classes: int) -> Iterator[tuple[NDArray[np.floating], int]]:
-    """The points (P, 3) and the label of each cloud.
+    """The points (P, 3), in the file's own axes, and the label of each cloud.
+
+    Args:
+        classes: number of classes of the dataset.
 
     Raises:
-        UserError: the file is missing, cut off or something else, or a label is not one of so many classes.
+        UserError: the file is missing, cut off or something else, or a label is not one of 0 to `classes` - 1.
     """
     try:
         with h5py.File(path) as file:

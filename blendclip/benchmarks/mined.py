@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from blendclip.benchmarks.clouds import LabelledCloud
+from blendclip.benchmarks.clouds import LabeledCloud
 from blendclip.benchmarks.options import MinedOptions
 from blendclip.benchmarks.stored import read_clouds
 from blendclip.results import Results, split_of
@@ -28,7 +28,7 @@ class Mined:
     def names(self) -> None:
         """Clouds of other classes are left out."""
 
-    def clouds(self, left_out: Counter[str]) -> Iterator[LabelledCloud]:
+    def clouds(self, left_out: Counter[str]) -> Iterator[LabeledCloud]:
         """The clouds that are evaluated and have a point, by part.
 
         Raises:
@@ -42,4 +42,4 @@ class Mined:
                     left_out["no points"] += 1
                 else:
                     about = {name: row[name] for name in _ABOUT}
-                    yield LabelledCloud(row["annotation_token"], points=points, rgb=rgb, **about)
+                    yield LabeledCloud(row["annotation_token"], points=points, rgb=rgb, **about)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blendclip.benchmarks.clouds import LabelledCloud, colours, read_json, turned, usable
+from blendclip.benchmarks.clouds import LabeledCloud, colors, read_json, turned, usable
 from blendclip.benchmarks.hdf5 import hdf5_clouds
 from blendclip.benchmarks.names import check_order, listed_names, paired, plain
 from blendclip.benchmarks.options import ModelNet40Options
@@ -73,7 +73,7 @@ class ModelNet40:
         """The 40 classes."""
         return NAMES
 
-    def clouds(self, left_out: Counter[str]) -> Iterator[LabelledCloud]:
+    def clouds(self, left_out: Counter[str]) -> Iterator[LabeledCloud]:
         """The clouds of the test split.
 
         Raises:
@@ -86,7 +86,7 @@ class ModelNet40:
         if number != _TEST_CLOUDS:
             log.warning("%s has %d clouds; the test split of ModelNet40 has %d", self.where, number, _TEST_CLOUDS)
 
-    def _openshape(self) -> Iterator[LabelledCloud]:
+    def _openshape(self) -> Iterator[LabeledCloud]:
         split_path, clouds_path = self._path / "test_split.json", self._path / "test_pc.npy"
         shapes = read_json(split_path, list)
         with usable(clouds_path):
@@ -100,15 +100,15 @@ class ModelNet40:
         class_of = paired(dict.fromkeys(category for _, category in pairs), NAMES, str(split_path))
         for (name, category), cloud in zip(pairs, clouds.reshape(-1), strict=True):
             _check_name(name, class_of[category], split_path)
-            yield self._coloured(name, class_of[category], cloud, f"{clouds_path}, cloud {name},")
+            yield self._colored(name, class_of[category], cloud, f"{clouds_path}, cloud {name},")
 
-    def _coloured(self, name: str, class_name: str, cloud: Any, where: str) -> LabelledCloud:
+    def _colored(self, name: str, class_name: str, cloud: Any, where: str) -> LabeledCloud:
         if not isinstance(cloud, dict) or "xyz" not in cloud:
             raise UserError(f"{where} is no dict with xyz: unpack it again")
         points = turned(cloud["xyz"], self._up, where)
-        return LabelledCloud(name, class_name, points, colours(cloud.get("rgb"), len(points), 255, where))
+        return LabeledCloud(name, class_name, points, colors(cloud.get("rgb"), len(points), 255, where))
 
-    def _hdf5(self) -> Iterator[LabelledCloud]:
+    def _hdf5(self) -> Iterator[LabeledCloud]:
         names_path = self._path / "shape_names.txt"
         check_order(listed_names(names_path), NAMES, str(names_path))
         for path in sorted(self._path.glob("ply_data_test*.h5")):
@@ -116,15 +116,15 @@ class ModelNet40:
             meshes = _mesh_names(path, [label for _, label in clouds])
             for number, (points, label) in enumerate(clouds):
                 name = meshes[number] if meshes else f"{path.stem}/{number}"
-                yield LabelledCloud(name, NAMES[label], turned(points, self._up, str(path)))
+                yield LabeledCloud(name, NAMES[label], turned(points, self._up, str(path)))
 
-    def _off(self) -> Iterator[LabelledCloud]:
+    def _off(self) -> Iterator[LabeledCloud]:
         folders = sorted({path.parents[1].name for path in self._path.glob("*/test/*.off")})
         class_of = paired(folders, NAMES, str(self._path))
         for folder in folders:
             for path in sorted((self._path / folder / "test").glob("*.off")):
                 _check_name(path.stem, class_of[folder], path)
-                yield LabelledCloud(path.stem, class_of[folder], turned(self._sampled(path), self._up, str(path)))
+                yield LabeledCloud(path.stem, class_of[folder], turned(self._sampled(path), self._up, str(path)))
 
     def _sampled(self, path: Path) -> NDArray[np.float32]:
         with usable(path):

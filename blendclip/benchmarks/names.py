@@ -1,4 +1,4 @@
-"""Class names of a source and of a benchmark, paired one to one, so that no cloud is scored under a wrong name."""
+"""Pairs the class names of a source with those of a benchmark, so that no cloud is scored under a wrong name."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def paired(names: Iterable[str], classes: Sequence[str], where: str) -> dict[str
     """For each name of a source the class with that name; `night_stand` is "Night stand".
 
     Raises:
-        UserError: a name is no class, or spelling alone tells two of them apart.
+        UserError: a name is no class, or two names differ in spelling alone.
     """
     names = list(names)
-    _told_apart(names, where)
-    _told_apart(classes, "the list of classes")
+    _check_distinct(names, where)
+    _check_distinct(classes, "the list of classes")
     by_plain = {plain(one): one for one in classes}
     if missing := [name for name in names if plain(name) not in by_plain]:
         raise UserError(
@@ -88,7 +88,7 @@ def listed(names: Iterable[object]) -> str:
     return ", ".join(shown[:_SHOWN]) + more
 
 
-def _told_apart(names: Sequence[str], where: str) -> None:
+def _check_distinct(names: Sequence[str], where: str) -> None:
     first: dict[str, str] = {}
     for name in names:
         other = first.setdefault(plain(name), name)

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from blendclip import storage
-from blendclip.benchmarks.clouds import LabelledCloud, colours, read_json, turned, usable
+from blendclip.benchmarks.clouds import LabeledCloud, colors, read_json, turned, usable
 from blendclip.benchmarks.names import paired
 from blendclip.benchmarks.options import ObjaverseLvisOptions
 from blendclip.datasets.cad.openshape import path_below, read_shape
@@ -50,7 +50,7 @@ class ObjaverseLvis:
         """All categories of the list."""
         return sorted({entry.category for entry in self._entries})
 
-    def clouds(self, left_out: Counter[str]) -> Iterator[LabelledCloud]:
+    def clouds(self, left_out: Counter[str]) -> Iterator[LabeledCloud]:
         """The objects in the order of the list.
 
         Raises:
@@ -63,7 +63,7 @@ class ObjaverseLvis:
             if shape.get("id", entry.uid) != entry.uid or "xyz" not in shape:
                 raise UserError(f"{path} is not the object {entry.uid} with its xyz: unpack it again")
             points = turned(shape["xyz"], self._up, str(path))
-            yield LabelledCloud(entry.uid, entry.category, points, colours(shape.get("rgb"), len(points), 1, str(path)))
+            yield LabeledCloud(entry.uid, entry.category, points, colors(shape.get("rgb"), len(points), 1, str(path)))
 
 
 def lvis_classes(path: Path) -> dict[str, list[str]]:
@@ -103,7 +103,7 @@ def write_lvis_classes(path: Path, output: Path) -> int:
 
 
 def _list_in(root: Path) -> Path:
-    path = next((root / place for place in _LISTS if (root / place).is_file()), None)
+    path = next((root / name for name in _LISTS if (root / name).is_file()), None)
     if path is None:
         raise UserError(
             f"{root} has none of {', '.join(_LISTS)}: set `path` to the folder of OpenShape's or ULIP-2's files"

@@ -9,10 +9,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from blendclip import schemas, storage
-from blendclip.benchmarks.clouds import LabelledCloud
+from blendclip.benchmarks.clouds import LabeledCloud
 
 
-def benchmark_rows(clouds: Sequence[LabelledCloud], label_of: Mapping[str | None, int]) -> pa.Table:
+def benchmark_rows(clouds: Sequence[LabeledCloud], label_of: Mapping[str | None, int]) -> pa.Table:
     """Clouds, whose class names are those of the benchmark, as a table.
 
     Args:

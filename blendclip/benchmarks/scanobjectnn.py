@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from blendclip.benchmarks.clouds import LabelledCloud, colours, turned, usable
+from blendclip.benchmarks.clouds import LabeledCloud, colors, turned, usable
 from blendclip.benchmarks.hdf5 import hdf5_clouds
 from blendclip.benchmarks.names import check_order, label_numbers, listed_names
 from blendclip.benchmarks.options import ScanObjectNNOptions
@@ -47,7 +47,8 @@ class ScanObjectNN:
         Raises:
             UserError: there is no such file, or nothing says which.
         """
-        self._path, self._up, self._variant = options.path, options.up, options.variant
+        self._path, self._up = options.path, options.up
+        self._variant: str | None = options.variant
         if options.variant is not None and options.variant not in VARIANTS:
             raise UserError(f"ScanObjectNN has no variant {options.variant!r}: set one of {', '.join(VARIANTS)}")
         if options.path.is_dir():
@@ -59,7 +60,7 @@ class ScanObjectNN:
         self.where = str(self._path)
 
     def _only_variant(self, folder: Path) -> str:
-        there = [variant for variant, place in VARIANTS.items() if (folder / place).is_file()]
+        there = [variant for variant, name in VARIANTS.items() if (folder / name).is_file()]
         if len(there) != 1:
             raise UserError(f"{folder} holds {', '.join(there) or 'no variant'}: set `variant` to one that is there")
         self._variant = there[0]
@@ -69,7 +70,7 @@ class ScanObjectNN:
         """The 15 classes."""
         return NAMES
 
-    def clouds(self, left_out: Counter[str]) -> Iterator[LabelledCloud]:
+    def clouds(self, left_out: Counter[str]) -> Iterator[LabeledCloud]:
         """The clouds of the file.
 
         Raises:
@@ -86,11 +87,11 @@ class ScanObjectNN:
         if expected not in (None, number):
             log.warning("%s has %d clouds; variant %s has %d", self.where, number, self._variant, expected)
 
-    def _hdf5(self) -> Iterator[LabelledCloud]:
+    def _hdf5(self) -> Iterator[LabeledCloud]:
         for number, (points, label) in enumerate(hdf5_clouds(self._path, len(NAMES))):
-            yield LabelledCloud(f"{self._path.stem}/{number}", NAMES[label], turned(points, self._up, self.where))
+            yield LabeledCloud(f"{self._path.stem}/{number}", NAMES[label], turned(points, self._up, self.where))
 
-    def _openshape(self) -> Iterator[LabelledCloud]:
+    def _openshape(self) -> Iterator[LabeledCloud]:
         with usable(self._path):
             content = read_shape(self._path)
         if missing := sorted({"xyz", "label"} - set(content)):
@@ -100,6 +101,4 @@ class ScanObjectNN:
         for number, (xyz, label) in enumerate(zip(content["xyz"], labels.tolist(), strict=True)):
             where = f"{self.where}, cloud {number},"
             points = turned(xyz, self._up, where)
-            yield LabelledCloud(
-                f"openshape/{number}", NAMES[label], points, colours(rgb[number], len(points), 1, where)
-            )
+            yield LabeledCloud(f"openshape/{number}", NAMES[label], points, colors(rgb[number], len(points), 1, where))

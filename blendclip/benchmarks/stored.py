@@ -30,13 +30,13 @@ def read_clouds(path: Path, columns: Sequence[str]) -> Iterator[Cloud]:
         xyz = batch["points"].flatten().flatten().to_numpy().reshape(-1, 3)
         points = np.split(xyz, ends[:-1])
         about = batch.select(list(columns)).to_pylist()
-        yield from zip(about, points, _colours(batch["rgb"]), strict=True)
+        yield from zip(about, points, _colors(batch["rgb"]), strict=True)
 
 
-def _colours(rgb: pa.ListArray) -> list[NDArray[np.uint8] | None]:
-    colour_M = rgb.flatten()
-    rgb_M3 = np.full((len(colour_M), 3), schemas.UNSEEN_GREY, np.uint8)
-    rgb_M3[colour_M.is_valid().to_numpy(zero_copy_only=False)] = colour_M.flatten().to_numpy().reshape(-1, 3)
+def _colors(rgb: pa.ListArray) -> list[NDArray[np.uint8] | None]:
+    color_M = rgb.flatten()
+    rgb_M3 = np.full((len(color_M), 3), schemas.UNSEEN_GREY, np.uint8)
+    rgb_M3[color_M.is_valid().to_numpy(zero_copy_only=False)] = color_M.flatten().to_numpy().reshape(-1, 3)
     ends = np.cumsum(pc.fill_null(pc.list_value_length(rgb), 0).to_numpy())
     present = rgb.is_valid().to_pylist()
     return [run if has else None for run, has in zip(np.split(rgb_M3, ends[:-1]), present, strict=True)]

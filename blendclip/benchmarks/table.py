@@ -15,7 +15,7 @@ import trimesh
 from numpy.typing import NDArray
 from pypcd4 import PointCloud
 
-from blendclip.benchmarks.clouds import LabelledCloud, colours, turned
+from blendclip.benchmarks.clouds import LabeledCloud, colors, turned
 from blendclip.benchmarks.options import TableOptions
 from blendclip.errors import UserError
 
@@ -32,7 +32,7 @@ _ABOUT = {
 _ROWS_AT_ONCE = 64
 
 
-class Table:
+class CloudTable:
     """Reads a table with a row for each cloud."""
 
     def __init__(self, options: TableOptions) -> None:
@@ -77,7 +77,7 @@ class Table:
         """The class names of the table, each of which the benchmark must have."""
         return sorted({row["class_name"] for row in self._rows})
 
-    def clouds(self, left_out: Counter[str]) -> Iterator[LabelledCloud]:
+    def clouds(self, left_out: Counter[str]) -> Iterator[LabeledCloud]:
         """The clouds in the order of the rows.
 
         Raises:
@@ -88,7 +88,7 @@ class Table:
             points = turned(points, self._up, where)
             about = {name: row[name] for name in _ABOUT if name in row}
             about["cloud_id"] = about.get("cloud_id") or row.get("path") or where.rpartition(", ")[2]
-            yield LabelledCloud(points=points, rgb=colours(rgb, len(points), 255, where), **about)
+            yield LabeledCloud(points=points, rgb=colors(rgb, len(points), 255, where), **about)
 
     def _beside(self) -> Iterator[tuple[str, NDArray, NDArray | None]]:
         for number, row in enumerate(self._rows):

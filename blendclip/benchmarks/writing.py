@@ -1,4 +1,4 @@
-"""Benchmarks: labelled clouds of any source in one Parquet, with the classes to choose from."""
+"""Write the labelled clouds of any source as one Parquet, with the classes to choose from."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from blendclip import schemas, storage
-from blendclip.benchmarks.clouds import LabelledCloud, Source
+from blendclip.benchmarks.clouds import BenchmarkReader, LabeledCloud
 from blendclip.benchmarks.names import listed, paired
 from blendclip.benchmarks.rows import benchmark_rows
 from blendclip.datasets.formats import format_named
@@ -25,13 +25,13 @@ _POINTS_AT_ONCE = 640_000  # in a row group
 _CLOUDS_AT_ONCE = 1024
 
 
-def open_source(format: str, options: Options) -> Source:
+def open_source(format: str, options: Options) -> BenchmarkReader:
     """The reader of a format; `options` are of the format's class.
 
     Raises:
         UserError: there is no such format, or options do not fit what is on the disk.
     """
-    source: Source = format_named(format, "benchmark").open()(options)
+    source: BenchmarkReader = format_named(format, "benchmark").open()(options)
     return source
 
 
@@ -72,7 +72,7 @@ def write_benchmark(name: str, format: str, options: Options, classes: Sequence[
     return clouds
 
 
-def _checked(source: Source, classes: Sequence[str], left_out: Counter[str]) -> Iterator[LabelledCloud]:
+def _checked(source: BenchmarkReader, classes: Sequence[str], left_out: Counter[str]) -> Iterator[LabeledCloud]:
     """The clouds of the classes, named as these are, without points that are not finite."""
     names = source.names()
     class_of = {one: one for one in classes} if names is None else paired(names, classes, source.where)
@@ -97,7 +97,7 @@ def _checked(source: Source, classes: Sequence[str], left_out: Counter[str]) -> 
         log.warning("%s has %d points that are NaN or inf: they were dropped", source.where, dropped)
 
 
-def _check_object(cloud: LabelledCloud, objects: dict[str, tuple[str | None, str | None]], where: str) -> None:
+def _check_object(cloud: LabeledCloud, objects: dict[str, tuple[str | None, str | None]], where: str) -> None:
     """See that the clouds of an instance are of one class and scene; `objects` grows."""
     if cloud.instance_token is None:
         return
@@ -110,13 +110,13 @@ def _check_object(cloud: LabelledCloud, objects: dict[str, tuple[str | None, str
         )
 
 
-def _only(cloud: LabelledCloud, finite: np.ndarray) -> LabelledCloud:
+def _only(cloud: LabeledCloud, finite: np.ndarray) -> LabeledCloud:
     if finite.all():
         return cloud
     return replace(cloud, points=cloud.points[finite], rgb=None if cloud.rgb is None else cloud.rgb[finite])
 
 
-def _batched(clouds: Iterator[LabelledCloud]) -> Iterator[list[LabelledCloud]]:
+def _batched(clouds: Iterator[LabeledCloud]) -> Iterator[list[LabeledCloud]]:
     batch, points = [], 0
     for cloud in clouds:
         batch.append(cloud)
@@ -135,7 +135,7 @@ def _spooled(spool: Path) -> Iterator[pa.Table]:
             yield pa.Table.from_batches([reader.get_batch(number)])
 
 
-def _nothing(source: Source, classes: Sequence[str], left_out: Counter[str]) -> str:
+def _nothing(source: BenchmarkReader, classes: Sequence[str], left_out: Counter[str]) -> str:
     reasons = ", ".join(f"{count} for {reason}" for reason, count in sorted(left_out.items())) or "it is empty"
     return (
         f"{source.where} has no cloud of the classes {listed(classes)}; clouds were left out ({reasons}): name the "

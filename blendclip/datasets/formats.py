@@ -177,7 +177,7 @@ FORMATS = (
     Format(
         "table",
         "benchmark",
-        f"{_BENCHMARKS}.table:Table",
+        f"{_BENCHMARKS}.table:CloudTable",
         f"{_BENCHMARKS}.options:TableOptions",
         "any list of clouds and names",
     ),

@@ -24,7 +24,7 @@ from typing import Annotated
 
 import numpy as np
 
-from blendclip.benchmarks.clouds import LabelledCloud
+from blendclip.benchmarks.clouds import LabeledCloud
 from blendclip.errors import UserError
 from blendclip.options import Options, Range
 
@@ -61,7 +61,7 @@ class Balls:
 
     def clouds(self, left_out):
         points = np.eye(3, dtype=np.float32) * self.options.radius_m
-        yield LabelledCloud("one", "ball", points)
+        yield LabeledCloud("one", "ball", points)
 
 
 DRIVES = Drives()

@@ -190,13 +190,13 @@ def test_default_recipe_has_all_detection_classes_in_both_splits() -> None:
 
 
 @pytest.mark.parametrize("shape", sorted(SHAPES))
-def test_meshes_are_small_centred_and_varied(shape: str) -> None:
+def test_meshes_are_small_centered_and_varied(shape: str) -> None:
     first, second = (SHAPES[shape](stable_rng("test", shape, k)) for k in range(2))
     assert 20 < len(first.triangles) < 5000
-    assert len(first.triangles) == len(first.colours) == len(first.reflectivity)
+    assert len(first.triangles) == len(first.colors) == len(first.reflectivity)
     assert np.allclose(first.vertices_m.min(axis=0), -first.vertices_m.max(axis=0), atol=1e-4)
     same = first.vertices_m.shape == second.vertices_m.shape and np.allclose(first.vertices_m, second.vertices_m)
-    assert not same or not np.array_equal(first.colours, second.colours)
+    assert not same or not np.array_equal(first.colors, second.colors)
 
 
 def test_every_category_has_shapes() -> None:

@@ -9,7 +9,7 @@ import pytest
 from blendclip.datasets.cad.writing import CadFiles, CadPart, cad_options, open_reader, write_cad
 from blendclip.errors import UserError
 from blendclip.reporting.triplet_sheet import draw_sheet
-from blendclip.synthetic.shapes.captions import captions_of, main_colours
+from blendclip.synthetic.shapes.captions import captions_of, main_colors
 from blendclip.synthetic.shapes.classes import CLASSES
 from blendclip.synthetic.shapes.generate import generate_shapes
 
@@ -63,10 +63,10 @@ def test_every_class_is_a_sound_mesh_of_a_believable_size(name):
     assert 0.05 < mesh.size_lwh_m.max() < 140
 
 
-def test_captions_name_colours_that_are_there():
+def test_captions_name_colors_that_are_there():
     rng = np.random.default_rng(4)
     mesh = CLASSES["duck"].builders[0](rng)
-    first, _ = main_colours(mesh)
+    first, _ = main_colors(mesh)
     assert sum(first in text for text in captions_of(CLASSES["duck"], mesh, 9, rng)) >= 4
 
 

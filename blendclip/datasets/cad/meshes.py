@@ -30,12 +30,19 @@ class MeshEntry:
     """A row of the table."""
 
     id: str
+    """Unique in the table."""
     category: str | None
+    """Class of the object; None where the table names none."""
     path: str
+    """Mesh file, relative to the dataset's folder."""
     names: tuple[str, ...]
+    """Names of the object, the first one first in captions."""
     captions: tuple[str, ...]
+    """Sentences about the object; none where the table has only names."""
     up: str | None
+    """Axis that points up in the file; None where the table says nothing."""
     front: str | None
+    """Axis that points ahead in the file; None where the table says nothing."""
 
 
 class Meshes:

@@ -25,18 +25,20 @@ class BrokenObjectError(DataFault):
 
 @dataclass(frozen=True)
 class CadView:
-    """One picture of an object."""
+    """A view of an object, rendered or given by its source."""
 
     name: str
     """Unique within the object, such as view_00."""
     jpeg: bytes | None = None
-    """None where the source gives features of the picture, but not the picture."""
+    """None where the source gives features of the view, but not its image."""
     size_px: tuple[int, int] | None = None
     """Width and height."""
     azimuth_rad: float | None = None
     """Where the camera stands, seen from the object: 0 ahead, pi/2 on its left."""
     distance_m: float | None = None
+    """Distance of the camera from the object's origin."""
     caption: str | None = None
+    """Sentence about this view; None where the source has none."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Feature:
     view: str | None = None
     """The view it is of; None where it is of the object as a whole."""
     text: str | None = None
+    """The text that the feature is of; None for images."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +66,15 @@ class CadObject:
     rgb: NDArray[np.uint8] | None
     """(N, 3), None where the source has no colours."""
     views: tuple[CadView, ...]
+    """The main view first; never empty."""
     caption: str
+    """Sentence about the object."""
     caption_model: str
-    """Who wrote the captions."""
+    """What wrote the captions, such as names or openshape/blip_caption."""
     size_lwh_m: NDArray[np.float64]
     """(3,) extent of the object along x, y, z."""
     features: tuple[Feature, ...] = field(default=())
+    """CLIP features that came with the object."""
 
 
 def box_R_source(up: str, front: str | None = None) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """Format `openshape`: the shapes that OpenShape released, of Objaverse, ShapeNet, ABO and 3D-FUTURE.
 
-A shape is one .npy file that holds a pickled dict; a split is a JSON list of them. Pictures are not part of it, their
+A shape is one .npy file that holds a pickled dict; a split is a JSON list of them. Images are not part of it, their
 CLIP features are.
 """
 
@@ -42,9 +42,13 @@ class OpenShapeEntry:
     """A line of a split."""
 
     id: str
+    """dataset/uid of the shape."""
     category: str | None
+    """None: lists of the release name no category."""
     path: str
+    """Of the shape's file, relative to the release's folder."""
     source: str
+    """Dataset that the shape is from, such as Objaverse."""
 
 
 class OpenShape:
@@ -64,10 +68,10 @@ class OpenShape:
         Raises:
             UserError: there is no such list, or it is none.
         """
-        places = [self._root / folder / f"{split}.json" for folder in _SPLITS]
-        path = next((place for place in places if place.is_file()), None)
+        candidates = [self._root / folder / f"{split}.json" for folder in _SPLITS]
+        path = next((candidate for candidate in candidates if candidate.is_file()), None)
         if path is None:
-            raise UserError(f"there is no {places[0]}: unpack meta_data.zip there, or name a split that it holds")
+            raise UserError(f"there is no {candidates[0]}: unpack meta_data.zip there, or name a split that it holds")
         try:
             return [self._entry(shape) for shape in json.loads(path.read_text())]
         except (ValueError, KeyError, TypeError) as error:
@@ -157,8 +161,8 @@ def _unpickled(file: BinaryIO) -> NDArray[np.object_]:
 def path_below(data_path: str, source: str) -> str:
     """A list's path, which begins with a folder of its makers, from the folder of its dataset on."""
     parts = PurePosixPath(data_path).parts
-    places = [place for place, part in enumerate(parts) if part == source]
-    return str(PurePosixPath(*parts[places[-1] :])) if places else data_path.lstrip("/")
+    found = [index for index, part in enumerate(parts) if part == source]
+    return str(PurePosixPath(*parts[found[-1] :])) if found else data_path.lstrip("/")
 
 
 def _rgb(rgb: Any, count: int) -> NDArray[np.uint8] | None:

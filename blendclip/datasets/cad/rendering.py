@@ -13,7 +13,7 @@ from blendclip.datasets.cad.surface import Surface
 from blendclip.datasets.open3d import o3d
 
 _FIELD_OF_VIEW = 0.55  # width over distance, at the distance at which the bounding sphere just fits
-_FILL = 0.9  # share of the picture that the object fills along its longer side
+_FILL = 0.9  # share of the image that the object fills along its longer side
 _EDGE = 7.0  # between pixels whose grey differs by more there is an edge
 _BACKGROUND = 242.0
 _ELEVATIONS_RAD = np.radians([22.0, 8.0, 38.0])  # in turn
@@ -23,20 +23,27 @@ _JITTER_RAD = np.radians(8.0)
 
 @dataclass(frozen=True)
 class _Camera:
-    """A camera in box frame; the picture's centre and scale are those at which the object just fits."""
+    """A camera in box frame; center and scale of its image are those at which the object just fits."""
 
-    place_m: NDArray[np.float64]  # (3,)
-    box_R_camera: NDArray[np.float64]  # (3, 3) columns right, down, ahead
-    centre: NDArray[np.float64]  # (2,) of the picture, on the plane at depth 1
-    half: float  # half the picture's side there
+    position_m: NDArray[np.float64]
+    """(3,)"""
+    box_R_camera: NDArray[np.float64]
+    """(3, 3) columns right, down, ahead."""
+    center: NDArray[np.float64]
+    """(2,) of the image, on the plane at depth 1."""
+    half: float
+    """Half the image's side, on the plane at depth 1."""
 
 
 def render_views(
     surface: Surface, count: int, size_px: int, jpeg_quality: int, rng: np.random.Generator
 ) -> list[CadView]:
-    """`count` square views of a surface in box frame, from all around and at changing height; the first from ahead.
+    """`count` square views of a surface in box frame, from all around, the first from ahead.
 
-    `rng` turns each camera a little.
+    Elevations alternate, and `rng` turns each camera a little.
+
+    Args:
+        size_px: width and height of a view. jpeg_quality: 1 to 100.
     """
     scene = o3d.t.geometry.RaycastingScene(nthreads=1)
     triangles = np.arange(3 * len(surface.corners), dtype=np.uint32).reshape(-1, 3)
@@ -48,9 +55,9 @@ def render_views(
         azimuth += _FIRST_AZIMUTH_RAD + 2 * np.pi * number / count
         elevation += _ELEVATIONS_RAD[number % len(_ELEVATIONS_RAD)]
         camera = _camera(vertices, azimuth, elevation)
-        image = _picture(surface, scene, camera, size_px)
+        image = _render(surface, scene, camera, size_px)
         jpeg = simplejpeg.encode_jpeg(image, jpeg_quality, "RGB", "444")
-        distance_m = float(np.linalg.norm(camera.place_m))
+        distance_m = float(np.linalg.norm(camera.position_m))
         turned = float((azimuth + np.pi) % (2 * np.pi) - np.pi)
         views.append(CadView(f"view_{number:02d}", jpeg, (size_px, size_px), turned, distance_m))
     return views
@@ -64,30 +71,30 @@ def _camera(vertices_m: NDArray[np.float64], azimuth_rad: float, elevation_rad: 
     right = np.array([-np.sin(azimuth_rad), np.cos(azimuth_rad), 0.0])
     down = np.cross(-towards, right)
     box_R_camera = np.column_stack([right, down, -towards])
-    place_m = towards * 2 * radius_m / _FIELD_OF_VIEW
-    seen = (vertices_m - place_m) @ box_R_camera
+    position_m = towards * 2 * radius_m / _FIELD_OF_VIEW
+    seen = (vertices_m - position_m) @ box_R_camera
     plane = seen[:, :2] / seen[:, 2:]
     low, high = plane.min(axis=0), plane.max(axis=0)
-    return _Camera(place_m, box_R_camera, (low + high) / 2, float((high - low).max() / 2 / _FILL))
+    return _Camera(position_m, box_R_camera, (low + high) / 2, float((high - low).max() / 2 / _FILL))
 
 
-def _picture(
+def _render(
     surface: Surface, scene: o3d.t.geometry.RaycastingScene, camera: _Camera, size_px: int
 ) -> NDArray[np.uint8]:
-    """The (S, S, 3) picture that a camera takes: light from the camera and from above its left, plain background.
+    """The (S, S, 3) image that a camera takes: light from the camera and from above its left, plain background.
 
     Pixels on an edge get the mean of four rays, all others one.
     """
     row, column = np.divmod(np.arange(size_px * size_px), size_px)
     image = _seen(surface, scene, camera, (column + 0.5) / size_px, (row + 0.5) / size_px)
-    grey = (image @ np.full(3, 1 / 3, np.float32)).reshape(size_px, size_px)
+    gray = (image @ np.full(3, 1 / 3, np.float32)).reshape(size_px, size_px)
     edges = np.zeros((size_px, size_px), bool)
     for axis in (0, 1):
-        step = np.abs(np.diff(grey, axis=axis)) > _EDGE
+        step = np.abs(np.diff(gray, axis=axis)) > _EDGE
         edges |= np.pad(step, [(0, axis == 0), (0, axis == 1)]) | np.pad(step, [(axis == 0, 0), (axis == 1, 0)])
     chosen = np.flatnonzero(edges)
-    places = np.stack(np.meshgrid([0.25, 0.75], [0.25, 0.75]), -1).reshape(4, 1, 2)
-    finer = (np.column_stack([column[chosen], row[chosen]]) + places).reshape(-1, 2) / size_px
+    offsets = np.stack(np.meshgrid([0.25, 0.75], [0.25, 0.75]), -1).reshape(4, 1, 2)
+    finer = (np.column_stack([column[chosen], row[chosen]]) + offsets).reshape(-1, 2) / size_px
     image[chosen] = _seen(surface, scene, camera, finer[:, 0], finer[:, 1]).reshape(4, -1, 3).mean(axis=0)
     return image.reshape(size_px, size_px, 3).round().clip(0, 255).astype(np.uint8)
 
@@ -99,20 +106,20 @@ def _seen(
     across: NDArray[np.float64],
     along: NDArray[np.float64],
 ) -> NDArray[np.float32]:
-    """Colours (N, 3) 0-255 at places (N,) of the picture, 0-1 from its left and from its top."""
+    """Colours (N, 3) 0-255 at points (N,) of the image, 0-1 from its left and from its top."""
     right, down, ahead = camera.box_R_camera.T.astype(np.float32)
     x, y = (
-        (camera.centre[i] + (2 * at - 1) * camera.half).astype(np.float32)[:, None]
+        (camera.center[i] + (2 * at - 1) * camera.half).astype(np.float32)[:, None]
         for i, at in enumerate((across, along))
     )
     rays = np.empty((len(across), 6), np.float32)
-    rays[:, :3] = camera.place_m
+    rays[:, :3] = camera.position_m
     rays[:, 3:] = x * right + y * down + ahead
     hits = scene.cast_rays(o3d.core.Tensor.from_numpy(rays), nthreads=1)
     met = np.flatnonzero(np.isfinite(hits["t_hit"].numpy()))
     uv = hits["primitive_uvs"].numpy()[met]
     face = hits["primitive_ids"].numpy()[met].astype(np.int64)
-    rgb = surface.colours_at(face, np.column_stack([1 - uv[:, 0] - uv[:, 1], uv]))
+    rgb = surface.colors_at(face, np.column_stack([1 - uv[:, 0] - uv[:, 1], uv]))
     normal, towards = hits["primitive_normals"].numpy()[met], -rays[met, 3:]
     behind = normal[:, 0] * towards[:, 0] + normal[:, 1] * towards[:, 1] + normal[:, 2] * towards[:, 2] < 0
     normal[behind] *= -1  # of the side that is seen

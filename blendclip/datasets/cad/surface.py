@@ -17,15 +17,16 @@ PLAIN_RGB = (180, 180, 180)
 
 
 @dataclass(frozen=True)
-class _CornerColours:
-    """A run of F faces colored at their corners, or as a whole."""
+class _CornerColors:
+    """A run of F faces coloured at their corners, or as a whole."""
 
     faces: slice
+    """Which faces of the surface these are."""
     corner_rgb: NDArray[np.float64]
     """(F, 3, 3) red, green, blue 0-255 of the three corners, or (F, 1, 3) of the whole face."""
 
-    def colours_at(self, face: NDArray[np.integer], weights: NDArray[np.floating]) -> NDArray[np.uint8]:
-        """Colors (N, 3) at points on faces (N,) of the run, given by their weights on the three corners (N, 3)."""
+    def colors_at(self, face: NDArray[np.integer], weights: NDArray[np.floating]) -> NDArray[np.uint8]:
+        """Colours (N, 3) 0-255 on faces (N,) of the run, at points of corner weights (N, 3)."""
         if self.corner_rgb.shape[1] == 1:
             return self.corner_rgb[face, 0].round().astype(np.uint8)
         return np.einsum("nk,nkc->nc", weights, self.corner_rgb[face]).round().clip(0, 255).astype(np.uint8)
@@ -33,9 +34,10 @@ class _CornerColours:
 
 @dataclass(frozen=True)
 class _Texture:
-    """A run of F faces colored by an image."""
+    """A run of F faces coloured by an image."""
 
     faces: slice
+    """Which faces of the surface these are."""
     corner_uv: NDArray[np.float64]
     """(F, 3, 2) coordinates in the image of the three corners, 0-1, v upwards."""
     image: NDArray[np.uint8]
@@ -43,8 +45,8 @@ class _Texture:
     factor: NDArray[np.float64]
     """(3,) linear factor on the image's light."""
 
-    def colours_at(self, face: NDArray[np.integer], weights: NDArray[np.floating]) -> NDArray[np.uint8]:
-        """Colors (N, 3) at points on faces (N,) of the run, given by their weights on the three corners (N, 3)."""
+    def colors_at(self, face: NDArray[np.integer], weights: NDArray[np.floating]) -> NDArray[np.uint8]:
+        """Colours (N, 3) 0-255 on faces (N,) of the run, at points of corner weights (N, 3)."""
         height, width, _ = self.image.shape
         uv = np.einsum("nk,nkc->nc", weights, self.corner_uv[face])
         column = np.floor(uv[:, 0] * width).astype(np.int64) % width  # textures repeat beyond their edges
@@ -55,7 +57,7 @@ class _Texture:
         return _srgb(_linear(texels / 255.0) * self.factor).round().astype(np.uint8)
 
 
-_Paint = _CornerColours | _Texture
+_Paint = _CornerColors | _Texture
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class Surface:
     corners: NDArray[np.float64]
     """(F, 3, 3) the corners of each triangle."""
     paints: tuple[_Paint, ...]
+    """Of all faces, in the order of their runs."""
 
     def moved(self, rotation: NDArray[np.float64], scale: float) -> Surface:
         """The surface turned by `rotation` (3, 3) and scaled, its bounding box then centred at the origin."""
@@ -75,7 +78,7 @@ class Surface:
     def sample(
         self, count: int, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.int64]]:
-        """`count` points, uniform over the area: coordinates (N, 3), colors (N, 3) 0-255, and their faces (N,)."""
+        """`count` points, uniform over the area: coordinates (N, 3), colours (N, 3) 0-255, and their faces (N,)."""
         edges = self.corners[:, 1:] - self.corners[:, :1]
         area = np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1)
         face = np.searchsorted(np.cumsum(area), rng.random(count) * area.sum(), side="right").clip(max=len(area) - 1)
@@ -83,17 +86,17 @@ class Surface:
         uv = np.where(uv.sum(axis=1, keepdims=True) > 1, 1 - uv, uv)
         weights = np.column_stack([1 - uv.sum(axis=1), uv])
         points = np.einsum("nk,nkc->nc", weights, self.corners[face])
-        return points.astype(np.float32), self.colours_at(face, weights), face
+        return points.astype(np.float32), self.colors_at(face, weights), face
 
-    def colours_at(self, face: NDArray[np.integer], weights: NDArray[np.floating]) -> NDArray[np.uint8]:
-        """Colors (N, 3) 0-255 at points on faces (N,), given by their weights on the three corners (N, 3)."""
+    def colors_at(self, face: NDArray[np.integer], weights: NDArray[np.floating]) -> NDArray[np.uint8]:
+        """Colours (N, 3) 0-255 on faces (N,), at points of corner weights (N, 3)."""
         if len(self.paints) == 1:
-            return self.paints[0].colours_at(face, weights)
+            return self.paints[0].colors_at(face, weights)
         rgb = np.empty((len(face), 3), np.uint8)
         for paint in self.paints:
             chosen = np.flatnonzero((face >= paint.faces.start) & (face < paint.faces.stop))
             if len(chosen):
-                rgb[chosen] = paint.colours_at(face[chosen] - paint.faces.start, weights[chosen])
+                rgb[chosen] = paint.colors_at(face[chosen] - paint.faces.start, weights[chosen])
         return rgb
 
 
@@ -153,17 +156,17 @@ def _paint_of(mesh: trimesh.Trimesh) -> _Paint:
     faces, visual = slice(0, len(mesh.faces)), mesh.visual
     if not isinstance(visual, trimesh.visual.TextureVisuals):
         if visual is None or visual.kind is None:
-            return _CornerColours(faces, np.tile(PLAIN_RGB, (len(mesh.faces), 1, 1)).astype(float))
+            return _CornerColors(faces, np.tile(PLAIN_RGB, (len(mesh.faces), 1, 1)).astype(float))
         if visual.kind == "vertex":
-            return _CornerColours(faces, visual.vertex_colors[mesh.faces][..., :3].astype(float))
-        return _CornerColours(faces, visual.face_colors[:, None, :3].astype(float))
+            return _CornerColors(faces, visual.vertex_colors[mesh.faces][..., :3].astype(float))
+        return _CornerColors(faces, visual.face_colors[:, None, :3].astype(float))
     image, factor = _texture_of(visual.material)
     if image is not None and visual.uv is not None:
         return _Texture(faces, np.asarray(visual.uv)[mesh.faces], np.asarray(image.convert("RGB")), factor)
     corners = visual.vertex_attributes.get("color")
     if corners is None:
-        return _CornerColours(faces, np.tile(_srgb(factor), (len(mesh.faces), 1, 1)))
-    return _CornerColours(faces, _srgb(factor * _unit(np.asarray(corners)[:, :3])[mesh.faces]))
+        return _CornerColors(faces, np.tile(_srgb(factor), (len(mesh.faces), 1, 1)))
+    return _CornerColors(faces, _srgb(factor * _unit(np.asarray(corners)[:, :3])[mesh.faces]))
 
 
 def _texture_of(material: Any) -> tuple[Any, NDArray[np.float64]]:

@@ -20,8 +20,11 @@ class Named:
     """An object with its names."""
 
     id: str
+    """Unique in the dataset."""
     category: str | None
+    """As the source spells it; None where it names no category."""
     object: CadObject
+    """What was read of it."""
 
 
 def clouds(dataset: str, split: str, objects: Sequence[Named]) -> pa.Table:

@@ -28,8 +28,11 @@ class Ulip2Entry:
     """One object."""
 
     id: str
+    """uid of the object in Objaverse."""
     category: str | None
+    """None: the release names no category."""
     path: str
+    """Of the cloud's file, relative to the release's folder."""
 
 
 class Ulip2:
@@ -159,7 +162,7 @@ def read_cloud(path: Path) -> NDArray[np.float64]:
 
 
 def rgb_image(array: NDArray) -> NDArray[np.uint8]:
-    """An image (H, W, 3) of one that is grey, RGB or RGBA, its channels last or first; RGBA is laid on white.
+    """A grey, RGB or RGBA image, channels last or first, as RGB (H, W, 3); RGBA over white.
 
     Raises:
         BrokenObjectError: it is no image.

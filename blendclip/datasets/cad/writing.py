@@ -1,4 +1,4 @@
-"""CAD datasets: objects from files of several formats, as triplets and views like those that are mined."""
+"""Write the objects of a CAD dataset, of any format, as triplets and views like those that are mined."""
 
 from __future__ import annotations
 
@@ -61,10 +61,13 @@ class CadFiles:
     """What one job writes; None is not written."""
 
     views: Path
+    """Parquet of all views."""
     rejects: Path
+    """Parquet of the objects that were left out."""
     triplets: Path | None = None
     """With the source's own captions, `captions` beside it."""
     captions: Path | None = None
+    """Parquet of the source's captions of views."""
     clouds: Path | None = None
     """Instead of triplets, where the captions stage is to describe the views."""
     embeddings: Path | None = None
@@ -76,9 +79,13 @@ class CadPart:
     """Which objects a job takes: part, part + parts, part + 2 parts ... of the split's list."""
 
     dataset: str
+    """Name of the dataset in config.yaml."""
     split: str
+    """Name of the split."""
     part: int = 0
+    """Number of the part, from 0."""
     parts: int = 1
+    """How many parts the split has."""
 
 
 def open_reader(format: str, root: Path, options: Options) -> Reader[Any]:

@@ -1,4 +1,4 @@
-"""All that knows a foreign format. An adapter turns a dataset into rows of the scene index."""
+"""Driving datasets to the scene index, by the adapter of their format."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Tables in nuScenes' schema to the scene index, read by a devkit.
 
-The devkit answers what it can answer: which scenes a split holds, which detection class a category belongs to, how
+The devkit says what it can: which scenes a split holds, which detection class a category belongs to, how
 fast a box moves, and which boxes the official detection benchmark evaluates. What sets one dataset's devkit apart from
 another's is said in a `Devkit`.
 """

@@ -1,4 +1,4 @@
-"""Does an index keep what the scene index promises? Says the first thing that is wrong, and where.
+"""Checks a scene index against its contract; the first thing that is wrong is said, and where.
 
 What an adapter computes must hold in every row. What a recording may get wrong here and there (a box of no size, a
 sweep of another time) is complained of only where most rows have it: single ones are faults that mining rejects.
@@ -23,9 +23,9 @@ _EARLIEST_US, _LATEST_US = 10**15, 4 * 10**15  # the years 2001 to 2096
 _UNITS = {"seconds": 10**6, "milliseconds": 10**3, "nanoseconds": 10**-3}
 _RIGID = 1e-4  # by which R R^T may differ from the identity
 _SAME_POSE = (0.01, 1e-3)  # metres, and parts of a rotation matrix: what nearest instead of interpolated poses exceed
-_TOP_SPEED_MPS, _JUMP_M = 100.0, 5.0  # no vehicle is faster, no localisation jumps further
-_JUMPS = 0.01  # share of steps in which even a good localisation may jump,
-_FEW_JUMPS = 1  # and so many of them in a short stream
+_TOP_SPEED_MPS, _JUMP_M = 100.0, 5.0  # no vehicle is faster, no localization jumps further
+_JUMPS = 0.01  # share of steps in which even a good localization may jump
+_FEW_JUMPS = 1  # which may also happen in a stream of few steps
 _FARTHEST_M = 1000.0  # no sensor sees a box further away
 _OPTIONAL = {"class_name", "velocity_mps", "visibility"}
 _MOST = 0.5
@@ -66,8 +66,11 @@ def _check_schema(path: Path, found: pa.Schema) -> None:
 @dataclass
 class _Tally:
     first: str = ""
+    """Complaint about the first broken row."""
     broken: int = 0
+    """Broken rows so far."""
     rows: int = 0
+    """All rows so far."""
 
 
 @dataclass
@@ -77,8 +80,11 @@ class _Check:
     path: Path
     root: Path | None
     tallies: dict[tuple[str, str], _Tally] = field(default_factory=dict)
-    owner: dict[tuple[str, str], str] = field(default_factory=dict)  # (kind, token) to scene
+    """(table, what a value must be) to the rows that break it."""
+    owner: dict[tuple[str, str], str] = field(default_factory=dict)
+    """(kind, token) to the scene that has it."""
     channels: set[str] = field(default_factory=set)
+    """Those whose first file was looked for."""
 
     def finish(self) -> None:
         """Complain of the first thing that is wrong in most rows."""
@@ -241,10 +247,10 @@ def _point_times(scene: _Scene) -> None:
 
 def _images(scene: _Scene) -> None:
     table = scene.images
-    place = np.stack([table.column("keyframe").astype(str), table.column("channel").astype(str)], axis=1)
-    _, first, which = np.unique(place, axis=0, return_index=True, return_inverse=True)
+    camera_of = np.stack([table.column("keyframe").astype(str), table.column("channel").astype(str)], axis=1)
+    _, first, which = np.unique(camera_of, axis=0, return_index=True, return_inverse=True)
     one = first[which.ravel()] == np.arange(len(table))
-    scene.every(table, "keyframe", one, place, "of one image for each camera: keep the one nearest to the keyframe")
+    scene.every(table, "keyframe", one, camera_of, "of one image for each camera: keep the one nearest to the keyframe")
     size_wh = np.stack([table.column("width_px"), table.column("height_px")], axis=1)
     scene.most(table, "width_px, height_px", (size_wh > 0).all(axis=1), size_wh, "positive")
     k = table.column("intrinsic", 3, 3)

@@ -16,7 +16,7 @@ COUNT_STEP_PX = 6
 
 
 @dataclass(frozen=True)
-class Picture:
+class CameraImage:
     """An image and, for each thing of the plan, its pixel counts on the coarse grid."""
 
     image: np.ndarray
@@ -32,9 +32,9 @@ def _directions(camera: Camera, width_px: int, height_px: int) -> np.ndarray:
     return camera.directions(width_px, height_px)
 
 
-def take_picture(
+def render_image(
     world: World, camera: Camera, world_SE3_ego: np.ndarray, size_px: tuple[int, int], sun: np.ndarray, sunlight: float
-) -> Picture:
+) -> CameraImage:
     """Return what the camera sees of the world as it stands.
 
     Args: world_SE3_ego (4, 4); size_px (width, height); sun (3,) unit vector to the sun in world frame; sunlight 0..1.
@@ -45,9 +45,9 @@ def take_picture(
     to_sun, index = rays_to_sun(rays, hits.distance_m, hits.normal, sun)
     lit = np.zeros(len(rays), bool)
     lit[index] = ~world.is_blocked(to_sun)
-    pixels = shade(rays, hits.distance_m, hits.surface, hits.normal, hits.face, hits.face_colours, lit, sun, sunlight)
+    pixels = shade(rays, hits.distance_m, hits.surface, hits.normal, hits.face, hits.face_colors, lit, sun, sunlight)
     coarse = (slice(COUNT_STEP_PX // 2, None, COUNT_STEP_PX),) * 2
     seen = hits.thing.reshape(height, width)[coarse]
     alone = world.pixels_alone(np.ascontiguousarray(rays.reshape(height, width, 6)[coarse].reshape(-1, 6)))
     visible = np.bincount(seen[seen >= 0], minlength=len(alone))
-    return Picture(soften_edges(pixels.reshape(height, width, 3)), visible, alone)
+    return CameraImage(soften_edges(pixels.reshape(height, width, 3)), visible, alone)

@@ -1,4 +1,4 @@
-"""Who plays in a scene: the recipe that fills a stage, zone by zone."""
+"""The things of a scene: the recipe that fills a stage, zone by zone."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def _sidewalk_things(stage: Stage) -> None:
 
     def spot(shape: str, turn: float, low: float, high: float) -> bool:
         x, y, heading = _on_sidewalk(stage, low, high, 26)
-        return stage.place([Member(shape)], standing(x, y, heading + turn), street.KERB_M, "standing", 0.3)
+        return stage.place([Member(shape)], standing(x, y, heading + turn), street.CURB_M, "standing", 0.3)
 
     for _ in range(2):
         attempt(partial(spot, "bicycle_rack", np.pi / 2, 1.2, 1.6))
@@ -224,12 +224,12 @@ def _people(stage: Stage) -> None:
         behind = np.maximum(abs(reach[:, 0]) - street.CROSS_HALF_M, abs(reach[:, 1]) - street.MAIN_HALF_M)
         on_block = (abs(reach[:, 0]) > street.CROSS_HALF_M + 0.5) & (abs(reach[:, 1]) > street.MAIN_HALF_M + 0.5)
         return bool(on_block.all() and (behind > 0).all()) and stage.place(
-            members, motion, street.KERB_M, "moving", 0.1
+            members, motion, street.CURB_M, "moving", 0.1
         )
 
     def stand(shape: str) -> bool:
         x, y, _ = _on_sidewalk(stage, 0.6, 4.2, 26)
-        return stage.place([Member(shape)], standing(x, y, float(rng.uniform(-3, 3))), street.KERB_M, "standing", 0.1)
+        return stage.place([Member(shape)], standing(x, y, float(rng.uniform(-3, 3))), street.CURB_M, "standing", 0.1)
 
     def cross(shape: str) -> bool:
         x, direction = float(rng.choice([-1, 1])) * rng.uniform(7.2, 9.6), int(rng.choice([-1, 1]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from blendclip.synthetic.city.raycasting import Hits, World
+from blendclip.synthetic.city.raycasting import RayHits, World
 from blendclip.synthetic.city.sensors import lidar_directions, rays_in_world
 
 MAX_RANGE_M = 80.0
@@ -13,6 +13,8 @@ RANGE_NOISE_M = 0.02
 
 def sweep(world: World, world_SE3_lidar: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Return points (N, 5) float32 and truth (N,) uint16 of the world as it stands.
+
+    Args: world_SE3_lidar (4, 4).
 
     Points are x, y, z in LiDAR frame in metres, intensity 0..255 and ring; truth is 0 for background and
     i + 1 for thing i of the plan.
@@ -29,7 +31,7 @@ def sweep(world: World, world_SE3_lidar: np.ndarray, rng: np.random.Generator) -
 
 
 def measure(
-    hits: Hits, directions: np.ndarray, rng: np.random.Generator, max_range_m: float
+    hits: RayHits, directions: np.ndarray, rng: np.random.Generator, max_range_m: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return which rays come back (N,), their noisy range (N,) in metres and intensity (N,) 0..255.
 

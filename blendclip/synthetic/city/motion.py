@@ -1,4 +1,4 @@
-"""How things move: routes of straight lines and gentle arcs in the world plane, run at a nearly constant speed."""
+"""Motion of things: routes of straight lines and gentle arcs in the world plane, run at a nearly constant speed."""
 
 from __future__ import annotations
 
@@ -43,14 +43,20 @@ def _advance(x: float, y: float, yaw: float, curvature: float, s_m: np.ndarray |
 
 @dataclass(frozen=True)
 class Motion:
-    """A run along a route: s(t) = s0 + v t + sway sin(w t + phase), shifted by constant offsets."""
+    """A run along a route, s(t) = s0 + v t + sway sin(w t + phase), shifted by constants."""
 
     route: Route
+    """Curve that is driven or walked."""
     s0_m: float = 0.0
+    """Arc length at time 0."""
     speed_mps: float = 0.0
+    """Mean speed v."""
     sway_m: float = 0.0
+    """Amplitude of the swaying speed."""
     sway_radps: float = 0.6
+    """Angular frequency w of the sway."""
     sway_phase_rad: float = 0.0
+    """Phase of the sway at time 0."""
     left_m: float = 0.0
     """Constant shift to the left of the route."""
     turned_rad: float = 0.0

@@ -1,4 +1,4 @@
-"""The plan of one scene: who is there, where and how they move. Pure function of the seed and the scene's name."""
+"""The plan of one scene: its things and how they move, a pure function of the seed and the scene's name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ class EgoBody:
     """The room that the ego vehicle needs; its frame sits on the rear axle, on the ground."""
 
     length_m: float
+    """Along x."""
     width_m: float
+    """Along y."""
     ahead_m: float
     """How far ahead of the rear axle its middle is."""
 
@@ -32,12 +34,19 @@ class Thing:
     """One annotated object of a scene."""
 
     name: str
+    """Unique in the dataset; seeds all that is random about the thing."""
     shape: str
+    """Key of `SHAPES`."""
     category: str
+    """As the dataset spells it."""
     attribute: str | None
+    """As the dataset spells it; None where it has none."""
     mesh: Mesh
+    """In box frame."""
     motion: Motion
+    """Where it is at any time."""
     ground_z_m: float
+    """Height in world frame on which it stands."""
     margin_m: tuple[float, float, float]
     """How much wider than the mesh the annotated box is, per side: along x, along y, at the top."""
     lift_m: float
@@ -65,9 +74,13 @@ class Member:
     """One thing of a group that moves together, and where it is relative to the group's motion."""
 
     shape: str
+    """Key of `SHAPES`."""
     ahead_m: float = 0.0
+    """Along the group's route."""
     left_m: float = 0.0
+    """To the left of the group's route."""
     turned_rad: float = 0.0
+    """Heading relative to the group's route."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +88,15 @@ class ScenePlan:
     """All that happens in one scene, in world frame, times in seconds after its first keyframe."""
 
     name: str
+    """Name of the scene."""
     kind: str
+    """Kind of drive, one of the rig's."""
     duration_s: float
+    """From the first keyframe to the last."""
     ego: Motion
+    """Of the rear axle of the ego vehicle."""
     things: tuple[Thing, ...]
+    """All that is annotated where it is seen."""
     scenery: tuple[Mesh, Mesh, Mesh]
     """Carriageway, raised blocks, and everything else that is not annotated."""
 
@@ -93,7 +111,7 @@ class Stage:
         self.things: list[Thing] = []
         self._meshes: dict[str, Mesh] = {}
         self._times_s = np.arange(-0.6, duration_s + 0.65, 0.1)
-        self._centres = np.zeros((len(self._times_s), 0, 2))
+        self._centers = np.zeros((len(self._times_s), 0, 2))
         self._radii = np.zeros(0)
         self.scenery = MeshBuilder()
         """Collects what stands there and is not annotated, in world frame."""
@@ -107,17 +125,17 @@ class Stage:
         pose = motion.pose_at(self._times_s)
         yaw = pose[:, 2] + (0.0 if length >= width else np.pi / 2)
         heading = np.stack([np.cos(yaw), np.sin(yaw)], -1)
-        centres = pose[:, None, :2] + (along[:, None] + ahead) * heading[:, None]
-        return centres, np.full(count, np.hypot(long / count, short) / 2)
+        centers = pose[:, None, :2] + (along[:, None] + ahead) * heading[:, None]
+        return centers, np.full(count, np.hypot(long / count, short) / 2)
 
-    def _occupy(self, centres: np.ndarray, radii: np.ndarray) -> None:
-        self._centres = np.concatenate([self._centres, centres], axis=1)
+    def _occupy(self, centers: np.ndarray, radii: np.ndarray) -> None:
+        self._centers = np.concatenate([self._centers, centers], axis=1)
         self._radii = np.concatenate([self._radii, radii])
 
-    def _free(self, centres: np.ndarray, radii: np.ndarray, gap_m: float) -> bool:
+    def _free(self, centers: np.ndarray, radii: np.ndarray, gap_m: float) -> bool:
         least = (radii[:, None] + self._radii + gap_m) ** 2
         for times in (slice(None, None, 12), slice(None)):  # most conflicts show at a glance
-            offset = centres[times, :, None] - self._centres[times, None]
+            offset = centers[times, :, None] - self._centers[times, None]
             if (np.einsum("tkmd,tkmd->tkm", offset, offset) <= least).any():
                 return False
         return True
@@ -129,8 +147,8 @@ class Stage:
 
     def is_free(self, x_m: float, y_m: float, radius_m: float) -> bool:
         """Return whether nothing comes within radius_m of a point in world frame during the scene."""
-        centres = np.broadcast_to(np.array([x_m, y_m]), (len(self._times_s), 1, 2))
-        return self._free(centres, np.array([radius_m]), 0.1)
+        centers = np.broadcast_to(np.array([x_m, y_m]), (len(self._times_s), 1, 2))
+        return self._free(centers, np.array([radius_m]), 0.1)
 
     def claim(self, x_m: float, y_m: float, radius_m: float) -> bool:
         """Keep a place in world frame for scenery, if it is free; return whether it was."""

@@ -1,4 +1,4 @@
-"""Rays against the world of one scene at one moment, by Open3D; what stands still is built only once."""
+"""Rays against the world of one scene at one time, by Open3D; what stands still is built only once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROAD, BLOCKS, SCENERY = 0, 1, 2
 
 
 @dataclass(frozen=True)
-class Hits:
+class RayHits:
     """What N rays met first, in world frame."""
 
     distance_m: np.ndarray
@@ -30,8 +30,8 @@ class Hits:
     normal: np.ndarray
     """(N, 3) float32 unit normal, either way round."""
     face: np.ndarray
-    """(N,) int64 index into face_colours and face_reflectivity, 0 where nothing was met."""
-    face_colours: np.ndarray
+    """(N,) int64 index into face_colors and face_reflectivity, 0 where nothing was met."""
+    face_colors: np.ndarray
     """(F, 3) uint8 of all faces of the world."""
     face_reflectivity: np.ndarray
     """(F,) float32 of all faces of the world."""
@@ -48,7 +48,7 @@ class _Group:
             vertices = (mesh.vertices_m @ world_SE3_mesh[:3, :3].T + world_SE3_mesh[:3, 3]).astype(np.float32)
             self.scene.add_triangles(o3d.core.Tensor.from_numpy(vertices), o3d.core.Tensor.from_numpy(mesh.triangles))
         self.first_face = np.cumsum([0] + [len(mesh.triangles) for mesh, *_ in meshes])[:-1].astype(np.int64)
-        self.colours = np.concatenate([np.zeros((0, 3), np.uint8), *(mesh.colours for mesh, *_ in meshes)])
+        self.colors = np.concatenate([np.zeros((0, 3), np.uint8), *(mesh.colors for mesh, *_ in meshes)])
         self.reflectivity = np.concatenate([np.zeros(0, np.float32), *(mesh.reflectivity for mesh, *_ in meshes)])
         self.thing = np.array([thing for *_, thing, _ in meshes], np.int32)
         self.surface = np.array([surface for *_, surface in meshes], np.int32)
@@ -61,7 +61,7 @@ class _TimedRays:
         """Take rays (N, 6) float64 in world frame and their times (N,)."""
         self.exact, self.time_s = rays, time_s
         self.narrow = rays.astype(np.float32)
-        self.moments_s = np.linspace(time_s.min(), time_s.max(), 3)
+        self.span_s = np.linspace(time_s.min(), time_s.max(), 3)
 
 
 class _Mover:
@@ -73,7 +73,7 @@ class _Mover:
         self.group = _Group([(thing.mesh, np.eye(4), index, SCENERY)])
         self.reach_m = float(np.linalg.norm(thing.mesh.vertices_m, axis=1).max()) + 0.05
 
-    def meet(self, hits: Hits, first_face: int, rays: _TimedRays) -> None:
+    def meet(self, hits: RayHits, first_face: int, rays: _TimedRays) -> None:
         """Write into hits where rays meet the thing first."""
         near = self._within_reach(rays)
         if not len(near):
@@ -96,26 +96,26 @@ class _Mover:
 
     def _within_reach(self, rays: _TimedRays) -> np.ndarray:
         """Return the indices of the rays that come near where the thing is while they are cast."""
-        path = self.thing.motion.pose_at(rays.moments_s)[:, :2]
+        path = self.thing.motion.pose_at(rays.span_s)[:, :2]
         reach = self.reach_m + float(np.linalg.norm(path - path[1], axis=1).max())
         x, y = path[1]
         return _passing(rays.narrow, x, y, self.thing.mesh_z_m, reach)
 
 
-def _no_hits(count: int, groups: list[_Group], farthest_m: np.ndarray | None = None) -> Hits:
+def _no_hits(count: int, groups: list[_Group], farthest_m: np.ndarray | None = None) -> RayHits:
     """Return the hits of `count` rays before any is cast; nothing beyond farthest_m (N,) will count."""
-    return Hits(
+    return RayHits(
         distance_m=np.full(count, np.inf, np.float32) if farthest_m is None else farthest_m.copy(),
         thing=np.full(count, BACKGROUND, np.int32),
         surface=np.full(count, SCENERY, np.int32),
         normal=np.zeros((count, 3), np.float32),
         face=np.zeros(count, np.int64),
-        face_colours=np.concatenate([group.colours for group in groups]),
+        face_colors=np.concatenate([group.colors for group in groups]),
         face_reflectivity=np.concatenate([group.reflectivity for group in groups]),
     )
 
 
-def _meet(hits: Hits, group: _Group, first_face: int, rays: np.ndarray) -> None:
+def _meet(hits: RayHits, group: _Group, first_face: int, rays: np.ndarray) -> None:
     """Write into hits what rays (N, 6) float32 meet of a group first, where that is nearer than before."""
     found = group.scene.cast_rays(o3d.core.Tensor.from_numpy(rays), nthreads=1)
     _keep_nearer(
@@ -153,26 +153,26 @@ class World:
         moving = [(i, thing) for i, thing in enumerate(self._plan.things) if thing.motion.moves]
         self._moving = _Group([self._placed(i, thing, time_s) for i, thing in moving])
 
-    def cast(self, rays: np.ndarray) -> Hits:
+    def cast(self, rays: np.ndarray) -> RayHits:
         """Return what rays (N, 6) float32 of origin and direction in world frame meet first."""
         hits = _no_hits(len(rays), [self._fixed, self._moving])
-        for group, first in ((self._fixed, 0), (self._moving, len(self._fixed.colours))):
+        for group, first in ((self._fixed, 0), (self._moving, len(self._fixed.colors))):
             if not group.empty:
                 _meet(hits, group, first, rays)
         return hits
 
-    def cast_rolling(self, rays: np.ndarray, time_s: np.ndarray) -> Hits:
+    def cast_rolling(self, rays: np.ndarray, time_s: np.ndarray) -> RayHits:
         """Return what rays (N, 6) float64 in world frame meet first, each at its own time (N,), whatever move_to set.
 
         A thing that moves is met in its own frame, where it stands still: exact for any motion.
         """
         movers = self._movers
         hits = _no_hits(len(rays), [self._fixed, *(mover.group for mover in movers)])
-        first, timed = len(self._fixed.colours), _TimedRays(rays, time_s)
+        first, timed = len(self._fixed.colors), _TimedRays(rays, time_s)
         _meet(hits, self._fixed, 0, timed.narrow)
         for mover in movers:
             mover.meet(hits, first, timed)
-            first += len(mover.group.colours)
+            first += len(mover.group.colors)
         return hits
 
     @cached_property
@@ -235,10 +235,10 @@ def _keep_nearer(
 ) -> None:
     """Write into the first five arrays what N rays met in one group, where that is nearer than before.
 
-    Args: distance_m (N,) float32, thing and surface (N,) int32, normal (N, 3) float32 and face (N,) int64 as in `Hits`;
+    Args: distance_m (N,) float32, thing and surface (N,) int32, normal (N, 3) float32, face (N,) int64 as in `RayHits`;
     t_hit (N,) float32, geometry_ids and primitive_ids (N,) uint32, normals (N, 3) float32 as Open3D gives them:
-    geometry_ids count the group's G meshes, primitive_ids the faces of a mesh; things, surfaces and first_face (G,) of
-    the group's meshes, first_face counting the faces of the whole world.
+    geometry_ids index the group's G meshes, primitive_ids the faces of a mesh; things, surfaces and first_face (G,) of
+    the group's meshes, first_face an index into the faces of the whole world.
     """
     for i in range(len(t_hit)):
         if t_hit[i] < distance_m[i]:

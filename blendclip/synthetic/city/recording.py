@@ -12,7 +12,7 @@ from PIL import Image
 from pyquaternion import Quaternion
 
 from blendclip.randomness import stable_rng, stable_token
-from blendclip.synthetic.city.camera import take_picture
+from blendclip.synthetic.city.camera import render_image
 from blendclip.synthetic.city.motion import planar_SE3
 from blendclip.synthetic.city.plan import ScenePlan
 from blendclip.synthetic.city.raycasting import World
@@ -28,7 +28,9 @@ class Recorder(ABC):
     """Writes files and collects table rows of one scene."""
 
     cameras: tuple[Camera, ...]
+    """Of the vehicle."""
     lidar_channels: tuple[str, ...]
+    """Of the vehicle."""
     lidar_format: str
     """`fileformat` of the sweeps."""
     annotated_within_m: float
@@ -37,7 +39,7 @@ class Recorder(ABC):
     """Where the city lies in the global frame."""
 
     def __init__(self, job: SceneJob, plan: ScenePlan) -> None:
-        """Draw the scene's place, date and sun."""
+        """Draw the scene's position in the global frame, its date and its sun."""
         self.job, self.plan, self.world = job, plan, World(plan)
         self.key = f"{job.seed}/{job.name}"
         rng = stable_rng(self.key, "place")
@@ -118,11 +120,11 @@ class Recorder(ABC):
             offset_us = keyframe * KEYFRAME_US + camera.delay_us
             self.world.move_to(offset_us / 1e6)
             world_SE3_ego = planar_SE3(self.plan.ego.pose_at(offset_us / 1e6))
-            picture = take_picture(self.world, camera, world_SE3_ego, self.job.image_size_px, self.sun, self.sunlight)
+            seen = render_image(self.world, camera, world_SE3_ego, self.job.image_size_px, self.sun, self.sunlight)
             path = self.add_data(camera.channel, offset_us, keyframe, True, ".jpg", self.job.image_size_px)
-            Image.fromarray(picture.image).save(path, quality=JPEG_QUALITY)
-            visible += picture.visible
-            alone += picture.alone
+            Image.fromarray(seen.image).save(path, quality=JPEG_QUALITY)
+            visible += seen.visible
+            alone += seen.alone
         return visible / np.maximum(alone, 1)
 
     def annotate(self, keyframe: int, count: Callable[[int, Box], int], visible_share: np.ndarray) -> None:
@@ -157,7 +159,7 @@ class Recorder(ABC):
                 )
 
     def add_calibration(self, ego_SE3_lidars: dict[str, np.ndarray]) -> None:
-        """Add the mounting of each sensor, the LiDARs first."""
+        """Add the mounting of each sensor, the LiDARs first, of which ego_SE3_lidars holds the poses (4, 4)."""
         width, height = self.job.image_size_px
         mounts: list[tuple[str, np.ndarray, list]] = [(channel, pose, []) for channel, pose in ego_SE3_lidars.items()]
         mounts += [(c.channel, c.ego_SE3_camera, c.intrinsic(width, height).tolist()) for c in self.cameras]

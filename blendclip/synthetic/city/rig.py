@@ -1,4 +1,4 @@
-"""What makes one recording vehicle differ from another: its sensors, its drives, the format it writes."""
+"""A recording vehicle: its sensors, its drives, the format it writes."""
 
 from __future__ import annotations
 
@@ -14,23 +14,31 @@ class SceneJob:
     """What a worker needs to record one scene."""
 
     root: Path
+    """Folder that the dataset is written to."""
     name: str
+    """Official name of the scene."""
     kind: str
+    """Kind of drive."""
     order: int
     """Position among all scenes: sets the scene's date."""
     seed: int
+    """Of the dataset."""
     duration_s: float
+    """Length of the scene."""
     image_size_px: tuple[int, int]
+    """Width and height."""
 
 
 @dataclass
 class SceneRecord:
-    """What a worker hands back."""
+    """What a worker returns."""
 
     tables: Tables
+    """Rows of the scene, by table."""
     instances: list[Row]
     """Token, category, name of every thing of the plan, annotated or not."""
     truth_files: list[str] = field(default_factory=list)
+    """Names of the files in truth/, one for each sweep."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,7 @@ class Rig:
     version: str
     """Folder of the tables."""
     tables: tuple[str, ...]
+    """Tables of the format, in the order in which they are written."""
     official_scenes: Callable[[], Mapping[str, list[str]]]
     """The devkit's names of the scenes of each split."""
     scenes: Mapping[str, int]
@@ -49,7 +58,9 @@ class Rig:
     kinds: tuple[str, ...]
     """The drives, which take turns within a split."""
     duration_s: float
+    """Length of a scene by default."""
     image_size_px: tuple[int, int]
+    """Width and height of images by default."""
     record_scene: Callable[[SceneJob], SceneRecord]
     """Plans and records one scene below the job's root; runs in a worker process."""
     shared_tables: Callable[[Path, Tables], Tables]

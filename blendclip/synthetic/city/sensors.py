@@ -20,9 +20,11 @@ class Camera:
     """One camera of the vehicle; its frame is x right, y down, z forward."""
 
     channel: str
+    """Name of the channel."""
     xyz_m: tuple[float, float, float]
     """Mounting in ego frame."""
     yaw_deg: float
+    """Where it looks in ego frame, to the left."""
     focal_px: float
     """At 1600 pixels of image width."""
     delay_us: int
@@ -61,7 +63,10 @@ CAMERAS = (
 
 
 def ego_SE3_lidar() -> np.ndarray:
-    """Return the (4, 4) pose of the LiDAR in ego frame; its own frame is x right, y forward, z up."""
+    """Return the (4, 4) pose of the LiDAR in ego frame.
+
+    LiDAR frame: x right, y forward, z up.
+    """
     pose = np.eye(4)
     pose[:3, :3] = Rotation.from_euler("z", -90, degrees=True).as_matrix()
     pose[:3, 3] = LIDAR_XYZ_M

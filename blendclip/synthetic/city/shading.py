@@ -108,7 +108,7 @@ def shade(
     surface: np.ndarray,
     normal: np.ndarray,
     face: np.ndarray,
-    face_colours: np.ndarray,
+    face_colors: np.ndarray,
     lit: np.ndarray,
     sun: np.ndarray,
     sunlight: float,
@@ -116,7 +116,7 @@ def shade(
     """Return (N, 3) uint8 colours of pixels.
 
     Args: rays (N, 6) in world frame; distance_m (N,), inf for sky; surface (N,) 0 road, 1 blocks, 2 other;
-    normal (N, 3); face (N,) index into face_colours (F, 3); lit (N,) whether the sun reaches the point; sun (3,)
+    normal (N, 3); face (N,) index into face_colors (F, 3); lit (N,) whether the sun reaches the point; sun (3,)
     unit vector towards the sun; sunlight, its share of the light in 0..1.
     """
     out = np.empty((len(rays), 3), np.uint8)
@@ -140,7 +140,7 @@ def shade(
             _block(rays[i, 0] + t * rays[i, 3], rays[i, 1] + t * rays[i, 4], rgb)
         else:
             for c in range(3):
-                rgb[c] = face_colours[face[i], c]
+                rgb[c] = face_colors[face[i], c]
         cosine = facing * (normal[i, 0] * sun[0] + normal[i, 1] * sun[1] + normal[i, 2] * sun[2])
         direct = 0.85 * sunlight * max(cosine, 0.0) if lit[i] else 0.0
         # A soft second light from the viewer's side keeps shaded flanks from melting into one dark shape.
@@ -161,12 +161,12 @@ def soften_edges(image: np.ndarray) -> np.ndarray:
     out = image.copy()
     for y in range(1, height - 1):
         for x in range(1, width - 1):
-            centre = np.int32(image[y, x, 1])
+            center = np.int32(image[y, x, 1])
             step = max(
-                abs(centre - image[y - 1, x, 1]),
-                abs(centre - image[y + 1, x, 1]),
-                abs(centre - image[y, x - 1, 1]),
-                abs(centre - image[y, x + 1, 1]),
+                abs(center - image[y - 1, x, 1]),
+                abs(center - image[y + 1, x, 1]),
+                abs(center - image[y, x - 1, 1]),
+                abs(center - image[y, x + 1, 1]),
             )
             if step > 18:
                 for c in range(3):

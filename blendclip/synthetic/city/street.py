@@ -1,4 +1,4 @@
-"""The street every scene plays in: a main road along x, a cross road along y, kerbs, houses and furniture."""
+"""The street of every scene: a main road along x, a cross road along y, curbs, houses and furniture."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAIN_HALF_M = 9.5
 """From the main road's middle to its kerb: two lanes of 3.5 m and a parking strip."""
 CROSS_HALF_M = 6.0
 SIDEWALK_M = 5.0
-KERB_M = 0.12
+CURB_M = 0.12
 LANES_Y_M = (1.75, 5.25)
 CYCLE_Y_M = 6.55
 EXTENT_M = 160.0
@@ -36,7 +36,10 @@ def cross_route(direction: int) -> Route:
 
 
 def turning_route(direction: int, side: int) -> Route:
-    """Return the way from the main into the cross road, to the left (side 1) or right (-1); s is 0 where the arc is."""
+    """Return the route from the main into the cross road; s is 0 where its arc begins.
+
+    Args: direction of travel before it, towards +x (1) or -x (-1); side to which it turns, left (1) or right (-1).
+    """
     radius = LEFT_RADIUS_M if side > 0 else RIGHT_RADIUS_M
     lane = LANES_Y_M[0] if side > 0 else LANES_Y_M[1]
     end_x = 1.75 if side > 0 else -1.75
@@ -58,8 +61,8 @@ def blocks() -> Mesh:
     width, depth = EXTENT_M - CROSS_HALF_M, EXTENT_M - MAIN_HALF_M
     for sx in (-1, 1):
         for sy in (-1, 1):
-            centre = (sx * (CROSS_HALF_M + width / 2), sy * (MAIN_HALF_M + depth / 2), KERB_M / 2 - 0.2)
-            builder.box(centre, (width, depth, KERB_M + 0.4), (150, 148, 142))
+            center = (sx * (CROSS_HALF_M + width / 2), sy * (MAIN_HALF_M + depth / 2), CURB_M / 2 - 0.2)
+            builder.box(center, (width, depth, CURB_M + 0.4), (150, 148, 142))
     return builder.build_in_place()
 
 
@@ -74,15 +77,15 @@ def houses(name: str) -> Mesh:
             while x < 95:
                 house = SHAPES["house"](rng)
                 width, depth, height = house.size_lwh_m
-                centre = (sx * (x + width / 2), sy * (main_y + depth / 2), KERB_M + height / 2)
-                builder.attach(house, centre, 0.0 if sy > 0 else np.pi)
+                center = (sx * (x + width / 2), sy * (main_y + depth / 2), CURB_M + height / 2)
+                builder.attach(house, center, 0.0 if sy > 0 else np.pi)
                 x += width + (HOUSE_GAP_M if rng.random() < 0.75 else rng.uniform(5, 12))
             y = main_y + 13.0
             while y < 70:
                 house = SHAPES["house"](rng)
                 width, depth, height = house.size_lwh_m
-                centre = (sx * (cross_x + depth / 2), sy * (y + width / 2), KERB_M + height / 2)
-                builder.attach(house, centre, -sx * np.pi / 2)
+                center = (sx * (cross_x + depth / 2), sy * (y + width / 2), CURB_M + height / 2)
+                builder.attach(house, center, -sx * np.pi / 2)
                 y += width + HOUSE_GAP_M
     return builder.build_in_place()
 
@@ -101,11 +104,11 @@ def furniture(name: str, is_free: Callable[[float, float, float], bool]) -> Mesh
             if abs(place_x) < CROSS_HALF_M + SIDEWALK_M or not is_free(place_x, y, 0.9 if kind == "bench" else 0.5):
                 continue
             yaw = 0.0 if kind == "sign_post" else -side * np.pi / 2
-            z = KERB_M + mesh.size_lwh_m[2] / 2
+            z = CURB_M + mesh.size_lwh_m[2] / 2
             reach = mesh.size_lwh_m[0] / 2 - 0.17 if kind == "street_lamp" else 0.0
             builder.attach(mesh, (place_x, y - side * reach, z), yaw)
     for sx, sy, yaw in ((-1, -1, 0.0), (1, 1, np.pi), (1, -1, np.pi / 2), (-1, 1, -np.pi / 2)):
         mesh = SHAPES["traffic_light"](rng)
         x, y = sx * (CROSS_HALF_M + 0.6), sy * (MAIN_HALF_M + 0.6)
-        builder.attach(mesh, (x, y, KERB_M + mesh.size_lwh_m[2] / 2), yaw)
+        builder.attach(mesh, (x, y, CURB_M + mesh.size_lwh_m[2] / 2), yaw)
     return builder.build_in_place()

@@ -78,13 +78,16 @@ class TruckRecorder(Recorder):
         return seen
 
     def annotate_scans(self, keyframe: int, scans: list[Scan], visible_share: np.ndarray) -> None:
-        """Annotate a keyframe with these scans, each point counted where the thing was at the point's own time."""
+        """Annotate a keyframe with these scans; visible_share (things,) of each thing's pixels.
+
+        Each point counts where the thing was at the point's own time.
+        """
         world_xyz_m = np.concatenate([seen.world_xyz_m for seen in scans])
         time_s = np.concatenate([seen.offset_us for seen in scans]) / 1e6
-        moments_s = np.linspace(time_s.min(), time_s.max(), 3)
+        span_s = np.linspace(time_s.min(), time_s.max(), 3)
 
         def count(index: int, _: Box) -> int:
-            return points_on(self.plan.things[index], world_xyz_m, time_s, moments_s)
+            return points_on(self.plan.things[index], world_xyz_m, time_s, span_s)
 
         self.annotate(keyframe, count, visible_share)
 
@@ -105,12 +108,13 @@ def write_pcd(path: Path, seen: Scan, start_us: int) -> None:
     PointCloud.from_points(columns, names, (*(np.float32,) * 4, np.uint64)).save(path, Encoding.BINARY_COMPRESSED)
 
 
-def points_on(thing: Thing, world_xyz_m: np.ndarray, time_s: np.ndarray, moments_s: np.ndarray) -> int:
-    """Return how many points (N, 3) in world frame lie in the thing's box where it is at their own times (N,).
+def points_on(thing: Thing, world_xyz_m: np.ndarray, time_s: np.ndarray, span_s: np.ndarray) -> int:
+    """Return how many points lie in the thing's box, each at its own time.
 
-    Args: moments_s the first, middle and last of the times.
+    Args: world_xyz_m (N, 3) points in world frame; time_s (N,) their times after the scene's start; span_s (3,) the
+    first, middle and last of these.
     """
-    path = thing.motion.pose_at(moments_s)[:, :2]
+    path = thing.motion.pose_at(span_s)[:, :2]
     half = thing.size_lwh_m / 2
     reach = np.linalg.norm(half) + np.linalg.norm(path - path[1], axis=1).max()
     near = np.flatnonzero((abs(world_xyz_m[:, :2] - path[1]) < reach).all(axis=1))

@@ -1,4 +1,4 @@
-"""Who plays in a truck's scene: its trailer, traffic far ahead, signs, and all that plays in a car's."""
+"""The things of a truck's scene: its trailer, traffic far ahead, signs, and all that a car's scene has."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _signs(stage: Stage) -> None:
         if found is None:
             return False
         x, side = found
-        y, heading, bottom = side * (street.MAIN_HALF_M + 0.9), _facing(side), street.KERB_M + rng.uniform(1.9, 2.3)
+        y, heading, bottom = side * (street.MAIN_HALF_M + 0.9), _facing(side), street.CURB_M + rng.uniform(1.9, 2.3)
         if not stage.place([Member("pole_sign")], standing(x, y, heading), bottom, "pole_mounted", 0.1):
             return False
         behind = x - 0.13 * np.cos(heading)
@@ -125,6 +125,6 @@ def _deer(stage: Stage) -> None:
         if abs(x) < street.CROSS_HALF_M + 2:
             return False
         pose = standing(x, side * (street.MAIN_HALF_M + stage.rng.uniform(2.0, 4.5)), stage.rng.uniform(-3, 3))
-        return stage.place([Member("deer")], pose, street.KERB_M, "standing", 0.2)
+        return stage.place([Member("deer")], pose, street.CURB_M, "standing", 0.2)
 
     attempt(graze)

@@ -25,6 +25,7 @@ class RollingLidar:
     """A LiDAR that sends its rays column by column, clockwise, through the part of its turn that looks outwards."""
 
     channel: str
+    """Name of the channel."""
     xyz_m: tuple[float, float, float]
     """Mounting in ego frame."""
     yaw_deg: float
@@ -34,14 +35,22 @@ class RollingLidar:
     phase_us: int
     """When its keyframe scan ends, relative to the sample."""
     sector_deg: float
+    """Part of the turn that is scanned."""
     step_deg: float
+    """Between columns."""
     rows: int
+    """Rays in a column."""
     low_deg: float
+    """Elevation of the lowest ray."""
     high_deg: float
+    """Elevation of the highest ray."""
 
     @property
     def ego_SE3_lidar(self) -> np.ndarray:
-        """(4, 4) pose of the LiDAR in ego frame; its own frame is x to the middle of the scan, y left, z up."""
+        """(4, 4) pose of the LiDAR in ego frame.
+
+        LiDAR frame: x to the middle of the scan, y left, z up.
+        """
         pose = np.eye(4)
         pose[:3, :3] = Rotation.from_euler("ZY", [self.yaw_deg, self.down_deg], degrees=True).as_matrix()
         pose[:3, 3] = self.xyz_m

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from blendclip.synthetic.meshes.mesh import Colour, Mesh, MeshBuilder
+from blendclip.synthetic.meshes.mesh import Color, Mesh, MeshBuilder
 from blendclip.synthetic.meshes.palette import (
     AMBER,
     BLACK,
@@ -28,18 +28,25 @@ class CarShape:
     """Side view of a car, metres, x measured from the rear bumper as a share of the length."""
 
     length_m: float
+    """Along x."""
     width_m: float
+    """Along y."""
     height_m: float
+    """From the ground to the roof."""
     bonnet: float
     """Height of the bonnet's rear edge as a share of the height."""
     cowl: float
     """Foot of the windscreen."""
     roof_front: float
+    """Where the windscreen meets the roof."""
     roof_rear: float
+    """Where the roof meets the rear window."""
     tail: float
     """Foot of the rear window."""
     clearance_m: float = 0.22
+    """From the ground to the sill."""
     wheel_m: float = 0.32
+    """Radius of a wheel."""
 
 
 def _vary(rng: np.random.Generator, shape: CarShape) -> CarShape:
@@ -66,7 +73,7 @@ def _hexahedron(low: tuple, high: tuple, half_low: float, half_high: float, z_lo
     }
 
 
-def _cabin(builder: MeshBuilder, quads: dict, paint: Colour, doors: int, rear_window: bool = True) -> None:
+def _cabin(builder: MeshBuilder, quads: dict, paint: Color, doors: int, rear_window: bool = True) -> None:
     """Add the greenhouse: painted pillars and roof, glass between them."""
     for quad in quads.values():
         builder.add(np.array(quad), np.array([[0, 1, 2], [0, 2, 3]]), paint, None)
@@ -108,7 +115,7 @@ def _lights(builder: MeshBuilder, shape: CarShape, half: float, z_front: float, 
         builder.box((x, 0, shape.clearance_m + 0.26), (0.02, 0.5, 0.12), PLATE, 0.95)
 
 
-def _car(rng: np.random.Generator, shape: CarShape, paint: Colour, doors: int = 2) -> MeshBuilder:
+def _car(rng: np.random.Generator, shape: CarShape, paint: Color, doors: int = 2) -> MeshBuilder:
     """Assemble a car from its shape: hull, cabin, lights, wheels; rear bumper near x = 0, ground at z = 0."""
     builder = MeshBuilder()
     length, half = shape.length_m, shape.width_m / 2
@@ -221,9 +228,7 @@ def pickup(rng: np.random.Generator) -> Mesh:
     return builder.build()
 
 
-def van_builder(
-    rng: np.random.Generator, paint: Colour, length_m: float, height_m: float, windows: bool
-) -> MeshBuilder:
+def van_builder(rng: np.random.Generator, paint: Color, length_m: float, height_m: float, windows: bool) -> MeshBuilder:
     """Assemble a tall one-box van; rear at x = 0, ground at z = 0."""
     builder = MeshBuilder()
     half, belt = 1.0, 1.25
@@ -266,8 +271,8 @@ def police_car(rng: np.random.Generator) -> Mesh:
         builder.box((0.48 * length, side * (half + 0.014), belt * 0.72), (0.2 * length, 0.02, 0.14), BLUE)
     roof_x, roof_z = (shape.roof_front + shape.roof_rear) / 2 * length, shape.height_m
     builder.box((roof_x, 0, roof_z + 0.005), (length * 0.2, half * 1.4, 0.03), WHITE)
-    for side, colour in ((-1, BLUE), (1, RED)):
-        builder.box((roof_x, side * half * 0.34, roof_z + 0.1), (0.28, half * 0.64, 0.15), colour, 0.8)
+    for side, color in ((-1, BLUE), (1, RED)):
+        builder.box((roof_x, side * half * 0.34, roof_z + 0.1), (0.28, half * 0.64, 0.15), color, 0.8)
     return builder.build()
 
 

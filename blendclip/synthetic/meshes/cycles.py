@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from blendclip.synthetic.meshes.mesh import Colour, Mesh, MeshBuilder
+from blendclip.synthetic.meshes.mesh import Color, Mesh, MeshBuilder
 from blendclip.synthetic.meshes.palette import BLACK, CAR_PAINTS, DARK, GLASS, LAMP, RED, STEEL, pick
 from blendclip.synthetic.meshes.people import Look, add_head, add_limb, add_torso, random_look
 
@@ -20,9 +20,7 @@ def _spoked_wheel(builder: MeshBuilder, x: float, y: float, radius: float) -> No
         builder.tube([(x, y, radius), end], 0.008, STEEL, 3)
 
 
-def add_bicycle(
-    builder: MeshBuilder, paint: Colour, y: float = 0.0, radius: float = 0.34, basket: bool = False
-) -> None:
+def add_bicycle(builder: MeshBuilder, paint: Color, y: float = 0.0, radius: float = 0.34, basket: bool = False) -> None:
     """Add a bicycle standing on z = 0, rear hub at x = -0.52, front hub at x = 0.52."""
     crank, seat, head = (-0.08, y, 0.3), (-0.26, y, 0.88), (0.36, y, 0.88)
     for x in (-0.52, 0.52):
@@ -81,7 +79,7 @@ def ridden_bicycle(rng: np.random.Generator) -> Mesh:
     return builder.build()
 
 
-def _add_motorcycle(builder: MeshBuilder, paint: Colour, scooter: bool) -> None:
+def _add_motorcycle(builder: MeshBuilder, paint: Color, scooter: bool) -> None:
     """Add a motorcycle or a motor scooter standing on z = 0."""
     radius, axle = (0.25, 0.62) if scooter else (0.32, 0.72)
     for x in (-axle, axle):

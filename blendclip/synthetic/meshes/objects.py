@@ -26,12 +26,12 @@ def traffic_cone(rng: np.random.Generator) -> Mesh:
     builder = MeshBuilder()
     height = rng.uniform(0.65, 0.95)
     foot, radius = 0.42 * height + 0.1, 0.17 * height + 0.04
-    colour = pick(rng, [ORANGE, (236, 70, 26)])
-    builder.box((0, 0, 0.025), (foot, foot, 0.05), colour if rng.random() < 0.6 else BLACK)
+    color = pick(rng, [ORANGE, (236, 70, 26)])
+    builder.box((0, 0, 0.025), (foot, foot, 0.05), color if rng.random() < 0.6 else BLACK)
     edges = [0.05, 0.4, 0.55, 0.68, 0.8, 1.0]
     for k, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
         r0, r1 = radius * (1 - 0.85 * low), radius * (1 - 0.85 * high)
-        builder.lathe([(low * height, r0, r0), (high * height, r1, r1)], (0, 0, 0), WHITE if k % 2 else colour, 14)
+        builder.lathe([(low * height, r0, r0), (high * height, r1, r1)], (0, 0, 0), WHITE if k % 2 else color, 14)
     return builder.build()
 
 
@@ -66,17 +66,17 @@ def jersey_barrier(rng: np.random.Generator) -> Mesh:
         for side in (-1, 1):
             builder.box((side * 0.13, 0, 0.7 * height), (0.06, 0.3, 0.12), AMBER, 0.9)
         return builder.build()
-    colour = RED if kind < 0.75 else ORANGE
+    color = RED if kind < 0.75 else ORANGE
     edges = np.linspace(-half, half, 5)
     for k, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
-        builder.prism(outline, low, high, WHITE if k % 2 else colour)
+        builder.prism(outline, low, high, WHITE if k % 2 else color)
     return builder.build()
 
 
 def striped_barrier(rng: np.random.Generator) -> Mesh:
     """A barricade: two striped boards on feet with warning lamps, long side across x, in box frame."""
     builder = MeshBuilder()
-    half, colour = rng.uniform(0.75, 1.15), pick(rng, [RED, ORANGE])
+    half, color = rng.uniform(0.75, 1.15), pick(rng, [RED, ORANGE])
     for z in (0.55, 0.92):
         edges = np.linspace(-half, half, 9)
         for k, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
@@ -87,7 +87,7 @@ def striped_barrier(rng: np.random.Generator) -> Mesh:
                 (high + slant, z + 0.11),
                 (low + slant, z + 0.11),
             ]
-            builder.prism(np.clip(quad, [-half, 0], [half, 2]), -0.02, 0.02, WHITE if k % 2 else colour, flip=True)
+            builder.prism(np.clip(quad, [-half, 0], [half, 2]), -0.02, 0.02, WHITE if k % 2 else color, flip=True)
     for side in (-1, 1):
         y = side * (half - 0.18)
         builder.tube([(0, y, 0.05), (0, y, 1.06)], 0.035, STEEL, 6)
@@ -155,7 +155,7 @@ def debris_tyre(rng: np.random.Generator) -> Mesh:
 def shopping_cart(rng: np.random.Generator) -> Mesh:
     """A wire shopping cart on four castors, in box frame."""
     builder = MeshBuilder()
-    colour = pick(rng, [RED, (40, 90, 180), (40, 130, 70)])
+    color = pick(rng, [RED, (40, 90, 180), (40, 130, 70)])
     for z, front, back, half in ((0.5, 0.4, -0.35, 0.22), (0.72, 0.47, -0.38, 0.26), (0.95, 0.54, -0.4, 0.29)):
         builder.tube(
             [(back, -half, z), (front, -half, z), (front, half, z), (back, half, z), (back, -half, z)], 0.016, STEEL, 4
@@ -166,7 +166,7 @@ def shopping_cart(rng: np.random.Generator) -> Mesh:
             builder.tube([low, high], 0.009, STEEL, 4)
         y = -0.22 + 0.44 * s
         builder.tube([(-0.35, y, 0.5), (0.4, y, 0.5), (0.54, y * 1.3, 0.95)], 0.009, STEEL, 4)
-    builder.tube([(-0.55, -0.28, 1.02), (-0.55, 0.28, 1.02)], 0.025, colour, 6)
+    builder.tube([(-0.55, -0.28, 1.02), (-0.55, 0.28, 1.02)], 0.025, color, 6)
     for side in (-1, 1):
         builder.tube(
             [(-0.55, side * 0.26, 1.02), (-0.38, side * 0.24, 0.9), (-0.38, side * 0.22, 0.15)], 0.018, STEEL, 5
@@ -203,7 +203,7 @@ def wheelbarrow(rng: np.random.Generator) -> Mesh:
 def rubbish_bin(rng: np.random.Generator) -> Mesh:
     """A two-wheeled household bin, in box frame."""
     builder = MeshBuilder()
-    colour = pick(rng, [(40, 96, 60), (40, 66, 120), (70, 74, 80), (200, 170, 40)])
+    color = pick(rng, [(40, 96, 60), (40, 66, 120), (70, 74, 80), (200, 170, 40)])
     builder.rings(
         np.array(
             [
@@ -211,9 +211,9 @@ def rubbish_bin(rng: np.random.Generator) -> Mesh:
                 [(-0.3, -0.28, 0.95), (0.28, -0.28, 0.95), (0.28, 0.28, 0.95), (-0.3, 0.28, 0.95)],
             ]
         ),
-        colour,
+        color,
     )
-    builder.box((0, 0, 0.99), (0.66, 0.6, 0.08), shaded(colour, 0.75))
+    builder.box((0, 0, 0.99), (0.66, 0.6, 0.08), shaded(color, 0.75))
     builder.tube([(-0.36, -0.25, 0.97), (-0.36, 0.25, 0.97)], 0.025, BLACK, 6)
     for side in (-1, 1):
         builder.wheel((-0.22, side * 0.25, 0.11), 0.11, 0.06)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from blendclip.synthetic.meshes.mesh import Colour, Mesh, MeshBuilder
+from blendclip.synthetic.meshes.mesh import Color, Mesh, MeshBuilder
 from blendclip.synthetic.meshes.palette import (
     BLACK,
     BLUE,
@@ -26,20 +26,27 @@ from blendclip.synthetic.meshes.palette import (
     pick,
 )
 
-NAVY: Colour = (22, 30, 62)
+NAVY: Color = (22, 30, 62)
 
 
 @dataclass(frozen=True)
 class Look:
     """Colours of one person and what is on the head."""
 
-    skin: Colour
-    hair: Colour
-    shirt: Colour
-    trousers: Colour
-    shoes: Colour
+    skin: Color
+    """Of face and hands."""
+    hair: Color
+    """Where no headgear hides it."""
+    shirt: Color
+    """Of trunk, arms and a bike helmet."""
+    trousers: Color
+    """Of hips, legs and a full helmet."""
+    shoes: Color
+    """On both feet."""
     headgear: str | None = None
+    """hard_hat, bike_helmet, full_helmet or cap; None for bare heads."""
     long_hair: bool = False
+    """Reaches down the neck."""
 
 
 def random_look(rng: np.random.Generator, headgear: str | None = None) -> Look:
@@ -56,10 +63,10 @@ def random_look(rng: np.random.Generator, headgear: str | None = None) -> Look:
     )
 
 
-def add_limb(builder: MeshBuilder, joints_m: Sequence[ArrayLike], radii_m: Sequence[float], colour: Colour) -> None:
+def add_limb(builder: MeshBuilder, joints_m: Sequence[ArrayLike], radii_m: Sequence[float], color: Color) -> None:
     """Add an arm or a leg through (N, 3) joints, thinning from the first to the last."""
-    builder.tube(np.asarray(joints_m, float), radii_m, colour, 7)
-    builder.ellipsoid(joints_m[0], radii_m[0], colour, 6)
+    builder.tube(np.asarray(joints_m, float), radii_m, color, 7)
+    builder.ellipsoid(joints_m[0], radii_m[0], color, 6)
 
 
 def add_torso(builder: MeshBuilder, look: Look, hip_m: ArrayLike, shoulder_m: ArrayLike) -> None:
@@ -73,9 +80,9 @@ def add_torso(builder: MeshBuilder, look: Look, hip_m: ArrayLike, shoulder_m: Ar
     builder.tube([shoulder, shoulder + (0.03, 0, 0.14)], 0.055, look.skin, 7)
 
 
-def add_head(builder: MeshBuilder, look: Look, centre_m: Sequence[float], scale: float = 1.0) -> None:
+def add_head(builder: MeshBuilder, look: Look, center_m: Sequence[float], scale: float = 1.0) -> None:
     """Add a head with nose, eyes, hair, and a helmet or cap where the look has one."""
-    x, y, z = centre_m
+    x, y, z = center_m
     r = 0.115 * scale
     builder.ellipsoid((x, y, z), (r, r * 0.82, r * 1.2), look.skin, 10)
     builder.box((x + r, y, z - 0.01), (0.035, 0.03, 0.04), look.skin)
@@ -129,8 +136,8 @@ def _add_person(builder: MeshBuilder, look: Look, height_m: float, stride_rad: f
     scale = height_m / float(mesh.size_lwh_m[2])
     breadth = scale * (1.0 if child else 1.04)
     vertices = mesh.vertices_m * [breadth, breadth, scale] + [0, 0, height_m / 2]
-    for red, green, blue in np.unique(mesh.colours, axis=0).tolist():
-        faces = (mesh.colours == (red, green, blue)).all(axis=1)
+    for red, green, blue in np.unique(mesh.colors, axis=0).tolist():
+        faces = (mesh.colors == (red, green, blue)).all(axis=1)
         builder.add(vertices, mesh.triangles[faces], (red, green, blue), None)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from blendclip.synthetic.meshes.mesh import Colour, Mesh, MeshBuilder
+from blendclip.synthetic.meshes.mesh import Color, Mesh, MeshBuilder
 from blendclip.synthetic.meshes.palette import AMBER, BLACK, DARK, GLASS, LAMP, RED, STEEL, WHITE, YELLOW, pick
 from blendclip.synthetic.meshes.trucks import box_trailer
 
 EGO_TRAILER_M = 11.5
-SIGN_BLUE: Colour = (24, 76, 170)
+SIGN_BLUE: Color = (24, 76, 170)
 
 
 def ego_trailer(rng: np.random.Generator) -> Mesh:
@@ -69,9 +69,9 @@ def temporary_sign(rng: np.random.Generator) -> Mesh:
     builder.box((0, 0, 0.06), (0.8, 0.4, 0.12), DARK)
     builder.tube([(0, 0, 0.1), (0, 0, 1.75)], 0.03, STEEL, 6)
     corners = [(0.9, -0.45), (0.9, 0.45), (1.68, 0.0)]
-    for x, shrink, colour in ((0.05, 1.0, RED), (0.066, 0.7, YELLOW)):
+    for x, shrink, color in ((0.05, 1.0, RED), (0.066, 0.7, YELLOW)):
         triangle = [(y * shrink, 1.16 + (z - 1.16) * shrink) for z, y in corners]
-        builder.prism(triangle, x - 0.015, x + 0.015, colour, flip=True)
+        builder.prism(triangle, x - 0.015, x + 0.015, color, flip=True)
     builder.box((0.05, 0, 0.6), (0.03, rng.uniform(0.5, 0.8), 0.3), YELLOW, 0.9)
     return builder.build()
 

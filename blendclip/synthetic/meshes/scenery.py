@@ -25,8 +25,8 @@ def tree(rng: np.random.Generator) -> Mesh:
     trunk, crown = rng.uniform(2.2, 3.0), rng.uniform(1.3, 2.0)
     builder.tube([(0, 0, 0), (0.05, 0, trunk * 0.6), (0, 0.05, trunk + 1)], [0.2, 0.15, 0.1], (84, 66, 50), 8)
     for _ in range(9):
-        centre = rng.uniform(-0.55, 0.55, 3) * crown + (0, 0, trunk + crown)
-        builder.ellipsoid(centre, rng.uniform(0.55, 0.8, 3) * crown, pick(rng, LEAVES), 9)
+        center = rng.uniform(-0.55, 0.55, 3) * crown + (0, 0, trunk + crown)
+        builder.ellipsoid(center, rng.uniform(0.55, 0.8, 3) * crown, pick(rng, LEAVES), 9)
     return builder.build()
 
 
@@ -59,8 +59,8 @@ def traffic_light(rng: np.random.Generator) -> Mesh:
     builder = MeshBuilder()
     builder.tube([(0, 0, 0), (0, 0, rng.uniform(3.4, 3.8))], 0.08, DARK, 8)
     builder.box((-0.16, 0, 3.0), (0.24, 0.34, 0.95), BLACK)
-    for k, colour in enumerate((RED, AMBER, (40, 200, 90))):
-        builder.ellipsoid((-0.28, 0, 3.3 - 0.3 * k), (0.06, 0.11, 0.11), colour, 8)
+    for k, color in enumerate((RED, AMBER, (40, 200, 90))):
+        builder.ellipsoid((-0.28, 0, 3.3 - 0.3 * k), (0.06, 0.11, 0.11), color, 8)
     return builder.build()
 
 
@@ -68,12 +68,12 @@ def sign_post(rng: np.random.Generator) -> Mesh:
     """A road sign on a post that faces along -x, in box frame."""
     builder = MeshBuilder()
     builder.tube([(0, 0, 0), (0, 0, 2.7)], 0.035, STEEL, 6)
-    colour = pick(rng, [(30, 80, 180), RED, (240, 240, 240), (240, 200, 40)])
+    color = pick(rng, [(30, 80, 180), RED, (240, 240, 240), (240, 200, 40)])
     if rng.random() < 0.5:
-        builder.tube([(-0.06, 0, 2.4), (-0.04, 0, 2.4)], 0.33, colour, 14)
+        builder.tube([(-0.06, 0, 2.4), (-0.04, 0, 2.4)], 0.33, color, 14)
         builder.box((-0.07, 0, 2.4), (0.02, 0.4, 0.1), WHITE)
     else:
-        builder.box((-0.05, 0, 2.35), (0.02, 0.55, 0.7), colour)
+        builder.box((-0.05, 0, 2.35), (0.02, 0.55, 0.7), color)
         builder.box((-0.065, 0, 2.4), (0.02, 0.35, 0.12), WHITE)
     return builder.build()
 
@@ -99,9 +99,9 @@ def bench(rng: np.random.Generator) -> Mesh:
 def hydrant(rng: np.random.Generator) -> Mesh:
     """A fire hydrant, in box frame."""
     builder = MeshBuilder()
-    colour = pick(rng, [RED, (230, 190, 40)])
+    color = pick(rng, [RED, (230, 190, 40)])
     builder.lathe([(0, 0.16, 0.16), (0.06, 0.16, 0.16), (0.07, 0.11, 0.11), (0.6, 0.11, 0.11), (0.62, 0.15, 0.15),
-                   (0.66, 0.15, 0.15), (0.78, 0.07, 0.07), (0.84, 0.03, 0.03)], (0, 0, 0), colour, 12)  # fmt: skip
+                   (0.66, 0.15, 0.15), (0.78, 0.07, 0.07), (0.84, 0.03, 0.03)], (0, 0, 0), color, 12)  # fmt: skip
     builder.tube([(0, -0.2, 0.48), (0, 0.2, 0.48)], 0.06, STEEL, 8)
     builder.tube([(0, 0, 0.42), (0.2, 0, 0.42)], 0.075, STEEL, 8)
     return builder.build()

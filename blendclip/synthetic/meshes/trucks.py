@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from blendclip.synthetic.meshes.cars import add_axles
-from blendclip.synthetic.meshes.mesh import Colour, Mesh, MeshBuilder
+from blendclip.synthetic.meshes.mesh import Color, Mesh, MeshBuilder
 from blendclip.synthetic.meshes.palette import (
     AMBER,
     BLACK,
@@ -22,7 +22,7 @@ from blendclip.synthetic.meshes.palette import (
     pick,
 )
 
-CAB_PAINTS: tuple[Colour, ...] = (
+CAB_PAINTS: tuple[Color, ...] = (
     (200, 30, 34),
     (236, 236, 232),
     (30, 72, 150),
@@ -30,10 +30,10 @@ CAB_PAINTS: tuple[Colour, ...] = (
     (240, 150, 30),
     (80, 84, 90),
 )
-BUS_PAINTS: tuple[Colour, ...] = ((200, 36, 40), (30, 92, 170), (240, 236, 226), (36, 130, 84), (240, 170, 30))
+BUS_PAINTS: tuple[Color, ...] = ((200, 36, 40), (30, 92, 170), (240, 236, 226), (36, 130, 84), (240, 170, 30))
 
 
-def _cab(builder: MeshBuilder, x_m: float, length_m: float, half_m: float, height_m: float, paint: Colour) -> None:
+def _cab(builder: MeshBuilder, x_m: float, length_m: float, half_m: float, height_m: float, paint: Color) -> None:
     """Add a cab-over cabin whose rear wall is at x_m, with windscreen, lamps, mirrors and grille."""
     front = x_m + length_m
     builder.loft(
@@ -115,9 +115,9 @@ def flatbed_truck(rng: np.random.Generator) -> Mesh:
 def tanker_truck(rng: np.random.Generator) -> Mesh:
     """A truck with a long shiny tank, in box frame."""
     builder, load, half = _truck(rng, rng.uniform(8.0, 10.0))
-    colour = pick(rng, [(206, 210, 214), WHITE, (220, 120, 40)])
+    color = pick(rng, [(206, 210, 214), WHITE, (220, 120, 40)])
     xs = [0.05, 0.15, load - 0.2, load - 0.05]
-    builder.tube([(x, 0, 2.05) for x in xs], [0.85, 1.05, 1.05, 0.85], colour, 18, 0.6)
+    builder.tube([(x, 0, 2.05) for x in xs], [0.85, 1.05, 1.05, 0.85], color, 18, 0.6)
     for x in (0.25 * load, 0.5 * load, 0.75 * load):
         builder.tube([(x - 0.03, 0, 2.05), (x + 0.03, 0, 2.05)], 1.08, STEEL, 18)
         builder.tube([(x, 0, 3.05), (x, 0, 3.25)], 0.25, DARK, 10)
@@ -163,8 +163,8 @@ def box_trailer(rng: np.random.Generator, length: float) -> Mesh:
     """A closed semi-trailer of this length in metres, in box frame."""
     builder = MeshBuilder()
     half, height = 1.27, rng.uniform(3.6, 3.95)
-    colour = pick(rng, [WHITE, (200, 204, 208), (36, 80, 150), (180, 40, 40), (40, 110, 80)])
-    builder.box((length / 2, 0, (1.15 + height) / 2), (length, 2 * half, height - 1.15), colour)
+    color = pick(rng, [WHITE, (200, 204, 208), (36, 80, 150), (180, 40, 40), (40, 110, 80)])
+    builder.box((length / 2, 0, (1.15 + height) / 2), (length, 2 * half, height - 1.15), color)
     for side in (-1, 1):
         for x in np.linspace(0.05, length - 0.05, 10):
             builder.box((x, side * half, (1.15 + height) / 2), (0.07, 0.04, height - 1.2), STEEL)
@@ -198,7 +198,7 @@ def utility_trailer(rng: np.random.Generator) -> Mesh:
 
 
 def _bus_section(
-    builder: MeshBuilder, x0: float, x1: float, half: float, height: float, paint: Colour, roof: Colour
+    builder: MeshBuilder, x0: float, x1: float, half: float, height: float, paint: Color, roof: Color
 ) -> None:
     """Add one rigid section of a bus from x0 to x1 with its band of side windows."""
     builder.loft(
@@ -280,10 +280,10 @@ def _tracks(builder: MeshBuilder, length: float, half: float) -> None:
             builder.tube([(x, side * half - 0.27, 0.4), (x, side * half + 0.27, 0.4)], 0.22, (96, 92, 86), 8)
 
 
-def _operator_cab(builder: MeshBuilder, centre: tuple, size: tuple, paint: Colour) -> None:
+def _operator_cab(builder: MeshBuilder, center: tuple, size: tuple, paint: Color) -> None:
     """Add a glazed cabin: painted frame, glass on all sides, an amber beacon."""
-    x, y, z = centre
-    builder.box(centre, size, GLASS, 0.04)
+    x, y, z = center
+    builder.box(center, size, GLASS, 0.04)
     for dx in (-0.5, 0.5):
         for dy in (-0.5, 0.5):
             builder.box((x + dx * size[0], y + dy * size[1], z), (0.1, 0.1, size[2]), paint)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from blendclip.synthetic.meshes.mesh import Colour, Mesh, MeshBuilder
+from blendclip.synthetic.meshes.mesh import Color, Mesh, MeshBuilder
 from blendclip.synthetic.meshes.palette import BLACK, WHITE, pick, shaded
 from blendclip.synthetic.shapes.palette import BRIGHTS, IVORY
 
@@ -29,7 +29,7 @@ class _Build:
     """Width of the body as a share of its height."""
 
 
-def _body(builder: MeshBuilder, build: _Build, coat: Colour, hoof: Colour) -> float:
+def _body(builder: MeshBuilder, build: _Build, coat: Color, hoof: Color) -> float:
     """Add body and legs, the chest at x = length / 2; return the height of the spine's axis."""
     z, half, r = build.leg + build.girth, build.length / 2, build.girth
     stations = [
@@ -99,11 +99,11 @@ def horse(rng: np.random.Generator) -> Mesh:
 def elephant(rng: np.random.Generator) -> Mesh:
     """An elephant with trunk, tusks and wide ears, in box frame."""
     builder = MeshBuilder()
-    grey = pick(rng, [(132, 130, 130), (112, 110, 114), (146, 138, 130)])
+    gray = pick(rng, [(132, 130, 130), (112, 110, 114), (146, 138, 130)])
     build = _Build(rng.uniform(2.2, 2.6), rng.uniform(0.72, 0.82), rng.uniform(0.85, 1.05), 0.2, 0.85)
-    z, half = _body(builder, build, grey, (96, 94, 94)), build.length / 2
+    z, half = _body(builder, build, gray, (96, 94, 94)), build.length / 2
     head = (half + 0.35, 0.0, z + 0.35)
-    builder.ellipsoid(head, (0.55, 0.45, 0.55), grey, 18)
+    builder.ellipsoid(head, (0.55, 0.45, 0.55), gray, 18)
     curl = rng.uniform(0.0, 0.5)
     trunk = [
         (half + 0.7, 0, z + 0.2),
@@ -111,7 +111,7 @@ def elephant(rng: np.random.Generator) -> Mesh:
         (half + 1.05, 0, z - 0.85),
         (half + 1.2 + curl, 0, z - 1.15 + curl * 0.6),
     ]
-    builder.tube(trunk, [0.26, 0.18, 0.13, 0.1], grey, 12)
+    builder.tube(trunk, [0.26, 0.18, 0.13, 0.1], gray, 12)
     for side in (-1, 1):
         builder.tube(
             [
@@ -133,10 +133,10 @@ def elephant(rng: np.random.Generator) -> Mesh:
                 for dx in (-0.04, 0.04)
             ]
         )
-        builder.rings(ear, shaded(grey, 0.9))
+        builder.rings(ear, shaded(gray, 0.9))
     _eyes(builder, (half + 0.72, 0, z + 0.48), 0.34, 0.035)
     builder.tube(
-        [(-half, 0, z + 0.2), (-half - 0.12, 0, z - 0.2), (-half - 0.1, 0, z - 0.6)], [0.05, 0.03, 0.04], grey, 6
+        [(-half, 0, z + 0.2), (-half - 0.12, 0, z - 0.2), (-half - 0.1, 0, z - 0.6)], [0.05, 0.03, 0.04], gray, 6
     )
     return builder.build()
 

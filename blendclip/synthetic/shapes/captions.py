@@ -9,7 +9,7 @@ import numpy as np
 from blendclip.synthetic.meshes.catalog import Mesh
 from blendclip.synthetic.shapes.classes import ShapeClass
 
-COLOURS: dict[str, tuple[int, int, int]] = {
+COLORS: dict[str, tuple[int, int, int]] = {
     "white": (240, 240, 238),
     "light grey": (186, 188, 192),
     "grey": (124, 126, 130),
@@ -46,7 +46,7 @@ _PATTERNS = (
 
 def captions_of(shape: ShapeClass, mesh: Mesh, count: int, rng: np.random.Generator) -> list[str]:
     """`count` different sentences about a mesh of a class, in random order."""
-    first, second = main_colours(mesh)
+    first, second = main_colors(mesh)
     length, width, height = mesh.size_lwh_m
     said = {
         "colour": first,
@@ -60,15 +60,15 @@ def captions_of(shape: ShapeClass, mesh: Mesh, count: int, rng: np.random.Genera
     return list(captions)[:count]
 
 
-def main_colours(mesh: Mesh) -> tuple[str, str | None]:
+def main_colors(mesh: Mesh) -> tuple[str, str | None]:
     """Names of the colour that covers the most of a mesh, and of the next where it covers a fifth."""
     corners = mesh.vertices_m[mesh.triangles].astype(float)
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
-    named = np.array(list(COLOURS.values()), float)
-    nearest = np.linalg.norm(mesh.colours[:, None].astype(float) - named, axis=2).argmin(axis=1)
+    named = np.array(list(COLORS.values()), float)
+    nearest = np.linalg.norm(mesh.colors[:, None].astype(float) - named, axis=2).argmin(axis=1)
     shares = np.bincount(nearest, area, len(named)) / area.sum()
     first, second = np.argsort(-shares, kind="stable")[:2]
-    names = list(COLOURS)
+    names = list(COLORS)
     return names[first], names[second] if shares[second] >= 0.2 else None
 
 

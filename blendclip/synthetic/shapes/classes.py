@@ -13,6 +13,7 @@ class ShapeClass:
     """What stands for a class, and words for it."""
 
     builders: tuple[ShapeBuilder, ...]
+    """Variants take them in turn."""
     nouns: tuple[str, ...]
     """The class's name comes first."""
     features: tuple[str, ...]

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from blendclip.synthetic.meshes.mesh import Colour, Mesh, MeshBuilder
+from blendclip.synthetic.meshes.mesh import Color, Mesh, MeshBuilder
 from blendclip.synthetic.meshes.palette import BLACK, DARK, GLASS, STEEL, WHITE, pick
 from blendclip.synthetic.shapes.palette import BRIGHTS, HULLS, METALS, WOODS
 
 
-def _body(builder: MeshBuilder, stations: list[tuple[float, float, float]], colour: Colour, sides: int = 20) -> None:
+def _body(builder: MeshBuilder, stations: list[tuple[float, float, float]], color: Color, sides: int = 20) -> None:
     """Skin a round body along x from rows (x, z, radius)."""
-    builder.tube([(x, 0, z) for x, z, _ in stations], [radius for *_, radius in stations], colour, sides)
+    builder.tube([(x, 0, z) for x, z, _ in stations], [radius for *_, radius in stations], color, sides)
 
 
 def _plate(
-    builder: MeshBuilder, corners_m: list[tuple[float, float, float]], thick_m: float, colour: Colour, along: int = 2
+    builder: MeshBuilder, corners_m: list[tuple[float, float, float]], thick_m: float, color: Color, along: int = 2
 ) -> None:
     """Add a flat plate of (K, 3) corners, thickened along an axis."""
     shift = np.eye(3)[along] * thick_m / 2
     corners = np.array(corners_m)
-    builder.rings(np.array([corners - shift, corners + shift]), colour)
+    builder.rings(np.array([corners - shift, corners + shift]), color)
 
 
 def airplane(rng: np.random.Generator) -> Mesh:
@@ -162,7 +162,7 @@ def rocket(rng: np.random.Generator) -> Mesh:
 
 
 def _hull(
-    builder: MeshBuilder, length: float, half: float, height: float, colour: Colour, deck: Colour, stern: float = 0.8
+    builder: MeshBuilder, length: float, half: float, height: float, color: Color, deck: Color, stern: float = 0.8
 ) -> None:
     """Add a boat's hull, keel at z = 0, bow at x = length / 2, with a deck."""
     rings = []
@@ -176,7 +176,7 @@ def _hull(
         top = height * (1 + 0.25 * max(x, 0) * 2)
         row = [(0, keel * height), (0.62, (keel + 0.22) * height), (1, top), (-1, top), (-0.62, (keel + 0.22) * height)]
         rings.append([(x * length, width * half * y, z) for y, z in row])
-    builder.rings(np.array(rings), colour)
+    builder.rings(np.array(rings), color)
     rows = [
         [(x * length, y * width * half * 0.94, height * (1 + 0.5 * max(x, 0)) + 0.01 * height) for y in (-1, 1)]
         for x, width in ((-0.49, stern), (-0.25, 1.0), (0.15, 0.96), (0.36, 0.6), (0.48, 0.06))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from blendclip.synthetic.meshes.mesh import Colour, Mesh, MeshBuilder
+from blendclip.synthetic.meshes.mesh import Color, Mesh, MeshBuilder
 from blendclip.synthetic.meshes.palette import BLACK, DARK, LAMP, WHITE, pick, shaded
 from blendclip.synthetic.shapes.palette import BRIGHTS, FABRICS, METALS, PORCELAIN, WOODS
 
@@ -15,14 +15,14 @@ def _legs(
     half_y: float,
     height_m: float,
     radius_m: float,
-    colour: Colour,
+    color: Color,
     splay: float = 0.0,
 ) -> None:
     """Add four legs whose upper ends are at (+-half_x, +-half_y, height_m); splayed ones reach further out below."""
     for x in (-half_x, half_x):
         for y in (-half_y, half_y):
             foot = (x * (1 + splay), y * (1 + splay), 0)
-            builder.tube([foot, (x, y, height_m)], radius_m, colour, 8)
+            builder.tube([foot, (x, y, height_m)], radius_m, color, 8)
 
 
 def chair(rng: np.random.Generator) -> Mesh:
@@ -133,14 +133,14 @@ def bookshelf(rng: np.random.Generator) -> Mesh:
 def table_lamp(rng: np.random.Generator) -> Mesh:
     """A lamp with a shade on a turned foot, in box frame."""
     builder = MeshBuilder()
-    colour, height = pick(rng, BRIGHTS + METALS), rng.uniform(0.4, 0.55)
+    color, height = pick(rng, BRIGHTS + METALS), rng.uniform(0.4, 0.55)
     foot = rng.uniform(0.08, 0.11)
     if rng.random() < 0.5:
         belly = [(0, foot, foot), (0.02, foot, foot), (0.05, 0.04, 0.04), (0.14, 0.085, 0.085), (0.24, 0.05, 0.05)]
-        builder.lathe([*belly, (height * 0.62, 0.016, 0.016)], (0, 0, 0), colour, 20)
+        builder.lathe([*belly, (height * 0.62, 0.016, 0.016)], (0, 0, 0), color, 20)
     else:
-        builder.lathe([(0, foot, foot), (0.025, foot * 0.9, foot * 0.9)], (0, 0, 0), colour, 20)
-        builder.tube([(0, 0, 0.02), (0, 0, height * 0.66)], 0.014, colour)
+        builder.lathe([(0, foot, foot), (0.025, foot * 0.9, foot * 0.9)], (0, 0, 0), color, 20)
+        builder.tube([(0, 0, 0.02), (0, 0, height * 0.66)], 0.014, color)
     low, high = height * 0.58, height
     wide, narrow = rng.uniform(0.15, 0.2), rng.uniform(0.08, 0.12)
     shade = pick(rng, FABRICS + (LAMP, LAMP))

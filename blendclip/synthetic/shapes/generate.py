@@ -93,7 +93,7 @@ def _make(job: _Job) -> dict[str, Any]:
 
 
 def _ply(mesh: Mesh) -> bytes:
-    shown = trimesh.Trimesh(mesh.vertices_m, mesh.triangles, face_colors=mesh.colours, process=False)
+    shown = trimesh.Trimesh(mesh.vertices_m, mesh.triangles, face_colors=mesh.colors, process=False)
     content = shown.export(file_type="ply")
     assert isinstance(content, bytes)  # of other types it is text or a dict
     return content

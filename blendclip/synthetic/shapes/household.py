@@ -9,10 +9,10 @@ from blendclip.synthetic.meshes.palette import BLACK, DARK, STEEL, WHITE, pick, 
 from blendclip.synthetic.shapes.palette import BRIGHTS, FABRICS, GLAZES, LEAVES, METALS, TERRACOTTA, WOODS
 
 
-def _arc(centre: tuple[float, float], radius: float, start: float, stop: float, count: int = 9) -> list[tuple]:
+def _arc(center: tuple[float, float], radius: float, start: float, stop: float, count: int = 9) -> list[tuple]:
     """Points (x, 0, z) on an arc about `centre` in the plane of x and z, angles from x towards z."""
     return [
-        (centre[0] + radius * np.cos(a), 0.0, centre[1] + radius * np.sin(a)) for a in np.linspace(start, stop, count)
+        (center[0] + radius * np.cos(a), 0.0, center[1] + radius * np.sin(a)) for a in np.linspace(start, stop, count)
     ]
 
 
@@ -163,7 +163,7 @@ def laptop(rng: np.random.Generator) -> Mesh:
     up = np.array([-np.sin(lean), 0, np.cos(lean)])
     ahead = np.array([np.cos(lean), 0, np.sin(lean)])
     hinge = np.array([-depth / 2, 0, 0.014])
-    for share, thick, colour, inset in (
+    for share, thick, color, inset in (
         (0, 0.006, case, 0),
         (0.0065, 0.0015, pick(rng, [(60, 120, 200), (90, 60, 150), (30, 140, 130), (230, 150, 90)]), 0.014),
     ):
@@ -176,7 +176,7 @@ def laptop(rng: np.random.Generator) -> Mesh:
                 (depth - inset, -width / 2 + inset),
             )
         ]
-        builder.rings(np.array([corners, [corner + ahead * thick for corner in corners]]), colour)
+        builder.rings(np.array([corners, [corner + ahead * thick for corner in corners]]), color)
     return builder.build()
 
 
@@ -260,7 +260,7 @@ def suitcase(rng: np.random.Generator) -> Mesh:
 def ladder(rng: np.random.Generator) -> Mesh:
     """A step ladder that stands astride, in box frame."""
     builder = MeshBuilder()
-    colour, height, spread = (
+    color, height, spread = (
         pick(rng, [*METALS, *WOODS[:3], (240, 190, 30), (200, 60, 40)]),
         rng.uniform(1.3, 2.2),
         rng.uniform(0.35, 0.5),
@@ -268,13 +268,13 @@ def ladder(rng: np.random.Generator) -> Mesh:
     steps = int(height / 0.28)
     for side in (-1, 1):
         y = side * 0.22
-        builder.tube([(spread, y * 1.25, 0), (0.05, y, height)], 0.028, colour, 4)
-        builder.tube([(-spread, y * 1.25, 0), (-0.05, y, height)], 0.022, colour, 4)
+        builder.tube([(spread, y * 1.25, 0), (0.05, y, height)], 0.028, color, 4)
+        builder.tube([(-spread, y * 1.25, 0), (-0.05, y, height)], 0.022, color, 4)
         builder.tube(
             [(spread * 0.55, y * 1.1, height * 0.45), (-spread * 0.55, y * 1.1, height * 0.45)], 0.008, DARK, 6
         )
     for step in range(1, steps):
         share = step / steps
-        builder.box((spread * (1 - share) + 0.05 * share, 0, share * height), (0.1, 0.5 - 0.06 * share, 0.025), colour)
-    builder.box((0, 0, height), (0.16, 0.5, 0.04), pick(rng, [BLACK, DARK, colour]))
+        builder.box((spread * (1 - share) + 0.05 * share, 0, share * height), (0.1, 0.5 - 0.06 * share, 0.025), color)
+    builder.box((0, 0, height), (0.16, 0.5, 0.04), pick(rng, [BLACK, DARK, color]))
     return builder.build()

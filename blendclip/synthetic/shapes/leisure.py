@@ -19,10 +19,10 @@ def guitar(rng: np.random.Generator) -> Mesh:
     z = np.linspace(0, 0.48, 22)
     half = np.interp(z, heights, halves)
     half = np.convolve(np.pad(half, 1, "edge"), [0.25, 0.5, 0.25], "valid")
-    for x, thick, colour in ((-0.045, 0.088, side), (0.044, 0.004, wood)):
+    for x, thick, color in ((-0.045, 0.088, side), (0.044, 0.004, wood)):
         for k in range(len(z) - 1):
             quad = [(half[k], z[k]), (half[k + 1], z[k + 1]), (-half[k + 1], z[k + 1]), (-half[k], z[k])]
-            builder.rings(np.array([[(x, y, h) for y, h in quad], [(x + thick, y, h) for y, h in quad]]), colour)
+            builder.rings(np.array([[(x, y, h) for y, h in quad], [(x + thick, y, h) for y, h in quad]]), color)
     builder.tube([(0.047, 0, 0.31), (0.051, 0, 0.31)], 0.05, BLACK, 24)
     builder.box((0.054, 0, 0.13), (0.012, 0.13, 0.02), DARK)
     neck = rng.uniform(0.42, 0.48)
@@ -129,19 +129,19 @@ def tennis_racket(rng: np.random.Generator) -> Mesh:
         rng.uniform(0.125, 0.14),
         rng.uniform(0.16, 0.18),
     )
-    centre = 0.52
-    builder.tube([(0, a * np.cos(t), centre + b * np.sin(t)) for t in np.linspace(0, 2 * np.pi, 41)], 0.011, frame, 8)
+    center = 0.52
+    builder.tube([(0, a * np.cos(t), center + b * np.sin(t)) for t in np.linspace(0, 2 * np.pi, 41)], 0.011, frame, 8)
     builder.tube([(0, 0, 0), (0, 0, 0.2)], 0.017, grip, 8)
     builder.tube([(0, 0, 0.2), (0, 0, 0.28)], 0.014, frame, 8)
     for side in (-1, 1):
-        builder.tube([(0, 0, 0.25), (0, side * 0.62 * a, centre - 0.8 * b)], 0.011, frame, 8)
+        builder.tube([(0, 0, 0.25), (0, side * 0.62 * a, center - 0.8 * b)], 0.011, frame, 8)
     for share in np.linspace(-0.88, 0.88, 15):
         reach = np.sqrt(1 - share**2)
         builder.tube(
-            [(0, share * a, centre - reach * b), (0, share * a, centre + reach * b)], 0.0022, (240, 240, 220), 4
+            [(0, share * a, center - reach * b), (0, share * a, center + reach * b)], 0.0022, (240, 240, 220), 4
         )
         builder.tube(
-            [(0, -reach * a, centre + share * b), (0, reach * a, centre + share * b)], 0.0022, (240, 240, 220), 4
+            [(0, -reach * a, center + share * b), (0, reach * a, center + share * b)], 0.0022, (240, 240, 220), 4
         )
     return builder.build()
 

@@ -47,7 +47,7 @@ def windmill(rng: np.random.Generator) -> Mesh:
 def lighthouse(rng: np.random.Generator) -> Mesh:
     """A striped lighthouse with gallery and lantern on a rock, in box frame."""
     builder = MeshBuilder()
-    height, r, bands, colour = (
+    height, r, bands, color = (
         rng.uniform(14, 20),
         rng.uniform(2.0, 2.6),
         int(rng.integers(4, 7)),
@@ -56,7 +56,7 @@ def lighthouse(rng: np.random.Generator) -> Mesh:
     edges = np.linspace(0, 1, bands + 1)
     for k, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
         q0, q1 = r * (1 - 0.4 * low), r * (1 - 0.4 * high)
-        builder.lathe([(low * height, q0, q0), (high * height, q1, q1)], (0, 0, 0), WHITE if k % 2 else colour, 24)
+        builder.lathe([(low * height, q0, q0), (high * height, q1, q1)], (0, 0, 0), WHITE if k % 2 else color, 24)
     top = 0.6 * r
     builder.lathe([(height, 1.5 * top, 1.5 * top), (height + 0.25, 1.5 * top, 1.5 * top)], (0, 0, 0), DARK, 24)
     for a in np.linspace(0, 2 * np.pi, 12, endpoint=False):
@@ -71,7 +71,7 @@ def lighthouse(rng: np.random.Generator) -> Mesh:
     builder.lathe(
         [(height + 2.2, top, top), (height + 3.2, 0.4 * top, 0.4 * top), (height + 3.7, 0.05, 0.05)],
         (0, 0, 0),
-        colour,
+        color,
         20,
     )
     builder.box((0.98 * r, 0, 1.0), (0.3, 0.9, 2.0), WOODS[1])

@@ -39,12 +39,12 @@ def hammer(rng: np.random.Generator) -> Mesh:
 def screwdriver(rng: np.random.Generator) -> Mesh:
     """A screwdriver that lies along x, tip ahead, in box frame."""
     builder = MeshBuilder()
-    colour, length = pick(rng, BRIGHTS), rng.uniform(0.09, 0.16)
+    color, length = pick(rng, BRIGHTS), rng.uniform(0.09, 0.16)
     r = rng.uniform(0.014, 0.019)
     builder.tube(
         [(-0.11, 0, 0), (-0.1, 0, 0), (-0.06, 0, 0), (-0.02, 0, 0), (-0.005, 0, 0), (0, 0, 0)],
         [0.7 * r, r, r, 0.85 * r, 0.6 * r, 0.8 * r],
-        colour,
+        color,
         6,
     )
     builder.tube([(-0.085, 0, 0), (-0.075, 0, 0)], r * 1.06, BLACK, 6)
@@ -92,7 +92,7 @@ def axe(rng: np.random.Generator) -> Mesh:
     )
     z, head = length - 0.05, pick(rng, [DARK, (150, 40, 36), *METALS])
     reach, tall = rng.uniform(0.12, 0.15), rng.uniform(0.09, 0.12)
-    for outline, half, colour in (
+    for outline, half, color in (
         ([(-0.035, z - 0.03), (0.03, z - 0.03), (0.03, z + 0.035), (-0.035, z + 0.035)], 0.018, head),
         (
             [(0.03, z - 0.028), (reach - 0.03, z - 0.8 * tall), (reach - 0.03, z + 0.6 * tall), (0.03, z + 0.033)],
@@ -111,7 +111,7 @@ def axe(rng: np.random.Generator) -> Mesh:
             _BLADE,
         ),
     ):
-        builder.rings(_outline(outline, half), colour)
+        builder.rings(_outline(outline, half), color)
     return builder.build()
 
 
@@ -137,7 +137,7 @@ def sword(rng: np.random.Generator) -> Mesh:
 def scissors(rng: np.random.Generator) -> Mesh:
     """Open scissors that lie flat, points ahead, in box frame."""
     builder = MeshBuilder()
-    colour, length, open_rad = pick(rng, BRIGHTS), rng.uniform(0.09, 0.13), rng.uniform(0.2, 0.45)
+    color, length, open_rad = pick(rng, BRIGHTS), rng.uniform(0.09, 0.13), rng.uniform(0.2, 0.45)
     for side in (-1, 1):
         cos, sin = np.cos(open_rad / 2), side * np.sin(open_rad / 2)
         z = 0.002 * side
@@ -153,10 +153,10 @@ def scissors(rng: np.random.Generator) -> Mesh:
         ]
         builder.rings(np.array([corners, [(x, y, h + 0.0018) for x, y, h in corners]]), _BLADE)
         shaft = [turned(-0.015, 0), turned(-0.04, -0.004 * side)]
-        builder.tube(shaft, 0.005, colour, 8)
+        builder.tube(shaft, 0.005, color, 8)
         ring = [
             turned(-0.066 + 0.027 * np.cos(a), -0.01 * side + 0.02 * np.sin(a)) for a in np.linspace(0, 2 * np.pi, 21)
         ]
-        builder.tube(ring, 0.0055, colour, 8)
+        builder.tube(ring, 0.0055, color, 8)
     builder.tube([(0, 0, -0.005), (0, 0, 0.006)], 0.005, METALS[2], 10)
     return builder.build()
