@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from blendclip.options import DERIVED, Axis, Options, Range, SplitPlace
+from blendclip.results import DEFAULT_ROOT
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class _SplitOptions(Options):
 
     split: SplitPlace
     """Split whose clouds are meant, as dataset/split."""
-    results: Path = field(default=Path("results"), metadata=DERIVED)
+    results: Path = field(default=DEFAULT_ROOT, metadata=DERIVED)
     """Results folder."""
 
 

@@ -9,6 +9,7 @@ from blendclip.cli.common import Commands, add_paths, new_command
 from blendclip.cli.flags import add_format, options_from
 from blendclip.datasets.formats import format_named
 from blendclip.options import hints
+from blendclip.results import DEFAULT_ROOT
 
 
 def add_commands(commands: Commands) -> None:
@@ -20,7 +21,7 @@ def add_commands(commands: Commands) -> None:
 def _add_benchmark(commands: Commands) -> None:
     parser = new_command(commands, "benchmark", _benchmark, "turn labelled clouds into a benchmark")
     parser.add_argument("--name", required=True, help="the benchmark's name in config.yaml")
-    parser.add_argument("--results", type=Path, default=Path("results"), help="results folder, of mined and cad")
+    parser.add_argument("--results", type=Path, default=DEFAULT_ROOT, help="results folder, of mined and cad")
     add_format(parser, "benchmark")
     add_paths(parser, classes="file of prompts/classes", output="Parquet to write")
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from blendclip.cli.common import Commands, new_command
+from blendclip.results import DEFAULT_ROOT
 
 
 def add_commands(commands: Commands) -> None:
@@ -15,7 +16,7 @@ def add_commands(commands: Commands) -> None:
     parser = new_command(commands, "compare", _compare, about)
     add = parser.add_argument
     add("runs", nargs="+", metavar="RUN", help="names of evaluated runs, at least two")
-    add("--results", type=Path, default=Path("results"), help="results folder with evaluated runs")
+    add("--results", type=Path, default=DEFAULT_ROOT, help="results folder with evaluated runs")
     add("--benchmarks", nargs="+", default=[], metavar="NAME", help="benchmarks; all that both runs were measured on")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blendclip.cli.common import Commands, new_command
+from blendclip.results import MODEL_WEIGHTS
 
 if TYPE_CHECKING:
     from blendclip.encoders.pointbert import PointBert
@@ -41,7 +42,7 @@ def _encoder(model: Path) -> tuple[PointBert, dict[str, Any]]:
     """A point encoder, and what the metadata of an export say of where it comes from."""
     from blendclip.encoders.checkpoints import load_encoder, load_foreign
 
-    weights = model / "model.safetensors" if model.is_dir() else model
+    weights = model / MODEL_WEIGHTS if model.is_dir() else model
     if weights.suffix == ".safetensors":
         encoder, recipe = load_encoder(weights)
         return encoder, {"recipe": recipe}

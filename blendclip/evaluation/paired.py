@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from blendclip import storage
 from blendclip.errors import UserError
 from blendclip.evaluation.bootstrap import Bootstrap
-
-_PREDICTIONS = "predictions.parquet"
+from blendclip.results import Results
 
 
 @dataclass(frozen=True)
@@ -76,20 +75,18 @@ def comparison_text(differences: Sequence[PairedDifference]) -> str:
     )
 
 
-def _folder(results: Path, run: str) -> Path:
-    return results / "evaluation" / "runs" / run
-
-
 def _benchmarks_of(results: Path, run: str) -> set[str]:
-    names = {path.parent.name for path in _folder(results, run).glob(f"*/{_PREDICTIONS}")}
+    pattern = Results(results).predictions(run, "*")
+    folder = pattern.parents[1]
+    names = {path.parent.name for path in folder.glob(f"*/{pattern.name}")}
     if not names:
-        raise UserError(f"{_folder(results, run)} holds no predictions: run `blendclip evaluate` for {run} first")
+        raise UserError(f"{folder} holds no predictions: run `blendclip evaluate` for {run} first")
     return names
 
 
 def _read(results: Path, run: str, benchmark: str) -> pa.Table:
     """Rows of predictions by cloud, whatever order they were written in."""
-    path = _folder(results, run) / benchmark / _PREDICTIONS
+    path = Results(results).predictions(run, benchmark)
     return storage.read_parquet(path, ["cloud_id", "instance_token", "class_name", "rank"]).sort_by("cloud_id")
 
 
