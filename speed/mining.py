@@ -40,7 +40,7 @@ from blendclip import schemas, storage
 from blendclip.datasets.drives.index import write_index
 from blendclip.mining.clouds import CloudOptions, gather_clouds, scene_clouds
 from blendclip.mining.scene import read_scenes
-from blendclip.mining.scene_rejects import Rejects
+from blendclip.mining.scene_rejects import SceneRejects
 from blendclip.mining.sweeps import read_sweep_of
 from blendclip.mining.views import ViewOptions, cut_views
 from blendclip.synthetic.city import generate_city
@@ -107,7 +107,7 @@ def compare_clouds(index: Path, root: Path, work: Path, peer: Peer, count: int) 
 
     def gathering() -> None:
         for scene in read_scenes(index, 0, 1):
-            scene_clouds(scene, root, options, Rejects("clouds"))
+            scene_clouds(scene, root, options, SceneRejects("clouds"))
 
     def reading() -> None:
         for scene in read_scenes(index, 0, 1):

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blendclip.errors import DataFault
+from blendclip.mining import rules
 
 _KINDS = {"F": "f", "I": "i", "U": "u"}
 _HEADER_LINES = 64  # at most, comments included
@@ -51,16 +52,16 @@ def _header(file: BinaryIO) -> _Header:
             break
     missing = [key for key in ("FIELDS", "SIZE", "TYPE", "POINTS", "DATA") if not entries.get(key)]
     if missing:
-        raise DataFault(f"no PCD file: its header has no {', '.join(missing)}")
+        raise DataFault(rules.PCD_WITHOUT_HEADER.format(missing=", ".join(missing)))
     try:
         points, point = int(entries["POINTS"][0]), _point(entries)
     except (KeyError, ValueError, TypeError) as error:
-        raise DataFault(f"no sound PCD file: its header makes no sense ({error})") from None
+        raise DataFault(rules.PCD_HEADER_WRONG.format(error=error)) from None
     if points < 0:
-        raise DataFault(f"no sound PCD file: its header announces {points} points")
+        raise DataFault(rules.PCD_NEGATIVE.format(points=points))
     encoding = entries["DATA"][0]
     if encoding not in ("binary", "binary_compressed"):
-        raise DataFault(f"its DATA is {encoding}: convert it to binary or binary_compressed")
+        raise DataFault(rules.PCD_ENCODING.format(encoding=encoding))
     return _Header(point, points, encoding)
 
 
@@ -76,7 +77,7 @@ def _point(entries: Mapping[str, list[str]]) -> np.dtype:
 def _binary(file: BinaryIO, header: _Header, rest: int) -> Mapping[str, NDArray]:
     wanted = header.points * header.point.itemsize
     if wanted > rest:
-        raise DataFault(f"its header announces {header.points} points, {wanted} bytes, {rest} are there: it is cut off")
+        raise DataFault(rules.PCD_CUT_OFF.format(points=header.points, wanted=wanted, rest=rest))
     points = np.fromfile(file, header.point, header.points)
     return {name: points[name] for name in header.point.names}
 
@@ -86,15 +87,15 @@ def _compressed(file: BinaryIO, header: _Header, rest: int) -> Mapping[str, NDAr
     packed, unpacked = struct.unpack("<II", file.read(8).ljust(8, b"\0"))
     wanted = header.points * header.point.itemsize
     if packed > rest - 8:
-        raise DataFault(f"its header announces {packed} compressed bytes, {max(rest - 8, 0)} are there: it is cut off")
+        raise DataFault(rules.PCD_BLOCK_CUT_OFF.format(packed=packed, rest=max(rest - 8, 0)))
     if unpacked != wanted:
-        raise DataFault(f"its {header.points} points take {wanted} bytes, its compressed block says {unpacked}")
+        raise DataFault(rules.PCD_BLOCK_SIZE.format(points=header.points, wanted=wanted, unpacked=unpacked))
     try:
         data = lzf.decompress(file.read(packed), unpacked) if wanted else b""
     except ValueError as error:
-        raise DataFault(f"its points cannot be decompressed: {error}") from None
+        raise DataFault(rules.PCD_BLOCK_BROKEN.format(error=error)) from None
     if data is None or len(data) != wanted:
-        raise DataFault(f"its compressed block does not hold the {wanted} bytes of its {header.points} points")
+        raise DataFault(rules.PCD_BLOCK_SHORT.format(wanted=wanted, points=header.points))
     columns, start = {}, 0
     for name in header.point.names:
         kind = header.point[name]

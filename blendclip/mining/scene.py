@@ -15,11 +15,7 @@ from numpy.typing import NDArray
 from blendclip import geometry, schemas, storage
 from blendclip.errors import UserError
 from blendclip.geometry import EgoPoses, in_time
-
-_BROKEN_POSE = (
-    "the pose or calibration of its sensor is not finite: a quaternion is not a unit one, or its time lies outside the "
-    "recorded ego poses or in a gap between them"
-)
+from blendclip.mining import rules
 
 
 @dataclass(frozen=True)
@@ -98,8 +94,8 @@ class Readings:
     def fault(self, number: int) -> str:
         """What is wrong with reading `number`, which is not usable."""
         if self.in_time[number]:
-            return _BROKEN_POSE
-        return f"its time stamp {self.timestamp_us[number]} us is over a second off the keyframe that it serves"
+            return rules.BROKEN_POSE
+        return rules.WRONG_TIME.format(timestamp_us=self.timestamp_us[number])
 
 
 @dataclass(frozen=True)
@@ -244,16 +240,16 @@ def _faults(
     faults: dict[int, str] = {}
     norm = np.linalg.norm(rotation_wxyz, axis=1)
     for i in np.flatnonzero(~np.isfinite(translation).all(axis=1)):
-        faults[int(i)] = f"the box centre {translation[i].tolist()} is not finite"
+        faults[int(i)] = rules.CENTER_NOT_FINITE.format(center=translation[i].tolist())
     for i in np.flatnonzero(~(np.isfinite(size_lwh_m) & (size_lwh_m > 0)).all(axis=1)):
-        faults[int(i)] = f"the box size {size_lwh_m[i].tolist()} (length, width, height) is not positive"
+        faults[int(i)] = rules.SIZE_NOT_POSITIVE.format(size=size_lwh_m[i].tolist())
     for i in np.flatnonzero(~(np.abs(norm - 1) <= geometry.UNIT_TOLERANCE)):
-        faults[int(i)] = f"the rotation {rotation_wxyz[i].tolist()} is no unit quaternion: its norm is {norm[i]:.4g}"
+        faults[int(i)] = rules.NO_UNIT_QUATERNION.format(rotation=rotation_wxyz[i].tolist(), norm=norm[i])
     seen = set()
     for i, (number, time_us) in enumerate(zip(track.tolist(), timestamp_us.tolist(), strict=True)):
         if i in faults:
             continue
         if (number, time_us) in seen:
-            faults[i] = f"its track has another annotation at the same time {time_us} us"
+            faults[i] = rules.SAME_TIME.format(timestamp_us=time_us)
         seen.add((number, time_us))
     return faults

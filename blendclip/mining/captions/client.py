@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from blendclip.errors import UserError
+from blendclip.mining import rules
 from blendclip.mining.captions.cache import Answer
 from blendclip.mining.captions.judge import NoCaption
 from blendclip.mining.captions.servers import Server
@@ -126,7 +127,8 @@ class Client:
             raise UserError(
                 f"{where} is gone ({failure.reason}): bring it back and run again; answers so far are kept"
             ) from None
-        return NoCaption("server_error", f"failed {self._options.max_attempts} times: {failure.reason}")
+        reason = rules.SERVER_ERROR.reason(attempts=self._options.max_attempts, error=failure.reason)
+        return NoCaption(rules.SERVER_ERROR, reason)
 
     def _pause_s(self, key: bytes, attempt: int) -> float:
         """Between half and all of the attempt's pause, so that failed requests do not come back all together."""
@@ -156,7 +158,7 @@ class Client:
             raise UserError(f"{where}: {said}; set the environment variable that caption.api_key_env names to its key")
         if status == 404:
             raise UserError(f"{where}: {said}; look at caption.model and caption.base_url")
-        return NoCaption("request_refused", f"status {status}: {said}")
+        return NoCaption(rules.REQUEST_REFUSED, rules.REQUEST_REFUSED.reason(status=status, message=said))
 
     async def _verify(self, session: aiohttp.ClientSession) -> None:
         """Fail early where no request could succeed."""
