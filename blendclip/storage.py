@@ -127,6 +127,17 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
     return open_parquet(path).read(columns=columns)
 
 
+def row_groups_with(file: pq.ParquetFile, column: str, value: str) -> list[int]:
+    """The row groups in which a column of text may hold `value`, as far as the file's statistics tell."""
+    number = file.schema.names.index(column)
+    return [group for group in range(file.num_row_groups) if _may_hold(file.metadata.row_group(group), number, value)]
+
+
+def _may_hold(group: pq.RowGroupMetaData, column: int, value: str) -> bool:
+    known = group.column(column).statistics
+    return known is None or not known.has_min_max or bool(known.min <= value <= known.max)
+
+
 def options_of(path: Path) -> dict[str, Any]:
     """The options that a file was made with, from its metadata.
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from blendclip import geometry, schemas, storage
@@ -126,11 +127,21 @@ def read_scenes(index: Path, part: int, parts: int) -> Iterator[Scene]:
     """
     if not 0 <= part < parts:
         raise UserError(f"part {part} of {parts} does not exist: parts are counted from 0 to {parts - 1}")
+    file = open_index(index)
+    for number in range(part, file.num_row_groups, parts):
+        yield _scene(file.read_row_group(number))
+
+
+def open_index(index: Path) -> pq.ParquetFile:
+    """The scene index at this path, a row group for each scene.
+
+    Raises:
+        UserError: no index there, or one of another version.
+    """
     file = storage.open_parquet(index)
     if not file.schema_arrow.equals(schemas.INDEX):
         raise UserError(f"{index} is no scene index of this version: write it again with `blendclip index`")
-    for number in range(part, file.num_row_groups, parts):
-        yield _scene(file.read_row_group(number))
+    return file
 
 
 def read_scene(index: Path, name: str | None = None) -> Scene:
