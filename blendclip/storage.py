@@ -87,9 +87,15 @@ def table_of(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
 
 
 def ragged(
-    values_ND: NDArray, lengths: NDArray[np.integer], kind: pa.ListType, mask: pa.BooleanArray | None = None
+    values_ND: NDArray[np.generic],
+    lengths: NDArray[np.integer[Any]],
+    kind: pa.ListType,
+    mask: pa.BooleanArray | None = None,
 ) -> pa.ListArray:
-    """Runs of rows as an array of `kind`, list of lists of fixed size; null where `mask` is true."""
+    """Runs of rows (N, D) as an array of `kind`, list of lists of D; null where `mask` is true.
+
+    Element b of the array has lengths[b] rows, of (B,).
+    """
     ends = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     rows = pa.FixedSizeListArray.from_arrays(pa.array(values_ND.ravel()), type=kind.value_type)
     return pa.ListArray.from_arrays(pa.array(ends), rows, type=kind, mask=mask)
@@ -144,7 +150,8 @@ def options_of(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is not there or is not Parquet.
     """
-    return json.loads(open_parquet(path).schema_arrow.metadata[b"blendclip"])["options"]
+    options: dict[str, Any] = json.loads(open_parquet(path).schema_arrow.metadata[b"blendclip"])["options"]
+    return options
 
 
 def _writer_options(schema: pa.Schema) -> dict[str, Any]:

@@ -33,13 +33,14 @@ class ImageReader:
         if size_px != expected_px:
             raise DataFault(rules.WRONG_SIZE.format(size_px=size_px, expected_px=expected_px))
         try:
-            return simplejpeg.decode_jpeg(data, strict=True, buffer=self._buffer)
+            pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, strict=True, buffer=self._buffer)
         except ValueError as error:
             raise DataFault(rules.NO_JPEG.format(error=error)) from None
+        return pixels
 
     def _bytes(self, image: int) -> bytes:
         try:
-            return (self._root / self._images.path[image]).read_bytes()
+            return (self._root / str(self._images.path[image])).read_bytes()
         except FileNotFoundError:
             raise DataFault(rules.NO_FILE) from None
         except OSError as error:

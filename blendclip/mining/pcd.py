@@ -7,7 +7,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import lzf
 import numpy as np
@@ -19,6 +19,9 @@ from blendclip.mining import rules
 _KINDS = {"F": "f", "I": "i", "U": "u"}
 _HEADER_LINES = 64  # at most, comments included
 
+Columns = Mapping[str, NDArray[Any]]
+"""Fields by name, (N,) each, or (N, count)."""
+
 
 @dataclass(frozen=True)
 class _Header:
@@ -27,8 +30,14 @@ class _Header:
     points: int
     encoding: str
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the fields, in their order."""
+        assert self.point.names is not None
+        return self.point.names
 
-def read_pcd(path: Path) -> Mapping[str, NDArray]:
+
+def read_pcd(path: Path) -> Columns:
     """The fields of a PCD file by name, (N,) each, or (N, count), with the types they have there.
 
     Raises:
@@ -65,7 +74,7 @@ def _header(file: BinaryIO) -> _Header:
     return _Header(point, points, encoding)
 
 
-def _point(entries: Mapping[str, list[str]]) -> np.dtype:
+def _point(entries: Mapping[str, list[str]]) -> np.dtype[np.void]:
     names = [f"_{number}" if name == "_" else name for number, name in enumerate(entries["FIELDS"])]
     counts = entries.get("COUNT") or ["1"] * len(names)
     columns = zip(names, entries["TYPE"], entries["SIZE"], counts, strict=True)
@@ -74,15 +83,15 @@ def _point(entries: Mapping[str, list[str]]) -> np.dtype:
     )
 
 
-def _binary(file: BinaryIO, header: _Header, rest: int) -> Mapping[str, NDArray]:
+def _binary(file: BinaryIO, header: _Header, rest: int) -> Columns:
     wanted = header.points * header.point.itemsize
     if wanted > rest:
         raise DataFault(rules.PCD_CUT_OFF.format(points=header.points, wanted=wanted, rest=rest))
     points = np.fromfile(file, header.point, header.points)
-    return {name: points[name] for name in header.point.names}
+    return {name: points[name] for name in header.names}
 
 
-def _compressed(file: BinaryIO, header: _Header, rest: int) -> Mapping[str, NDArray]:
+def _compressed(file: BinaryIO, header: _Header, rest: int) -> Columns:
     """All values of a field stand together here, field after field, in one block of LZF."""
     packed, unpacked = struct.unpack("<II", file.read(8).ljust(8, b"\0"))
     wanted = header.points * header.point.itemsize
@@ -96,8 +105,9 @@ def _compressed(file: BinaryIO, header: _Header, rest: int) -> Mapping[str, NDAr
         raise DataFault(rules.PCD_BLOCK_BROKEN.format(error=error)) from None
     if data is None or len(data) != wanted:
         raise DataFault(rules.PCD_BLOCK_SHORT.format(wanted=wanted, points=header.points))
-    columns, start = {}, 0
-    for name in header.point.names:
+    columns: dict[str, NDArray[Any]] = {}
+    start = 0
+    for name in header.names:
         kind = header.point[name]
         columns[name] = np.frombuffer(data, kind, header.points, start)
         start += kind.itemsize * header.points

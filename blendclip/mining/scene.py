@@ -89,7 +89,7 @@ class Readings:
     def usable(self) -> NDArray[np.bool_]:
         """Whether time, pose and calibration of the sensor are known, (M,)."""
         posed: NDArray[np.bool_] = np.isfinite(self.global_SE3_sensor).all(axis=(1, 2))
-        calibrated = np.isfinite(self.intrinsic).all(axis=tuple(range(1, self.intrinsic.ndim)))
+        calibrated: NDArray[np.bool_] = np.isfinite(self.intrinsic).all(axis=tuple(range(1, self.intrinsic.ndim)))
         return self.in_time & posed & calibrated
 
     def fault(self, number: int) -> str:

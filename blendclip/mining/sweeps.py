@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +82,7 @@ def _nuscenes_points(path: Path) -> NDArray[np.float32]:
     return values.reshape(-1, _COLUMNS)
 
 
-def _pcd_points(path: Path, point_times: bool) -> tuple[NDArray[np.float32], NDArray | None]:
+def _pcd_points(path: Path, point_times: bool) -> tuple[NDArray[np.float32], NDArray[Any] | None]:
     columns = read_pcd(path)
     missing = [name for name in _FIELDS if name not in columns or columns[name].ndim != 1]
     if missing:
@@ -94,7 +95,7 @@ def _pcd_points(path: Path, point_times: bool) -> tuple[NDArray[np.float32], NDA
     return points, columns.get("timestamp") if point_times else None
 
 
-def _checked_times(times: NDArray, timestamp_us: int, points: NDArray[np.float32]) -> NDArray[np.int64]:
+def _checked_times(times: NDArray[Any], timestamp_us: int, points: NDArray[np.float32]) -> NDArray[np.int64]:
     """The points' times in whole microseconds; what lies far from `timestamp_us` is put right as `read_sweep` says."""
     if timestamp_us - _MAX_TIME_OFF_US <= times.min() and times.max() <= timestamp_us + _MAX_TIME_OFF_US:
         return times.astype(np.int64)
@@ -107,7 +108,7 @@ def _checked_times(times: NDArray, timestamp_us: int, points: NDArray[np.float32
     return times.astype(np.int64)
 
 
-def _wrong_times(times: NDArray, timestamp_us: int, off: float) -> str:
+def _wrong_times(times: NDArray[Any], timestamp_us: int, off: float) -> str:
     middle = float(np.median(times))
     units = [unit for scale, unit in _UNITS.items() if abs(middle / scale - timestamp_us) <= 2 * _MAX_TIME_OFF_US]
     if times.dtype == np.float32:

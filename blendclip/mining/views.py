@@ -97,7 +97,8 @@ def scene_views(scene: Scene, root: Path, options: ViewOptions, rejects: SceneRe
 def _jpeg(pixels: NDArray[np.uint8], box: list[int], quality: int) -> bytes:
     left, upper, right, lower = box
     crop = np.ascontiguousarray(pixels[upper:lower, left:right])
-    return simplejpeg.encode_jpeg(crop, quality=quality, colorsubsampling="444", fastdct=False)
+    jpeg: bytes = simplejpeg.encode_jpeg(crop, quality=quality, colorsubsampling="444", fastdct=False)
+    return jpeg
 
 
 def _table(scene: Scene, candidates: Candidates, kept: NDArray[np.int64], jpegs: list[bytes]) -> pa.Table:
@@ -158,7 +159,8 @@ class _Outcomes:
     def kept_in(self, image: int) -> NDArray[np.int64]:
         """The candidates (K,) of an image that pass all rules."""
         first, end = np.searchsorted(self._candidates.image, [image, image + 1])
-        return first + np.flatnonzero(self._rule[first:end] == _KEPT)
+        kept: NDArray[np.int64] = first + np.flatnonzero(self._rule[first:end] == _KEPT)
+        return kept
 
     def broken(self, image: int) -> None:
         """Note that an image cannot be used: what it shows, or could, has to be seen by another camera."""
@@ -173,9 +175,9 @@ class _Outcomes:
     def reject(self, rejects: SceneRejects, seen: NDArray[np.int64]) -> None:
         """One reject for each valid annotation that is not among those with a view, `seen`."""
         best, candidate = self._start.copy(), np.full(len(self._start), -1)
-        for rule in (_PARTLY_OUTSIDE, _TOO_SMALL):
-            failed = np.flatnonzero(self._rule == rule)[::-1]  # the first of several is written last
-            best[self._candidates.annotation[failed]] = rule
+        for number in (_PARTLY_OUTSIDE, _TOO_SMALL):
+            failed = np.flatnonzero(self._rule == number)[::-1]  # the first of several is written last
+            best[self._candidates.annotation[failed]] = number
             candidate[self._candidates.annotation[failed]] = failed
         for number in np.setdiff1d(self._scene.annotations.valid, seen).tolist():
             if number in self._broken:

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 
@@ -85,8 +86,9 @@ class Client:
                 for _ in range(self._options.max_in_flight)
             ]
             work, watch = asyncio.gather(*tasks), asyncio.ensure_future(self._watch())
+            both: list[asyncio.Future[Any]] = [work, watch]
             try:
-                await asyncio.wait([work, watch], return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
                 self._server.check()  # a dead server explains what else failed
                 await work
             finally:
@@ -133,7 +135,7 @@ class Client:
     def _pause_s(self, key: bytes, attempt: int) -> float:
         """Between half and all of the attempt's pause, so that failed requests do not come back all together."""
         share = hashlib.sha256(key + bytes([attempt])).digest()[0] / 255
-        longest = min(self._options.longest_pause_s, self._options.first_pause_s * 2 ** (attempt - 1))
+        longest = min(self._options.longest_pause_s, self._options.first_pause_s * 2.0 ** (attempt - 1))
         return longest * (0.5 + 0.5 * share)
 
     async def _attempt(self, session: aiohttp.ClientSession, body: bytes) -> Answer | NoCaption:
@@ -206,7 +208,7 @@ def _answer(content: bytes, asked_at_s: float, seconds: float) -> Answer:
 def _why(error: aiohttp.ClientError | TimeoutError) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
-    if isinstance(error, OSError) and (error.errno or 0) > 0:
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
         return os.strerror(error.errno)
     return str(error) or type(error).__name__
 

@@ -35,7 +35,7 @@ def read_prompt(path: Path, kind: str) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is no readable YAML: {' '.join(str(error).split())}") from None
     found = content.get("kind") if isinstance(content, dict) else None
-    if found != kind:
+    if not isinstance(content, dict) or found != kind:
         raise UserError(
             f"{path} is a prompt of kind {found}, this backend needs one of kind {kind}: "
             f"set `caption.prompt` to another file of prompts/caption"
@@ -114,6 +114,6 @@ class ChatPrompt:
             {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{picture}"}},
             {"type": "text", "text": self.user},
         ]
-        messages = [{"role": "system", "content": self.system}] if self.system.strip() else []
+        messages: list[dict[str, Any]] = [{"role": "system", "content": self.system}] if self.system.strip() else []
         messages.append({"role": "user", "content": content})
         return json.dumps({"model": model, "messages": messages, **self.sampling}).encode()

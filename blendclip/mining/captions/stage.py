@@ -85,8 +85,11 @@ def _write(
     max_fault_fraction: float,
 ) -> int:
     rejects = SceneRejects("captions")
-    options = {"model": captioner.model, "prompt_sha": captioner.prompt_sha}
-    options["max_views_per_instance"] = max_views_per_instance
+    options = {
+        "model": captioner.model,
+        "prompt_sha": captioner.prompt_sha,
+        "max_views_per_instance": max_views_per_instance,
+    }
     tables = rejects.checked(_tables(views, captioner, rejects), max_fault_fraction)
     rows = storage.write_parquet(part.captions, schemas.CAPTIONS, tables, storage.metadata("captions", options))
     _reject_left_out(views, rejects, max_views_per_instance)
