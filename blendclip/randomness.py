@@ -64,12 +64,12 @@ def normal(seeds: Tensor, name: str, index: Tensor | int = 0) -> Tensor:
 
 
 def permutation(count: int, key: int) -> NDArray[np.int64]:
-    """The numbers below `count` in an order that depends on `key` alone."""
+    """The numbers below `count`, (count,), in an order that depends on `key` alone."""
     return np.argsort(_sort_keys(count, key), kind="stable")
 
 
 def subset(count: int, at_most: int, seed: int) -> NDArray[np.int64]:
-    """Rising indices of `at_most` of `count` rows, all equally likely; of all rows where there are no more."""
+    """Ascending indices (at_most,) among `count` rows, all equally likely; of all rows where there are no more."""
     if count <= at_most:
         return np.arange(count)
     return np.sort(np.argpartition(_sort_keys(count, seed), at_most)[:at_most])

@@ -24,7 +24,7 @@ from blendclip.mining.sweeps import Sweep, read_sweep_of
 
 log = logging.getLogger(__name__)
 
-_MAX_STRETCH = 1.5  # a window may last so many times what its sweeps usually take
+_MAX_STRETCH = 1.5  # a window may last this many times what its sweeps usually take
 _MIN_WINDOW_US = 500_000  # keyframes are half a second apart
 
 
