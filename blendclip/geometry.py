@@ -26,8 +26,7 @@ FRONT_FACE = np.array([0, 1, 3, 2])  # its corners, in a ring
 
 def rotation_matrix(rotation_wxyz: ArrayLike) -> NDArray[np.float64]:
     """Rotation matrices (..., 3, 3) of quaternions (..., 4), which are normalised first."""
-    q = np.asarray(rotation_wxyz, dtype=np.float64)
-    w, x, y, z = np.moveaxis(q / np.linalg.norm(q, axis=-1, keepdims=True), -1, 0)
+    w, x, y, z = np.moveaxis(_unit(np.asarray(rotation_wxyz, dtype=np.float64)), -1, 0)
     rows = [
         [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
         [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
@@ -42,7 +41,7 @@ def pose(rotation_wxyz: ArrayLike, translation_m: ArrayLike) -> NDArray[np.float
 
 
 def compose(a_SE3_b: NDArray[np.float64], b_SE3_c: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`a_SE3_c`, with the leading dimensions broadcast."""
+    """`a_SE3_c` (..., 3, 4) of poses (..., 3, 4), with the leading dimensions broadcast."""
     a_SE3_c = a_SE3_b[..., :3] @ b_SE3_c
     a_SE3_c[..., 3] += a_SE3_b[..., 3]
     return a_SE3_c
@@ -59,7 +58,9 @@ def transform(a_SE3_b: NDArray[np.float64], points_b: NDArray[np.float64]) -> ND
     return points_b @ np.swapaxes(a_SE3_b[..., :3], -1, -2) + a_SE3_b[..., None, :, 3]
 
 
-def slerp(from_wxyz: NDArray[np.float64], to_wxyz: NDArray[np.float64], amount: NDArray[np.float64]) -> NDArray:
+def slerp(
+    from_wxyz: NDArray[np.float64], to_wxyz: NDArray[np.float64], amount: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Unit quaternions (N, 4) on the shorter arc between unit quaternions (N, 4).
 
     `amount` (N,) is 0 at `from` and 1 at `to`; beyond, the rotation goes on at the same angular velocity.
@@ -72,8 +73,13 @@ def slerp(from_wxyz: NDArray[np.float64], to_wxyz: NDArray[np.float64], amount: 
     safe_sine = np.where(straight, 1.0, sine)
     weight_from = np.where(straight, 1 - amount, np.sin((1 - amount) * angle) / safe_sine)
     weight_to = np.where(straight, amount, np.sin(amount * angle) / safe_sine)
-    q = weight_from[:, None] * from_wxyz + weight_to[:, None] * to_wxyz
-    return q / np.linalg.norm(q, axis=-1, keepdims=True)
+    return _unit(weight_from[:, None] * from_wxyz + weight_to[:, None] * to_wxyz)
+
+
+def _unit(q: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Quaternions (..., 4) of length 1."""
+    unit: NDArray[np.float64] = q / np.linalg.norm(q, axis=-1, keepdims=True)
+    return unit
 
 
 def quaternion(rotation_matrix: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -87,8 +93,7 @@ def quaternion(rotation_matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     ]
     products = np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)  # 4 q q^T
     largest = np.diagonal(products, axis1=-2, axis2=-1).argmax(axis=-1)  # the row that cancels least
-    q = np.take_along_axis(products, largest[..., None, None], axis=-2)[..., 0, :]
-    return q / np.linalg.norm(q, axis=-1, keepdims=True)
+    return _unit(np.take_along_axis(products, largest[..., None, None], axis=-2)[..., 0, :])
 
 
 def interpolate_poses(
@@ -136,14 +141,14 @@ class EgoPoses:
 def in_time(
     time_us: NDArray[np.int64], keyframe: NDArray[np.int64], keyframe_us: NDArray[np.int64], *, sweeps: bool
 ) -> NDArray[np.bool_]:
-    """Whether each reading lies within a second of the time it serves; what does not has a wrong time stamp.
+    """Whether each reading (M,) lies within a second of the time it serves; what does not has a wrong time stamp.
 
-    An image serves the moment of its keyframe, a sweep the time since the keyframe before (before the first, as much).
+    An image serves the time of its keyframe, a sweep the time since the keyframe before (before the first, as much).
 
     Args:
         time_us: (M,) of the readings.
         keyframe: (M,) the keyframe that each serves, counted in the scene.
-        keyframe_us: of all keyframes of the scene, in order.
+        keyframe_us: (K,) of all keyframes of the scene, in order.
         sweeps: whether these are sweeps.
     """
     begin_us = keyframe_us

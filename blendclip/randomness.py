@@ -10,13 +10,15 @@ from __future__ import annotations
 import hashlib
 import math
 from functools import cache
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-Integers = TypeVar("Integers")
-"""int64 array or tensor; arithmetic wraps."""
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Element = TypeVar("Element", bound=np.generic)
 
 
 @cache
@@ -26,42 +28,54 @@ def key_of(*names: str | int) -> int:
     return int.from_bytes(digest[:8], "little", signed=True)
 
 
-def mixed(numbers: Integers) -> Integers:
-    """Each number with its 64 bits thoroughly mixed; one to one."""
+@overload
+def mixed(numbers: NDArray[np.int64]) -> NDArray[np.int64]: ...
+@overload
+def mixed(numbers: Tensor) -> Tensor: ...
+def mixed(numbers: Any) -> Any:
+    """Each number of an int64 array or tensor with its 64 bits thoroughly mixed; one to one, arithmetic wraps."""
     numbers = (numbers ^ _shifted(numbers, 30)) * _signed(0xBF58476D1CE4E5B9)
     numbers = (numbers ^ _shifted(numbers, 27)) * _signed(0x94D049BB133111EB)
     return numbers ^ _shifted(numbers, 31)
 
 
-def bits(seeds: Integers, name: str, index: Integers | int = 0) -> Integers:
-    """64 random bits for each seed, independent for each `name` and each index of the same shape as `seeds`."""
+@overload
+def bits(seeds: NDArray[np.int64], name: str, index: NDArray[np.int64] | int = 0) -> NDArray[np.int64]: ...
+@overload
+def bits(seeds: Tensor, name: str, index: Tensor | int = 0) -> Tensor: ...
+def bits(seeds: Any, name: str, index: Any = 0) -> Any:
+    """64 random bits for each int64 seed, independent for each `name` and each index of the same shape as `seeds`."""
     return mixed(mixed(seeds ^ key_of(name)) + index * _signed(0x9E3779B97F4A7C15))
 
 
-def uniform(seeds: Integers, name: str, index: Integers | int = 0) -> Integers:
+@overload
+def uniform(seeds: NDArray[np.int64], name: str, index: NDArray[np.int64] | int = 0) -> NDArray[np.float64]: ...
+@overload
+def uniform(seeds: Tensor, name: str, index: Tensor | int = 0) -> Tensor: ...
+def uniform(seeds: Any, name: str, index: Any = 0) -> Any:
     """A multiple of 2**-24 in [0, 1) for each seed: float32 of tensors, float64 of arrays, and the same number."""
     return _shifted(bits(seeds, name, index), 40) * 2.0**-24
 
 
-def normal(seeds: Integers, name: str, index: Integers | int = 0) -> Integers:
+def normal(seeds: Tensor, name: str, index: Tensor | int = 0) -> Tensor:
     """A standard normal number for each seed of a tensor (Box and Muller, 1958); at most 5.8 in magnitude."""
     radius = (-2 * (1 - uniform(seeds, f"{name} radius", index)).log()).sqrt()
     return radius * (2 * math.pi * uniform(seeds, f"{name} angle", index)).cos()
 
 
 def permutation(count: int, key: int) -> NDArray[np.int64]:
-    """The numbers below `count` in an order that depends on `key` alone."""
+    """The numbers below `count`, (count,), in an order that depends on `key` alone."""
     return np.argsort(_sort_keys(count, key), kind="stable")
 
 
 def subset(count: int, at_most: int, seed: int) -> NDArray[np.int64]:
-    """Rising indices of `at_most` of `count` rows, all equally likely; of all rows where there are no more."""
+    """Ascending indices (at_most,) among `count` rows, all equally likely; of all rows where there are no more."""
     if count <= at_most:
         return np.arange(count)
     return np.sort(np.argpartition(_sort_keys(count, seed), at_most)[:at_most])
 
 
-def subsample(points: NDArray, max_points: int, seed: int) -> NDArray:
+def subsample(points: NDArray[Element], max_points: int, seed: int) -> NDArray[Element]:
     """At most `max_points` rows of (n, ...), in their order; all of them, and no copy, where there are no more.
 
     The choice depends on n and `seed` alone, so that colours of the same cloud stay with their points.
@@ -84,7 +98,7 @@ def _sort_keys(count: int, key: int) -> NDArray[np.int64]:
     return bits(np.full(count, key, np.int64), "order", np.arange(count))
 
 
-def _shifted(numbers: Integers, by: int) -> Integers:
+def _shifted(numbers: Any, by: int) -> Any:
     """Shifted right, zeros coming in."""
     return (numbers >> by) & ((1 << (64 - by)) - 1)
 

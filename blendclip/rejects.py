@@ -15,22 +15,63 @@ from blendclip.errors import UserError
 Kind = Literal["filtered", "fault"]
 
 
+@dataclass(frozen=True)
+class Rule:
+    """A reason to reject: what the rows of `schemas.REJECTS` that it makes have in common."""
+
+    name: str
+    """Column `rule`, short and countable."""
+    stages: tuple[str, ...]
+    """Columns `stage` under which it is met."""
+    kind: Kind
+    """Whether what it rejects is left out on purpose, or broken."""
+    sentences: tuple[str, ...]
+    """Templates of column `reason`, as `str.format` fills them."""
+    key: str | None = None
+    """Key of config.yaml that decides, such as views.min_side_px."""
+
+    def __str__(self) -> str:
+        return self.name
+
+    def reason(self, **values: object) -> str:
+        """The only sentence of this rule, filled with values."""
+        (sentence,) = self.sentences
+        return sentence.format(**values)
+
+
 @dataclass
 class Rejects:
     """Collects the rejects of one job of one stage."""
 
     stage: str
     rows: list[dict[str, Any]] = field(default_factory=list)
+    """Of `schemas.REJECTS`."""
     attempted: dict[str, int] = field(default_factory=dict)
+    """How many things of each kind the job uses."""
     broken: dict[str, list[str]] = field(default_factory=dict)
+    """Which things of each kind are broken, and why."""
 
     def attempt(self, what: str, count: int = 1) -> None:
         """Count `count` things of a kind ("annotation", "sweep", "image", "view", "object") that this job uses."""
         self.attempted[what] = self.attempted.get(what, 0) + count
 
-    def add(self, *, path: str | None = None, **row: str | None) -> None:
-        """Note a row of `schemas.REJECTS`, which is given but for its stage."""
-        self.rows.append({**row, "stage": self.stage, "path": path})
+    def add(self, who: dict[str, str | None], rule: Rule, reason: str, *, path: str | None = None) -> None:
+        """Note one reject by a rule of this stage.
+
+        Args:
+            who: columns `dataset`, `split`, `scene`, `annotation_token` and `category` of the row.
+            rule: one that this stage has.
+            reason: one of the rule's sentences, filled.
+            path: what is broken, where it is a file; the crop, where it is a view.
+        """
+        assert self.stage in rule.stages, f"{rule.name} is no rule of stage {self.stage}"
+        self.rows.append(
+            {**who, "stage": self.stage, "kind": rule.kind, "rule": rule.name, "reason": reason, "path": path}
+        )
+
+    def blame(self, what: str, name: str, reason: str) -> None:
+        """Count one of the things of a kind as broken; `check` names it when there are too many."""
+        self.broken.setdefault(what, []).append(f"{name}: {reason}")
 
     def write(self, path: Path, options: dict[str, Any]) -> None:
         """Write the rows (schema `schemas.REJECTS`); `options` are those of the stage."""

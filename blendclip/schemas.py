@@ -210,7 +210,7 @@ BENCHMARKS = pa.schema(
         ("instance_token", pa.string()),  # clouds of one object share it
         ("scene", pa.string()),
         ("class_name", pa.string()),
-        ("label", pa.int32()),  # place of the class among those of the benchmark
+        ("label", pa.int32()),  # index of the class among those of the benchmark
         ("points", _xyz_lists),
         ("rgb", pa.list_(pa.field("element", _colour, nullable=False))),  # null where the source has none
         ("num_points", pa.int32()),
@@ -223,7 +223,7 @@ PREDICTIONS = pa.schema(
     [
         *(field for field in BENCHMARKS if field.name not in ("points", "rgb", "timestamp_us")),
         ("rank", pa.int32()),  # wrong classes that score at least as high as the right one: 0 is right
-        ("top5", pa.list_(pa.int32())),  # places of the classes that score highest, best first
+        ("top5", pa.list_(pa.int32())),  # indices of the classes that score highest, best first
         ("top5_scores", _floats),  # their cosines
         ("embedding", pa.list_(pa.field("element", pa.float16(), nullable=False))),  # of unit length
     ]
@@ -252,7 +252,7 @@ def packed_features(width: int) -> pa.Schema:
         [
             ("triplet_id", pa.string()),
             ("held_by", pa.int32()),  # row that holds the features of the triplet's instance: its first in the part
-            ("own_image", pa.int32()),  # place of the triplet's own view among the images that are held
+            ("own_image", pa.int32()),  # index of the triplet's own view among the images that are held
             ("own_text", pa.int32()),
             ("num_images", pa.int32()),  # how many there are of the instance
             ("num_texts", pa.int32()),

@@ -87,9 +87,15 @@ def table_of(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
 
 
 def ragged(
-    values_ND: NDArray, lengths: NDArray[np.integer], kind: pa.ListType, mask: pa.BooleanArray | None = None
+    values_ND: NDArray[np.generic],
+    lengths: NDArray[np.integer[Any]],
+    kind: pa.ListType,
+    mask: pa.BooleanArray | None = None,
 ) -> pa.ListArray:
-    """Runs of rows as an array of `kind`, list of lists of fixed size; null where `mask` is true."""
+    """Runs of rows (N, D) as an array of `kind`, list of lists of D; null where `mask` is true.
+
+    Element b of the array has lengths[b] rows, of (B,).
+    """
     ends = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     rows = pa.FixedSizeListArray.from_arrays(pa.array(values_ND.ravel()), type=kind.value_type)
     return pa.ListArray.from_arrays(pa.array(ends), rows, type=kind, mask=mask)
@@ -127,13 +133,25 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
     return open_parquet(path).read(columns=columns)
 
 
+def row_groups_with(file: pq.ParquetFile, column: str, value: str) -> list[int]:
+    """The row groups in which a column of text may hold `value`, as far as the file's statistics tell."""
+    number = file.schema.names.index(column)
+    return [group for group in range(file.num_row_groups) if _may_hold(file.metadata.row_group(group), number, value)]
+
+
+def _may_hold(group: pq.RowGroupMetaData, column: int, value: str) -> bool:
+    known = group.column(column).statistics
+    return known is None or not known.has_min_max or bool(known.min <= value <= known.max)
+
+
 def options_of(path: Path) -> dict[str, Any]:
     """The options that a file was made with, from its metadata.
 
     Raises:
         UserError: the file is not there or is not Parquet.
     """
-    return json.loads(open_parquet(path).schema_arrow.metadata[b"blendclip"])["options"]
+    options: dict[str, Any] = json.loads(open_parquet(path).schema_arrow.metadata[b"blendclip"])["options"]
+    return options
 
 
 def _writer_options(schema: pa.Schema) -> dict[str, Any]:

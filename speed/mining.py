@@ -42,7 +42,7 @@ from blendclip.datasets.drives.options import DriveOptions
 from blendclip.mining.clouds import gather_clouds, scene_clouds
 from blendclip.mining.options import CloudOptions, ViewOptions
 from blendclip.mining.scene import read_scenes
-from blendclip.mining.scene_rejects import Rejects
+from blendclip.mining.scene_rejects import SceneRejects
 from blendclip.mining.sweeps import read_sweep_of
 from blendclip.mining.views import cut_views
 from blendclip.synthetic.city.generate import generate_city
@@ -109,7 +109,7 @@ def compare_clouds(index: Path, root: Path, work: Path, peer: Peer, count: int) 
 
     def gathering() -> None:
         for scene in read_scenes(index, 0, 1):
-            scene_clouds(scene, root, options, Rejects("clouds"))
+            scene_clouds(scene, root, options, SceneRejects("clouds"))
 
     def reading() -> None:
         for scene in read_scenes(index, 0, 1):

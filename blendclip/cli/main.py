@@ -25,19 +25,20 @@ from blendclip.cli import (
     summary,
     tiny,
     training,
+    why,
 )
 from blendclip.cli.common import CommandParser
 from blendclip.errors import UserError
 
 ROOMS = (
-    *(mining, captions, cad, summary),
+    *(mining, captions, cad, summary, why),
     *(encoding, packing, training),
     *(benchmarks, evaluation, comparison, reporting),
     *(export, setup, tiny),
 )
 GROUPS = {
     "generate and read datasets": "city shapes index validate-index cad",
-    "mine triplets": "clouds views caption triplets summary show inspect cad-sheet",
+    "mine triplets": "clouds views caption triplets summary show why rules inspect cad-sheet",
     "embed and pack": "embed embed-classes embed-summary pack-clouds pack-features show-packed",
     "train": "recipe train show-runs",
     "measure and report": "benchmark lvis-classes evaluate compare report show-report evaluate-clip",

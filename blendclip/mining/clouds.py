@@ -13,18 +13,19 @@ from numpy.typing import NDArray
 
 from blendclip import schemas, storage
 from blendclip.errors import DataFault
+from blendclip.mining import rules
 from blendclip.mining.colors import Colorist
 from blendclip.mining.crop import BoxTrajectories, Points, points_in_boxes, scatter
 from blendclip.mining.keyframes import serving_sweeps
 from blendclip.mining.motion import SweepTrajectories, TrackPoses
 from blendclip.mining.options import CloudOptions
 from blendclip.mining.scene import Readings, Scene, read_scenes
-from blendclip.mining.scene_rejects import Rejects
+from blendclip.mining.scene_rejects import SceneRejects
 from blendclip.mining.sweeps import Sweep, read_sweep_of
 
 log = logging.getLogger(__name__)
 
-_MAX_STRETCH = 1.5  # a window may last so many times what its sweeps usually take
+_MAX_STRETCH = 1.5  # a window may last this many times what its sweeps usually take
 _MIN_WINDOW_US = 500_000  # keyframes are half a second apart
 
 
@@ -43,7 +44,7 @@ def gather_clouds(
     Raises:
         UserError: no index, or more broken sweeps or annotations than `max_fault_fraction`.
     """
-    rejects = Rejects("clouds")
+    rejects = SceneRejects("clouds")
     scenes = read_scenes(index, part, parts)
     tables = rejects.checked((scene_clouds(scene, root, options, rejects) for scene in scenes), max_fault_fraction)
     rows = storage.write_parquet(output, schemas.CLOUDS, tables, storage.metadata("clouds", asdict(options)))
@@ -52,7 +53,7 @@ def gather_clouds(
 
 
 def scene_clouds(
-    scene: Scene, root: Path, options: CloudOptions, rejects: Rejects, wanted: NDArray[np.int64] | None = None
+    scene: Scene, root: Path, options: CloudOptions, rejects: SceneRejects, wanted: NDArray[np.int64] | None = None
 ) -> pa.Table:
     """The clouds of one scene, by track and time. Every sweep file is read once; what fails is noted in `rejects`.
 
@@ -61,7 +62,7 @@ def scene_clouds(
     annotations = scene.annotations
     rejects.attempt("annotation", len(annotations))
     for number, reason in annotations.faults.items():
-        rejects.annotation(scene, number, "fault", "broken_annotation", reason)
+        rejects.annotation(scene, number, rules.BROKEN_ANNOTATION, reason)
     wanted = annotations.valid if wanted is None else wanted
     boxes, sweeps = _windows(scene, wanted, options.sweeps)
     trajectories = SweepTrajectories(scene, TrackPoses(annotations, options.motion), boxes, sweeps)
@@ -185,7 +186,7 @@ def _kept(
     num_sweeps: NDArray[np.int64],
     windows: NDArray[np.int64],
     options: CloudOptions,
-    rejects: Rejects,
+    rejects: SceneRejects,
 ) -> NDArray[np.int64]:
     """The wanted annotations (W,) that make a cloud; the others become rejects.
 
@@ -195,11 +196,11 @@ def _kept(
     kept = []
     for number in wanted.tolist():
         if num_sweeps[number] == 0:
-            reason = "every sweep of its window is broken" if windows[number] else "its window has no LiDAR sweep"
-            rejects.annotation(scene, number, "fault", "no_sweep", reason, blames_file=bool(windows[number]))
+            reason = rules.WINDOW_BROKEN if windows[number] else rules.WINDOW_EMPTY
+            rejects.annotation(scene, number, rules.NO_SWEEP, reason, blames_file=bool(windows[number]))
         elif counts[number] < options.min_points:
-            reason = f"{counts[number]} LiDAR points in its box over {num_sweeps[number]} sweeps"
-            rejects.annotation(scene, number, "filtered", "min_points", f"{reason}; min_points is {options.min_points}")
+            values = {"points": counts[number], "sweeps": num_sweeps[number], "least": options.min_points}
+            rejects.annotation(scene, number, rules.MIN_POINTS, rules.MIN_POINTS.reason(**values))
         else:
             kept.append(number)
     return np.array(kept, np.int64)

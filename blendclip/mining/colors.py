@@ -21,7 +21,7 @@ from blendclip.mining.motion import EgoMotion, TrackPoses
 from blendclip.mining.options import Motion
 from blendclip.mining.projection import boxes_in_cameras
 from blendclip.mining.scene import Scene
-from blendclip.mining.scene_rejects import Rejects
+from blendclip.mining.scene_rejects import SceneRejects
 
 _CELL_PX = 4  # of the depth map
 _REACH_RAD = (0.004, 0.012)  # a point hides what is so near to its ray: half of the usual gap between rays and rings,
@@ -33,7 +33,7 @@ _SLANT = 3.0  # but for this times the way to the side, on which the same surfac
 class Colorist:
     """Colours the clouds of a scene."""
 
-    def __init__(self, scene: Scene, root: Path, motion: Motion, rejects: Rejects) -> None:
+    def __init__(self, scene: Scene, root: Path, motion: Motion, rejects: SceneRejects) -> None:
         self._scene, self._root, self._rejects = scene, root, rejects
         self._motion, self._ego = motion, EgoMotion(scene)
         self._poses = TrackPoses(scene.annotations, "interpolate")  # an image shows an object where it is

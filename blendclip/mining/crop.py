@@ -6,6 +6,7 @@ Sizes: N points of the sweep, M points in boxes, B boxes, T trajectories, K time
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
@@ -223,10 +224,13 @@ def _gather(
 
 
 @numba.njit(cache=True, inline="always")
-def _axis_of(matrices: NDArray[np.float64], t: int, k: int, axis: int, x: float, y: float, z: float) -> float:
+def _axis_of(
+    matrices: NDArray[np.float64], t: int, k: int, axis: int, x: np.float64, y: np.float64, z: np.float64
+) -> np.float64:
     """One coordinate of the point x, y, z moved by matrices[t, k] of (T, K, 3, 4)."""
     m = matrices[t, k, axis]
-    return m[0] * x + m[1] * y + m[2] * z + m[3]
+    moved: np.float64 = m[0] * x + m[1] * y + m[2] * z + m[3]
+    return moved
 
 
 @numba.njit(cache=True)
@@ -244,7 +248,7 @@ def _slice_at(timestamps: NDArray[np.int64], time: int, k: int) -> int:
 
 
 @numba.njit(cache=True)
-def _grown(array: NDArray[np.generic], capacity: int) -> NDArray[np.generic]:
+def _grown(array: NDArray[Any], capacity: int) -> NDArray[Any]:
     """The array (M, ...) as the head of one of `capacity` rows."""
     larger = np.empty((capacity,) + array.shape[1:], array.dtype)
     larger[: len(array)] = array

@@ -9,6 +9,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from blendclip.errors import DataFault
+from blendclip.mining import rules
 from blendclip.mining.scene import Readings
 
 
@@ -30,24 +31,25 @@ class ImageReader:
         data = self._bytes(image)
         size_px, expected_px = _size_px(data), tuple(self._images.size_wh_px[image].tolist())
         if size_px != expected_px:
-            raise DataFault(f"is {size_px} px, the dataset's tables say {expected_px}")
+            raise DataFault(rules.WRONG_SIZE.format(size_px=size_px, expected_px=expected_px))
         try:
-            return simplejpeg.decode_jpeg(data, strict=True, buffer=self._buffer)
+            pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, strict=True, buffer=self._buffer)
         except ValueError as error:
-            raise DataFault(f"is no sound JPEG: {error}") from None
+            raise DataFault(rules.NO_JPEG.format(error=error)) from None
+        return pixels
 
     def _bytes(self, image: int) -> bytes:
         try:
-            return (self._root / self._images.path[image]).read_bytes()
+            return (self._root / str(self._images.path[image])).read_bytes()
         except FileNotFoundError:
-            raise DataFault("no such file") from None
+            raise DataFault(rules.NO_FILE) from None
         except OSError as error:
-            raise DataFault(f"cannot be read: {error.strerror}") from None
+            raise DataFault(rules.UNREADABLE.format(error=error.strerror)) from None
 
 
 def _size_px(data: bytes) -> tuple[int, int]:
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(data, strict=True)
     except ValueError as error:
-        raise DataFault(f"is no sound JPEG: {error}") from None
+        raise DataFault(rules.NO_JPEG.format(error=error)) from None
     return width, height

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from blendclip import geometry
 from blendclip.errors import DataFault
+from blendclip.mining import rules
 from blendclip.mining.crop import BoxTrajectories
 from blendclip.mining.options import Motion
 from blendclip.mining.scene import Annotations, Scene
@@ -106,7 +107,7 @@ class EgoMotion:
         end = np.searchsorted(self._timestamps_us, last_us, side="left") + 1
         global_SE3_ego = self._global_SE3_ego[max(first, 0) : end]
         if first < 0 or end > len(self._timestamps_us) or not np.isfinite(global_SE3_ego).all():
-            raise DataFault(f"no ego poses are recorded for some of its points, {first_us} to {last_us} us")
+            raise DataFault(rules.NO_EGO_POSES.format(first_us=first_us, last_us=last_us))
         global_SE3_sensor = geometry.compose(global_SE3_ego, sweeps.ego_SE3_sensor[sweep])
         return self._timestamps_us[first:end], global_SE3_sensor
 

@@ -54,7 +54,8 @@ def _half_chain(chain: NDArray[np.float64], start: int, ordered: NDArray[np.floa
 @numba.njit(cache=True)
 def _turn(a: NDArray[np.float64], b: NDArray[np.float64], x: float, y: float) -> float:
     """Twice the signed area of the triangle of points a (2,), b (2,) and x, y; zero where they are on a line."""
-    return (b[0] - a[0]) * (y - a[1]) - (b[1] - a[1]) * (x - a[0])
+    area: float = (b[0] - a[0]) * (y - a[1]) - (b[1] - a[1]) * (x - a[0])
+    return area
 
 
 @numba.njit(cache=True)

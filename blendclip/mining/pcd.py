@@ -7,16 +7,20 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import lzf
 import numpy as np
 from numpy.typing import NDArray
 
 from blendclip.errors import DataFault
+from blendclip.mining import rules
 
 _KINDS = {"F": "f", "I": "i", "U": "u"}
 _HEADER_LINES = 64  # at most, comments included
+
+Columns = Mapping[str, NDArray[Any]]
+"""Fields by name, (N,) each, or (N, count)."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +30,14 @@ class _Header:
     points: int
     encoding: str
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the fields, in their order."""
+        assert self.point.names is not None
+        return self.point.names
 
-def read_pcd(path: Path) -> Mapping[str, NDArray]:
+
+def read_pcd(path: Path) -> Columns:
     """The fields of a PCD file by name, (N,) each, or (N, count), with the types they have there.
 
     Raises:
@@ -51,20 +61,20 @@ def _header(file: BinaryIO) -> _Header:
             break
     missing = [key for key in ("FIELDS", "SIZE", "TYPE", "POINTS", "DATA") if not entries.get(key)]
     if missing:
-        raise DataFault(f"no PCD file: its header has no {', '.join(missing)}")
+        raise DataFault(rules.PCD_WITHOUT_HEADER.format(missing=", ".join(missing)))
     try:
         points, point = int(entries["POINTS"][0]), _point(entries)
     except (KeyError, ValueError, TypeError) as error:
-        raise DataFault(f"no sound PCD file: its header makes no sense ({error})") from None
+        raise DataFault(rules.PCD_HEADER_WRONG.format(error=error)) from None
     if points < 0:
-        raise DataFault(f"no sound PCD file: its header announces {points} points")
+        raise DataFault(rules.PCD_NEGATIVE.format(points=points))
     encoding = entries["DATA"][0]
     if encoding not in ("binary", "binary_compressed"):
-        raise DataFault(f"its DATA is {encoding}: convert it to binary or binary_compressed")
+        raise DataFault(rules.PCD_ENCODING.format(encoding=encoding))
     return _Header(point, points, encoding)
 
 
-def _point(entries: Mapping[str, list[str]]) -> np.dtype:
+def _point(entries: Mapping[str, list[str]]) -> np.dtype[np.void]:
     names = [f"_{number}" if name == "_" else name for number, name in enumerate(entries["FIELDS"])]
     counts = entries.get("COUNT") or ["1"] * len(names)
     columns = zip(names, entries["TYPE"], entries["SIZE"], counts, strict=True)
@@ -73,30 +83,31 @@ def _point(entries: Mapping[str, list[str]]) -> np.dtype:
     )
 
 
-def _binary(file: BinaryIO, header: _Header, rest: int) -> Mapping[str, NDArray]:
+def _binary(file: BinaryIO, header: _Header, rest: int) -> Columns:
     wanted = header.points * header.point.itemsize
     if wanted > rest:
-        raise DataFault(f"its header announces {header.points} points, {wanted} bytes, {rest} are there: it is cut off")
+        raise DataFault(rules.PCD_CUT_OFF.format(points=header.points, wanted=wanted, rest=rest))
     points = np.fromfile(file, header.point, header.points)
-    return {name: points[name] for name in header.point.names}
+    return {name: points[name] for name in header.names}
 
 
-def _compressed(file: BinaryIO, header: _Header, rest: int) -> Mapping[str, NDArray]:
+def _compressed(file: BinaryIO, header: _Header, rest: int) -> Columns:
     """All values of a field stand together here, field after field, in one block of LZF."""
     packed, unpacked = struct.unpack("<II", file.read(8).ljust(8, b"\0"))
     wanted = header.points * header.point.itemsize
     if packed > rest - 8:
-        raise DataFault(f"its header announces {packed} compressed bytes, {max(rest - 8, 0)} are there: it is cut off")
+        raise DataFault(rules.PCD_BLOCK_CUT_OFF.format(packed=packed, rest=max(rest - 8, 0)))
     if unpacked != wanted:
-        raise DataFault(f"its {header.points} points take {wanted} bytes, its compressed block says {unpacked}")
+        raise DataFault(rules.PCD_BLOCK_SIZE.format(points=header.points, wanted=wanted, unpacked=unpacked))
     try:
         data = lzf.decompress(file.read(packed), unpacked) if wanted else b""
     except ValueError as error:
-        raise DataFault(f"its points cannot be decompressed: {error}") from None
+        raise DataFault(rules.PCD_BLOCK_BROKEN.format(error=error)) from None
     if data is None or len(data) != wanted:
-        raise DataFault(f"its compressed block does not hold the {wanted} bytes of its {header.points} points")
-    columns, start = {}, 0
-    for name in header.point.names:
+        raise DataFault(rules.PCD_BLOCK_SHORT.format(wanted=wanted, points=header.points))
+    columns: dict[str, NDArray[Any]] = {}
+    start = 0
+    for name in header.names:
         kind = header.point[name]
         columns[name] = np.frombuffer(data, kind, header.points, start)
         start += kind.itemsize * header.points

@@ -10,16 +10,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from blendclip import geometry, schemas, storage
 from blendclip.errors import UserError
 from blendclip.geometry import EgoPoses, in_time
-
-_BROKEN_POSE = (
-    "the pose or calibration of its sensor is not finite: a quaternion is not a unit one, or its time lies outside the "
-    "recorded ego poses or in a gap between them"
-)
+from blendclip.mining import rules
 
 
 @dataclass(frozen=True)
@@ -92,14 +89,14 @@ class Readings:
     def usable(self) -> NDArray[np.bool_]:
         """Whether time, pose and calibration of the sensor are known, (M,)."""
         posed: NDArray[np.bool_] = np.isfinite(self.global_SE3_sensor).all(axis=(1, 2))
-        calibrated = np.isfinite(self.intrinsic).all(axis=tuple(range(1, self.intrinsic.ndim)))
+        calibrated: NDArray[np.bool_] = np.isfinite(self.intrinsic).all(axis=tuple(range(1, self.intrinsic.ndim)))
         return self.in_time & posed & calibrated
 
     def fault(self, number: int) -> str:
         """What is wrong with reading `number`, which is not usable."""
         if self.in_time[number]:
-            return _BROKEN_POSE
-        return f"its time stamp {self.timestamp_us[number]} us is over a second off the keyframe that it serves"
+            return rules.BROKEN_POSE
+        return rules.WRONG_TIME.format(timestamp_us=self.timestamp_us[number])
 
 
 @dataclass(frozen=True)
@@ -130,11 +127,21 @@ def read_scenes(index: Path, part: int, parts: int) -> Iterator[Scene]:
     """
     if not 0 <= part < parts:
         raise UserError(f"part {part} of {parts} does not exist: parts are counted from 0 to {parts - 1}")
+    file = open_index(index)
+    for number in range(part, file.num_row_groups, parts):
+        yield _scene(file.read_row_group(number))
+
+
+def open_index(index: Path) -> pq.ParquetFile:
+    """The scene index at this path, a row group for each scene.
+
+    Raises:
+        UserError: no index there, or one of another version.
+    """
     file = storage.open_parquet(index)
     if not file.schema_arrow.equals(schemas.INDEX):
         raise UserError(f"{index} is no scene index of this version: write it again with `blendclip index`")
-    for number in range(part, file.num_row_groups, parts):
-        yield _scene(file.read_row_group(number))
+    return file
 
 
 def read_scene(index: Path, name: str | None = None) -> Scene:
@@ -244,16 +251,16 @@ def _faults(
     faults: dict[int, str] = {}
     norm = np.linalg.norm(rotation_wxyz, axis=1)
     for i in np.flatnonzero(~np.isfinite(translation).all(axis=1)):
-        faults[int(i)] = f"the box centre {translation[i].tolist()} is not finite"
+        faults[int(i)] = rules.CENTER_NOT_FINITE.format(center=translation[i].tolist())
     for i in np.flatnonzero(~(np.isfinite(size_lwh_m) & (size_lwh_m > 0)).all(axis=1)):
-        faults[int(i)] = f"the box size {size_lwh_m[i].tolist()} (length, width, height) is not positive"
+        faults[int(i)] = rules.SIZE_NOT_POSITIVE.format(size=size_lwh_m[i].tolist())
     for i in np.flatnonzero(~(np.abs(norm - 1) <= geometry.UNIT_TOLERANCE)):
-        faults[int(i)] = f"the rotation {rotation_wxyz[i].tolist()} is no unit quaternion: its norm is {norm[i]:.4g}"
+        faults[int(i)] = rules.NO_UNIT_QUATERNION.format(rotation=rotation_wxyz[i].tolist(), norm=norm[i])
     seen = set()
     for i, (number, time_us) in enumerate(zip(track.tolist(), timestamp_us.tolist(), strict=True)):
         if i in faults:
             continue
         if (number, time_us) in seen:
-            faults[i] = f"its track has another annotation at the same time {time_us} us"
+            faults[i] = rules.SAME_TIME.format(timestamp_us=time_us)
         seen.add((number, time_us))
     return faults

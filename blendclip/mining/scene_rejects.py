@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from blendclip import rejects
+from blendclip.mining import rules
 from blendclip.mining.scene import Scene
-from blendclip.rejects import Kind
+from blendclip.rejects import Rejects, Rule
+
+_FILE_RULES = {"sweep": rules.BROKEN_SWEEP, "image": rules.BROKEN_IMAGE}
 
 
 @dataclass
-class Rejects(rejects.Rejects):
+class SceneRejects(Rejects):
     """Collects the rejects of one job of one stage of mining."""
 
     def annotation(
         self,
         scene: Scene,
         number: int,
-        kind: Kind,
-        rule: str,
+        rule: Rule,
         reason: str,
         *,
         path: str | None = None,
@@ -30,23 +32,22 @@ class Rejects(rejects.Rejects):
         """
         annotations = scene.annotations
         token, category = annotations.token[number], annotations.category[number]
-        who = _where(scene) | {"annotation_token": token, "category": category}
-        self.add(**who, kind=kind, rule=rule, reason=reason, path=path)
-        if kind == "fault" and not blames_file:
-            self.broken.setdefault("annotation", []).append(f"{token}: {reason}")
+        self.add(_where(scene) | {"annotation_token": token, "category": category}, rule, reason, path=path)
+        if rule.kind == "fault" and not blames_file:
+            self.blame("annotation", token, reason)
 
-    def view(self, who: dict[str, str], crop: str, kind: Kind, rule: str, reason: str) -> None:
-        """Note that a view ends here; `crop` is the name of its picture."""
-        self.add(**who, kind=kind, rule=rule, reason=reason, path=crop)
-        if kind == "fault":
-            self.broken.setdefault("view", []).append(f"{crop}: {reason}")
+    def view(self, who: dict[str, str | None], crop: str, rule: Rule, reason: str) -> None:
+        """Note that a view ends here; `crop` is the name of its image, `who` the columns of `Rejects.add`."""
+        self.add(who, rule, reason, path=crop)
+        if rule.kind == "fault":
+            self.blame("view", crop, reason)
 
-    def file(self, scene: Scene, what: str, path: str, reason: str) -> None:
-        """Note that a file (`what`: "sweep" or "image") is broken."""
-        nobody = {"annotation_token": None, "category": None}
-        self.add(**_where(scene), **nobody, kind="fault", rule=f"broken_{what}", reason=reason, path=path)
-        self.broken.setdefault(what, []).append(f"{path}: {reason}")
+    def file(self, scene: Scene, what: Literal["sweep", "image"], path: str, reason: str) -> None:
+        """Note that a file is broken."""
+        who = _where(scene) | {"annotation_token": None, "category": None}
+        self.add(who, _FILE_RULES[what], reason, path=path)
+        self.blame(what, path, reason)
 
 
-def _where(scene: Scene) -> dict[str, str]:
+def _where(scene: Scene) -> dict[str, str | None]:
     return {"dataset": scene.dataset, "split": scene.split, "scene": scene.name}

@@ -97,7 +97,7 @@ def _captioning(tables: _Tables, synonyms: dict[str, list[str]]) -> dict[str, An
 
 def _indexed(index: Path) -> tuple[int, Counter[str]]:
     """Scenes, and annotations by class, read a scene at a time."""
-    file, counts = storage.open_parquet(index), Counter()
+    file, counts = storage.open_parquet(index), Counter[str]()
     for number in range(file.num_row_groups):
         tracks = file.read_row_group(number, columns=["tracks"])["tracks"].combine_chunks().flatten()
         lengths = tracks.field("annotations").value_lengths().to_pylist()
@@ -135,13 +135,17 @@ def _counted(path: Path) -> pa.Table:
     """How many rejects of each kind a file holds, with path and reason of the first."""
     table = storage.read_parquet(path, ["stage", "kind", "rule", "reason", "annotation_token", "path"])
     table = table.append_column("of_files", pc.is_null(table["annotation_token"]))
-    wanted = [([], "count_all"), ("path", "first", _WITH_NULLS), ("reason", "first", _WITH_NULLS)]
+    wanted: list[tuple[Any, ...]] = [
+        ([], "count_all"),
+        ("path", "first", _WITH_NULLS),
+        ("reason", "first", _WITH_NULLS),
+    ]
     counted = table.group_by(_KINDS, use_threads=False).aggregate(wanted)
     return counted.rename_columns({"count_all": "count", "path_first": "path", "reason_first": "reason"})
 
 
 def _check(summary: dict[str, Any], root: Path) -> None:
-    rejected = Counter()
+    rejected = Counter[str]()
     for row in summary["rejects"]:
         if row["of"] != "files":
             rejected[row["stage"]] += row["count"]

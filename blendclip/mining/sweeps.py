@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blendclip.errors import DataFault
+from blendclip.mining import rules
 from blendclip.mining.options import Motion
 from blendclip.mining.pcd import read_pcd
 from blendclip.mining.scene import Scene
@@ -59,14 +61,14 @@ def read_sweep(path: Path, timestamp_us: int, *, point_times: bool) -> Sweep:
         elif path.suffix == ".pcd":
             points, times = _pcd_points(path, point_times)
         else:
-            raise DataFault(f"{path.suffix or 'a file without a suffix'} is no kind of sweep: use .pcd.bin or .pcd")
+            raise DataFault(rules.NO_KIND_OF_SWEEP.format(suffix=path.suffix or "a file without a suffix"))
     except FileNotFoundError:
-        raise DataFault("no such file") from None
+        raise DataFault(rules.NO_FILE) from None
     except OSError as error:
-        raise DataFault(f"cannot be read: {error.strerror}") from None
+        raise DataFault(rules.UNREADABLE.format(error=error.strerror)) from None
     if point_times:
         if times is None:
-            raise DataFault("its points have no times, which its format promises; motion: interpolate does without")
+            raise DataFault(rules.NO_POINT_TIMES)
         times = _checked_times(times, timestamp_us, points)
     _check_finite(points)
     return Sweep(points, times)
@@ -76,24 +78,24 @@ def _nuscenes_points(path: Path) -> NDArray[np.float32]:
     values = np.fromfile(path, dtype=np.float32)
     size = path.stat().st_size
     if size == 0 or size % (4 * _COLUMNS):
-        raise DataFault(f"{size} bytes are no whole number of points of {4 * _COLUMNS} bytes: the file is cut off")
+        raise DataFault(rules.SWEEP_CUT_OFF.format(size=size, point=4 * _COLUMNS))
     return values.reshape(-1, _COLUMNS)
 
 
-def _pcd_points(path: Path, point_times: bool) -> tuple[NDArray[np.float32], NDArray | None]:
+def _pcd_points(path: Path, point_times: bool) -> tuple[NDArray[np.float32], NDArray[Any] | None]:
     columns = read_pcd(path)
     missing = [name for name in _FIELDS if name not in columns or columns[name].ndim != 1]
     if missing:
-        raise DataFault(f"it has no field {', '.join(missing)}, only {', '.join(columns)}")
+        raise DataFault(rules.NO_FIELD.format(missing=", ".join(missing), fields=", ".join(columns)))
     points = np.empty((len(columns["x"]), len(_FIELDS)), np.float32)
     if not len(points):
-        raise DataFault("it has no points")
+        raise DataFault(rules.NO_POINTS)
     for number, name in enumerate(_FIELDS):
         points[:, number] = columns[name]
     return points, columns.get("timestamp") if point_times else None
 
 
-def _checked_times(times: NDArray, timestamp_us: int, points: NDArray[np.float32]) -> NDArray[np.int64]:
+def _checked_times(times: NDArray[Any], timestamp_us: int, points: NDArray[np.float32]) -> NDArray[np.int64]:
     """The points' times in whole microseconds; what lies far from `timestamp_us` is put right as `read_sweep` says."""
     if timestamp_us - _MAX_TIME_OFF_US <= times.min() and times.max() <= timestamp_us + _MAX_TIME_OFF_US:
         return times.astype(np.int64)
@@ -106,7 +108,7 @@ def _checked_times(times: NDArray, timestamp_us: int, points: NDArray[np.float32
     return times.astype(np.int64)
 
 
-def _wrong_times(times: NDArray, timestamp_us: int, off: float) -> str:
+def _wrong_times(times: NDArray[Any], timestamp_us: int, off: float) -> str:
     middle = float(np.median(times))
     units = [unit for scale, unit in _UNITS.items() if abs(middle / scale - timestamp_us) <= 2 * _MAX_TIME_OFF_US]
     if times.dtype == np.float32:
@@ -117,12 +119,11 @@ def _wrong_times(times: NDArray, timestamp_us: int, off: float) -> str:
         guess = "they seem to count from the sweep, and must count from 1970"
     else:
         guess = "they seem to come from another clock"
-    where = f"{off:.0%} of its points are stamped over 0.3 s off its {timestamp_us} us, around {middle:.17g}"
-    return f"{where}: {guess}"
+    return rules.WRONG_POINT_TIMES.format(share=off, timestamp_us=timestamp_us, middle=middle, guess=guess)
 
 
 def _check_finite(points: NDArray[np.float32]) -> None:
     if not np.isfinite(points.sum()):  # one quick look; the slow one only where something may be wrong
         broken = 1 - np.isfinite(points[:, :3]).all(axis=1).mean()
         if broken > _BROKEN_FRACTION:
-            raise DataFault(f"{broken:.0%} of its points are not finite")
+            raise DataFault(rules.NOT_FINITE.format(share=broken))

@@ -13,14 +13,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from blendclip import schemas, storage
-from blendclip.mining.scene_rejects import Rejects
+from blendclip.mining import rules
+from blendclip.rejects import Rejects
 
 _OF_VIEW = ("channel", "image", "crop_xyxy_px", "covered_fraction")
 _WHO = ("dataset", "split", "scene", "annotation_token", "category")
-_REASONS = {
-    "no_view": "no view of its instance passes the rules for views",
-    "no_caption": "its instance has views, but none with a caption",
-}
 _OF_CAPTION = ("caption", "caption_model", "caption_prompt_sha")
 
 
@@ -77,8 +74,8 @@ def _join(clouds: pa.Table, views: pa.Table, captions: pa.Table, seen: set[str],
         views["crop_xyxy_px"].combine_chunks().flatten().to_numpy().reshape(-1, 4),
     )
     for row in clouds.filter(pa.array(view_of < 0)).select([*_WHO, "instance_token"]).to_pylist():
-        rule = "no_caption" if row.pop("instance_token") in seen else "no_view"
-        rejects.add(**row, kind="filtered", rule=rule, reason=_REASONS[rule])
+        rule = rules.NO_CAPTION if row.pop("instance_token") in seen else rules.NO_VIEW
+        rejects.add(row, rule, rule.reason())
     has_view = pa.array(view_of >= 0)
     clouds, view_of = clouds.filter(has_view), view_of[view_of >= 0]
     views, captions = views.take(view_of), captions.take(view_of)

@@ -13,19 +13,21 @@ from numpy.typing import NDArray
 
 from blendclip import schemas, storage
 from blendclip.errors import DataFault
+from blendclip.mining import rules
 from blendclip.mining.images import ImageReader
 from blendclip.mining.motion import TrackPoses
 from blendclip.mining.options import ViewOptions
 from blendclip.mining.projection import Candidates, project_boxes
 from blendclip.mining.scene import Scene, read_scenes
-from blendclip.mining.scene_rejects import Rejects
+from blendclip.mining.scene_rejects import SceneRejects
+from blendclip.rejects import Rule
 
 log = logging.getLogger(__name__)
 
 # An annotation that no camera keeps is rejected by the rule at which its best camera failed, the last of these it met.
-RULES = ("visibility", "no_image", "outside_image", "partly_outside", "too_small", "broken_image", "kept")
-VISIBILITY, NO_IMAGE, OUTSIDE_IMAGE, PARTLY_OUTSIDE, TOO_SMALL, BROKEN_IMAGE, KEPT = range(len(RULES))
-_FAULTS = (NO_IMAGE, BROKEN_IMAGE)
+_RULES = (rules.VISIBILITY, rules.NO_IMAGE, rules.OUTSIDE_IMAGE, rules.PARTLY_OUTSIDE, rules.TOO_SMALL)
+_VISIBILITY, _NO_IMAGE, _OUTSIDE_IMAGE, _PARTLY_OUTSIDE, _TOO_SMALL = range(len(_RULES))
+_KEPT = len(_RULES)
 _PASSED_ON = ["annotation_token", "instance_token", "category", "class_name", "attributes", "size_lwh_m"]
 
 
@@ -44,7 +46,7 @@ def cut_views(
     Raises:
         UserError: no index, or more broken images than `max_fault_fraction`.
     """
-    rejects = Rejects("views")
+    rejects = SceneRejects("views")
     scenes = read_scenes(index, part, parts)
     tables = rejects.checked((scene_views(scene, root, options, rejects) for scene in scenes), max_fault_fraction)
     rows = storage.write_parquet(output, schemas.VIEWS, tables, storage.metadata("views", asdict(options)))
@@ -52,12 +54,12 @@ def cut_views(
     return rows
 
 
-def scene_views(scene: Scene, root: Path, options: ViewOptions, rejects: Rejects) -> pa.Table:
+def scene_views(scene: Scene, root: Path, options: ViewOptions, rejects: SceneRejects) -> pa.Table:
     """The views of one scene, image by image. An image is decoded once, and only if it holds a view to keep."""
     annotations, images = scene.annotations, scene.images
     rejects.attempt("annotation", len(annotations))
     for number, reason in annotations.faults.items():
-        rejects.annotation(scene, number, "fault", "broken_annotation", reason)
+        rejects.annotation(scene, number, rules.BROKEN_ANNOTATION, reason)
     candidates = project_boxes(scene, TrackPoses(annotations, "interpolate"))
     outcomes = _Outcomes(scene, candidates, options)
     reader, crop_boxes = ImageReader(root, images), candidates.crop_boxes()
@@ -82,7 +84,8 @@ def scene_views(scene: Scene, root: Path, options: ViewOptions, rejects: Rejects
 def _jpeg(pixels: NDArray[np.uint8], box: list[int], quality: int) -> bytes:
     left, upper, right, lower = box
     crop = np.ascontiguousarray(pixels[upper:lower, left:right])
-    return simplejpeg.encode_jpeg(crop, quality=quality, colorsubsampling="444", fastdct=False)
+    jpeg: bytes = simplejpeg.encode_jpeg(crop, quality=quality, colorsubsampling="444", fastdct=False)
+    return jpeg
 
 
 def _table(scene: Scene, candidates: Candidates, kept: NDArray[np.int64], jpegs: list[bytes]) -> pa.Table:
@@ -116,7 +119,7 @@ def _table(scene: Scene, candidates: Candidates, kept: NDArray[np.int64], jpegs:
 
 
 class _Outcomes:
-    """How far the annotations of a scene came, by `RULES`: each candidate, and each annotation in its best camera."""
+    """How far the annotations of a scene came, by `_RULES`: each candidate, and each annotation in its best camera."""
 
     def __init__(self, scene: Scene, candidates: Candidates, options: ViewOptions) -> None:
         self._scene, self._candidates, self._options = scene, candidates, options
@@ -124,26 +127,27 @@ class _Outcomes:
         level = annotations.visibility
         visible = np.where(np.isnan(level), options.min_visibility <= 1, level >= options.min_visibility)
         has_image = np.isin(annotations.keyframe, images.keyframe)
-        self._start = np.where(visible, np.where(has_image, OUTSIDE_IMAGE, NO_IMAGE), VISIBILITY)
+        self._start = np.where(visible, np.where(has_image, _OUTSIDE_IMAGE, _NO_IMAGE), _VISIBILITY)
         self._rule = self._rules(visible[candidates.annotation])
         valid = np.zeros(len(annotations), bool)
         valid[annotations.valid] = True
         wanted = np.isin(images.keyframe, annotations.keyframe[visible & valid])
-        holds_kept = np.isin(np.arange(len(images)), candidates.image[self._rule == KEPT])
+        holds_kept = np.isin(np.arange(len(images)), candidates.image[self._rule == _KEPT])
         self.opened = np.where(images.usable, holds_kept, wanted)
         """(images,) whether an image is opened: it shows a view to keep or, its pose unknown, could show one."""
         self._broken: dict[int, str] = {}  # the broken image that could have shown an annotation
 
     def _rules(self, visible: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """The rule (P,) at which each candidate fails, or KEPT; `visible` (P,) says whose visibility suffices."""
+        """The rule (P,) at which each candidate fails, or _KEPT; `visible` (P,) says whose visibility suffices."""
         small = self._candidates.side_px().min(axis=1, initial=np.inf) < self._options.min_side_px
         partly = ~self._candidates.whole & self._options.whole_box
-        return np.select([~visible, partly, small], [VISIBILITY, PARTLY_OUTSIDE, TOO_SMALL], KEPT)
+        return np.select([~visible, partly, small], [_VISIBILITY, _PARTLY_OUTSIDE, _TOO_SMALL], _KEPT)
 
     def kept_in(self, image: int) -> NDArray[np.int64]:
         """The candidates (K,) of an image that pass all rules."""
         first, end = np.searchsorted(self._candidates.image, [image, image + 1])
-        return first + np.flatnonzero(self._rule[first:end] == KEPT)
+        kept: NDArray[np.int64] = first + np.flatnonzero(self._rule[first:end] == _KEPT)
+        return kept
 
     def broken(self, image: int) -> None:
         """Note that an image cannot be used: what it shows, or could, has to be seen by another camera."""
@@ -151,38 +155,38 @@ class _Outcomes:
             concerned = self._candidates.annotation[self.kept_in(image)]
         else:
             same_keyframe = self._scene.annotations.keyframe == self._scene.images.keyframe[image]
-            concerned = np.flatnonzero(same_keyframe & (self._start != VISIBILITY))
+            concerned = np.flatnonzero(same_keyframe & (self._start != _VISIBILITY))
         for number in concerned.tolist():
             self._broken.setdefault(number, self._scene.images.path[image])
 
-    def reject(self, rejects: Rejects, seen: NDArray[np.int64]) -> None:
+    def reject(self, rejects: SceneRejects, seen: NDArray[np.int64]) -> None:
         """One reject for each valid annotation that is not among those with a view, `seen`."""
         best, candidate = self._start.copy(), np.full(len(self._start), -1)
-        for rule in (PARTLY_OUTSIDE, TOO_SMALL):
-            failed = np.flatnonzero(self._rule == rule)[::-1]  # the first of several is written last
-            best[self._candidates.annotation[failed]] = rule
+        for number in (_PARTLY_OUTSIDE, _TOO_SMALL):
+            failed = np.flatnonzero(self._rule == number)[::-1]  # the first of several is written last
+            best[self._candidates.annotation[failed]] = number
             candidate[self._candidates.annotation[failed]] = failed
         for number in np.setdiff1d(self._scene.annotations.valid, seen).tolist():
-            path = self._broken.get(number)
-            rule = BROKEN_IMAGE if path is not None else int(best[number])
-            kind = "fault" if rule in _FAULTS else "filtered"
-            reason = self._reason(number, rule, int(candidate[number]))
-            rejects.annotation(self._scene, number, kind, RULES[rule], reason, path=path, blames_file=path is not None)
+            if number in self._broken:
+                self._reject_broken(rejects, number)
+            else:
+                rule = _RULES[best[number]]
+                rejects.annotation(self._scene, number, rule, self._reason(number, rule, int(candidate[number])))
 
-    def _reason(self, number: int, rule: int, candidate: int) -> str:
-        if rule == VISIBILITY:
+    def _reject_broken(self, rejects: SceneRejects, number: int) -> None:
+        reason, path = rules.ONLY_IMAGE_BROKEN, self._broken[number]
+        rejects.annotation(self._scene, number, rules.BROKEN_IMAGE, reason, path=path, blames_file=True)
+
+    def _reason(self, number: int, rule: Rule, candidate: int) -> str:
+        """The sentence for annotation `number`; its best camera is that of `candidate`, none where that is negative."""
+        if rule is rules.VISIBILITY:
             level = self._scene.annotations.visibility[number]
             known = "unknown" if np.isnan(level) else f"level {level:.0f}"
-            return f"visibility is {known}; min_visibility is {self._options.min_visibility}"
-        if rule in (PARTLY_OUTSIDE, TOO_SMALL):
-            channel = self._scene.images.channel[self._candidates.image[candidate]]
-            if rule == PARTLY_OUTSIDE:
-                return f"the box reaches out of the image of {channel}; whole_box is set"
-            width, height = self._candidates.side_px()[candidate]
-            crop = f"its crop in {channel} has {width:.0f}x{height:.0f} px"
-            return f"{crop}; min_side_px is {self._options.min_side_px}"
-        return {
-            NO_IMAGE: "its keyframe has no camera image",
-            OUTSIDE_IMAGE: "no camera of the keyframe sees the box",
-            BROKEN_IMAGE: "no sound image gives a view, and this one is broken",
-        }[rule]
+            return rule.reason(level=known, least=self._options.min_visibility)
+        if candidate < 0:
+            return rule.reason()
+        channel = self._scene.images.channel[self._candidates.image[candidate]]
+        if rule is rules.PARTLY_OUTSIDE:
+            return rule.reason(channel=channel)
+        width, height = self._candidates.side_px()[candidate]
+        return rule.reason(channel=channel, width=width, height=height, least=self._options.min_side_px)

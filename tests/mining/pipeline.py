@@ -1,5 +1,6 @@
 """All stages of mining in a row, without the workflow."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from blendclip.mining.captions.stage import PartFiles, caption_views
 from blendclip.mining.captions.template import TemplateCaptioner
 from blendclip.mining.clouds import gather_clouds
 from blendclip.mining.options import CloudOptions, ViewOptions
+from blendclip.mining.rules import RULES
 from blendclip.mining.summary import summarize
 from blendclip.mining.triplets import join_triplets
 from blendclip.mining.views import cut_views
@@ -53,7 +55,24 @@ def mine(root, results, split="mini_train", faults=0.2, clouds=None, views=SMALL
     output = results / "summaries" / "triplets" / "data" / f"{split}.json"
     summary = summarize(results, "data", split, parts, output, SYNONYMS)
     tables = {stage: read(results / stage / "data" / split) for stage in ("clouds", "views", "triplets", "rejects")}
+    unlisted = [row for row in tables["rejects"].to_dict("records") if not follows(row)]
+    assert not unlisted, f"rejects that follow no rule: {unlisted[:3]}"
     return Mined(summary, **tables, results=results)
+
+
+def follows(reject):
+    """Whether a row of rejects is of a listed rule, with one of its sentences."""
+    return any(
+        reject["stage"] in rule.stages
+        and (reject["rule"], reject["kind"]) == (rule.name, rule.kind)
+        and any(re.fullmatch(pattern(sentence), reject["reason"], re.DOTALL) for sentence in rule.sentences)
+        for rule in RULES
+    )
+
+
+def pattern(sentence):
+    """A regular expression for a template with any values."""
+    return ".+".join(map(re.escape, re.split(r"{.*?}", sentence)))
 
 
 def read(folder, pattern="part-*.parquet"):

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from blendclip.datasets.cad import rules
 from blendclip.datasets.cad.objects import BrokenObjectError, CadObject, box_R_source
 from blendclip.datasets.cad.options import MeshOptions
 from blendclip.datasets.cad.rendering import render_views
@@ -107,7 +108,7 @@ class Meshes:
         """
         texts, model = (entry.captions, "table") if entry.captions else (tuple(map(_named, entry.names)), "names")
         if not texts:
-            raise BrokenObjectError("no_caption", "its row of the table has neither a caption nor a name")
+            raise BrokenObjectError(rules.NO_CAPTION, rules.ROW_WITHOUT_CAPTION)
         options = self._options
         box_R_mesh = box_R_source(self._up(entry), entry.front or options.front)
         surface = read_surface(self._root / entry.path).moved(box_R_mesh, options.unit_m)

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from blendclip.datasets.cad import rules
 from blendclip.errors import DataFault, UserError
+from blendclip.rejects import Rule
 
 MIN_POINTS = 32  # fewer are no shape
 _AXES = {sign + axis: np.eye(3)[i] * (-1 if sign else 1) for i, axis in enumerate("xyz") for sign in ("", "-")}
@@ -16,9 +18,9 @@ FRONTS = tuple(_AXES)
 
 
 class BrokenObjectError(DataFault):
-    """An object that cannot be used; `rule` is short and countable, the message says what is wrong."""
+    """An object that cannot be used, by a rule; the message is one of its sentences."""
 
-    def __init__(self, rule: str, reason: str) -> None:
+    def __init__(self, rule: Rule, reason: str) -> None:
         super().__init__(reason)
         self.rule = rule
 
@@ -103,18 +105,17 @@ def checked_points(points: NDArray[np.floating]) -> NDArray[np.float64]:
     """
     points = np.asarray(points)
     if points.ndim != 2 or points.shape[1] != 3 or not np.issubdtype(points.dtype, np.number):
-        raise BrokenObjectError(
-            "bad_cloud", f"its points have shape {points.shape} and type {points.dtype}, not (N, 3)"
-        )
+        reason = rules.POINTS_MISSHAPEN.format(shape=points.shape, dtype=points.dtype)
+        raise BrokenObjectError(rules.BAD_CLOUD, reason)
     points = points.astype(np.float64)
     if not np.isfinite(points).all():
-        raise BrokenObjectError(
-            "not_finite", f"{(~np.isfinite(points)).any(axis=1).sum()} of its points are NaN or inf"
-        )
+        count = (~np.isfinite(points)).any(axis=1).sum()
+        raise BrokenObjectError(rules.NOT_FINITE, rules.POINTS_NOT_FINITE.format(count=count))
     if len(points) < MIN_POINTS:
-        raise BrokenObjectError("too_few_points", f"it has {len(points)} points; {MIN_POINTS} are the least")
+        reason = rules.TOO_FEW_POINTS.reason(points=len(points), least=MIN_POINTS)
+        raise BrokenObjectError(rules.TOO_FEW_POINTS, reason)
     if np.ptp(points, axis=0).max() <= 0:
-        raise BrokenObjectError("one_point", "all its points are the same")
+        raise BrokenObjectError(rules.ONE_POINT, rules.ONE_POINT.reason())
     return points
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from blendclip.datasets.cad import rules
 from blendclip.datasets.cad.objects import BrokenObjectError, CadObject, CadView, Feature, box_R_source, boxed
 from blendclip.datasets.cad.options import OpenShapeOptions
 from blendclip.errors import UserError
@@ -98,10 +99,10 @@ class OpenShape:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             if isinstance(error, BrokenObjectError):
                 raise
-            raise BrokenObjectError("bad_shape", f"its file is not as OpenShape's are ({error!r})") from None
+            raise BrokenObjectError(rules.BAD_SHAPE, rules.NO_SHAPE.format(error=error)) from None
         views = tuple(CadView(name) for name in dict.fromkeys(feature.view for feature in features if feature.view))
         if not views:
-            raise BrokenObjectError("no_view", "it has neither image_feat nor thumbnail_feat")
+            raise BrokenObjectError(rules.NO_VIEW, rules.NO_VIEW.reason())
         source, caption = _caption(shape, entry.source)
         return CadObject(points_m, rgb, views, caption, f"openshape/{source}", size_lwh_m, features)
 
@@ -128,7 +129,7 @@ def read_shape(path: Path) -> dict[str, Any]:
     objects = read_objects(path)
     shape = objects.item() if objects.size == 1 else objects
     if not isinstance(shape, dict):
-        raise BrokenObjectError("bad_shape", f"it holds {type(shape).__name__}, not a dict")
+        raise BrokenObjectError(rules.BAD_SHAPE, rules.NO_DICT.format(kind=type(shape).__name__))
     return shape
 
 
@@ -142,11 +143,12 @@ def read_objects(path: Path) -> NDArray[np.object_]:
         with path.open("rb") as file:
             return _unpickled(file)
     except FileNotFoundError:
-        raise BrokenObjectError("missing_shape", "there is no such file") from None
+        raise BrokenObjectError(rules.MISSING_SHAPE, rules.MISSING_SHAPE.reason()) from None
     except _UnsafeError as error:
-        raise BrokenObjectError("unsafe_shape", f"it cannot be unpickled safely: {error}") from None
+        raise BrokenObjectError(rules.UNSAFE_SHAPE, rules.UNSAFE_SHAPE.reason(error=error)) from None
     except Exception as error:  # a broken pickle raises almost anything
-        raise BrokenObjectError("unreadable_shape", f"it is no .npy file ({type(error).__name__}: {error})") from None
+        reason = rules.UNREADABLE_SHAPE.reason(kind=type(error).__name__, error=error)
+        raise BrokenObjectError(rules.UNREADABLE_SHAPE, reason) from None
 
 
 def _unpickled(file: BinaryIO) -> NDArray[np.object_]:
@@ -171,11 +173,9 @@ def _rgb(rgb: Any, count: int) -> NDArray[np.uint8] | None:
         return None
     rgb = np.asarray(rgb, np.float64)
     if rgb.shape != (count, 3) or not np.isfinite(rgb).all():
-        raise BrokenObjectError("bad_colours", f"its colours have shape {rgb.shape} or are NaN, for {count} points")
+        raise BrokenObjectError(rules.BAD_COLORS, rules.COLORS_MISSHAPEN.format(shape=rgb.shape, count=count))
     if rgb.min() < 0 or rgb.max() > 1:
-        raise BrokenObjectError(
-            "bad_colours", f"its colours reach from {rgb.min():g} to {rgb.max():g}, not from 0 to 1"
-        )
+        raise BrokenObjectError(rules.BAD_COLORS, rules.COLORS_NOT_0_1.format(low=rgb.min(), high=rgb.max()))
     return (255 * rgb).round().astype(np.uint8)
 
 
@@ -205,7 +205,7 @@ def _listed(value: Any) -> list[Any]:
 def _vector(value: Any) -> NDArray[np.float16]:
     vector = np.asarray(value, np.float32).reshape(-1)
     if not np.isfinite(vector).all():
-        raise BrokenObjectError("bad_feature", "one of its features is NaN or inf")
+        raise BrokenObjectError(rules.BAD_FEATURE, rules.BAD_FEATURE.reason())
     return vector.astype(np.float16)
 
 
@@ -215,4 +215,4 @@ def _caption(shape: Mapping[str, Any], source: str) -> tuple[str, str]:
     for name in order:
         if texts := _listed(shape.get(name)):
             return name, str(texts[0]).strip()
-    raise BrokenObjectError("no_caption", "none of its texts says anything")
+    raise BrokenObjectError(rules.NO_CAPTION, rules.TEXTS_EMPTY)

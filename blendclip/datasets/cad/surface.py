@@ -10,6 +10,7 @@ import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
+from blendclip.datasets.cad import rules
 from blendclip.datasets.cad.objects import BrokenObjectError
 
 PLAIN_RGB = (180, 180, 180)
@@ -123,22 +124,21 @@ def read_surface(path: Path) -> Surface:
         BrokenObjectError: the file is missing or broken, or holds no surface.
     """
     if not path.is_file():
-        raise BrokenObjectError("missing_mesh", "there is no such file")
+        raise BrokenObjectError(rules.MISSING_MESH, rules.MISSING_MESH.reason())
     resolver = _Resolver(str(path))
     try:
         scene = trimesh.load_scene(path, process=False, resolver=resolver)
     except Exception as error:  # its readers raise whatever they stumble over
-        raise BrokenObjectError(
-            "unreadable_mesh", f"trimesh cannot read it ({type(error).__name__}: {error})"
-        ) from None
+        reason = rules.MESH_UNREADABLE.format(kind=type(error).__name__, error=error)
+        raise BrokenObjectError(rules.UNREADABLE_MESH, reason) from None
     if resolver.missing:
-        raise BrokenObjectError("missing_texture", f"it wants {resolver.missing[0]}, which is not beside it")
+        raise BrokenObjectError(rules.MISSING_TEXTURE, rules.MISSING_TEXTURE.reason(file=resolver.missing[0]))
     try:
         parts = [part for name in scene.graph.nodes_geometry if (part := _part(scene, name)) is not None]
     except (IndexError, ValueError, OSError) as error:
-        raise BrokenObjectError("unreadable_mesh", f"its faces or colours do not fit together ({error})") from None
+        raise BrokenObjectError(rules.UNREADABLE_MESH, rules.MESH_INCONSISTENT.format(error=error)) from None
     if not parts:
-        raise BrokenObjectError("empty_mesh", "it has no triangle")
+        raise BrokenObjectError(rules.EMPTY_MESH, rules.EMPTY_MESH.reason())
     return _checked(_joined(parts))
 
 
@@ -208,9 +208,9 @@ def _joined(parts: list[tuple[NDArray[np.float64], _Paint]]) -> Surface:
 
 def _checked(surface: Surface) -> Surface:
     if not np.isfinite(surface.corners).all():
-        raise BrokenObjectError("not_finite", "some of its vertices are NaN or inf")
+        raise BrokenObjectError(rules.NOT_FINITE, rules.VERTICES_NOT_FINITE)
     edges = surface.corners[:, 1:] - surface.corners[:, :1]
     area = np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1).sum()
     if not area > 1e-12 * np.ptp(surface.corners, axis=(0, 1)).max() ** 2:
-        raise BrokenObjectError("zero_area", "its triangles have no area")
+        raise BrokenObjectError(rules.ZERO_AREA, rules.ZERO_AREA.reason())
     return surface

@@ -13,6 +13,7 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
+from blendclip.datasets.cad import rules
 from blendclip.datasets.cad.objects import BrokenObjectError, CadObject, CadView, box_R_source, boxed
 from blendclip.datasets.cad.options import Ulip2Options
 from blendclip.errors import UserError
@@ -98,7 +99,8 @@ class Ulip2:
         views = self._views(entry.id)
         caption = next((view.caption for view in views if view.caption), None)
         if caption is None:
-            raise BrokenObjectError("no_caption", f"none of its {len(views)} renders has a caption in {CAPTIONS}")
+            reason = rules.RENDERS_WITHOUT_CAPTION.format(count=len(views), file=CAPTIONS)
+            raise BrokenObjectError(rules.NO_CAPTION, reason)
         captioned_first = sorted(views, key=lambda view: not view.caption)
         return CadObject(points_m, rgb, tuple(captioned_first), caption, "ulip2", size_lwh_m)
 
@@ -106,16 +108,18 @@ class Ulip2:
         paths = [self._root / RENDERS / f"{uid}{suffix}" for suffix in _RENDER_SUFFIXES]
         path = next((path for path in paths if path.is_file()), None)
         if path is None:
-            raise BrokenObjectError("missing_render", f"there is no {RENDERS}/{paths[0].name}")
+            reason = rules.RENDER_MISSING.format(file=f"{RENDERS}/{paths[0].name}")
+            raise BrokenObjectError(rules.MISSING_RENDER, reason)
         try:
             with h5py.File(path) as file:
                 names = sorted(file)
                 kept = names[:: max(1, -(-len(names) // self._options.views))]
                 renders = [(name, rgb_image(file[name][()])) for name in kept]
         except (OSError, KeyError, TypeError, AttributeError) as error:
-            raise BrokenObjectError("broken_render", f"{RENDERS}/{path.name} cannot be read ({error})") from None
+            reason = rules.RENDER_UNREADABLE.format(file=f"{RENDERS}/{path.name}", error=error)
+            raise BrokenObjectError(rules.BROKEN_RENDER, reason) from None
         if not renders:
-            raise BrokenObjectError("missing_render", f"{RENDERS}/{path.name} is empty")
+            raise BrokenObjectError(rules.MISSING_RENDER, rules.RENDER_EMPTY.format(file=f"{RENDERS}/{path.name}"))
         return [self._view(uid, name, image) for name, image in renders]
 
     def _view(self, uid: str, name: str, image: NDArray[np.uint8]) -> CadView:
@@ -148,16 +152,16 @@ def read_cloud(path: Path) -> NDArray[np.float64]:
         BrokenObjectError: it is missing or broken, or holds something else.
     """
     if not path.is_file():
-        raise BrokenObjectError("missing_cloud", "there is no such file")
+        raise BrokenObjectError(rules.MISSING_CLOUD, rules.MISSING_CLOUD.reason())
     try:
         with np.load(path) as arrays:
             key = next((key for key in _CLOUD_KEYS if key in arrays), None)
             cloud = None if key is None else np.asarray(arrays[key], np.float64)
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise BrokenObjectError("unreadable_cloud", f"it is no .npz file ({error})") from None
+        raise BrokenObjectError(rules.UNREADABLE_CLOUD, rules.UNREADABLE_CLOUD.reason(error=error)) from None
     if cloud is None or cloud.ndim != 2 or cloud.shape[1] not in (3, 6):
         shape = "no" if cloud is None else f"a {cloud.shape}"
-        raise BrokenObjectError("bad_cloud", f"it holds {shape} array point_cloud, not one of (N, 3) or (N, 6)")
+        raise BrokenObjectError(rules.BAD_CLOUD, rules.ARRAY_MISSHAPEN.format(array=shape))
     return cloud
 
 
@@ -172,9 +176,8 @@ def rgb_image(array: NDArray) -> NDArray[np.uint8]:
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or array.dtype != np.uint8 or array.shape[2] not in (1, 3, 4) or not array.size:
-        raise BrokenObjectError(
-            "broken_render", f"a render has shape {array.shape} and type {array.dtype}, not an image's"
-        )
+        reason = rules.RENDER_MISSHAPEN.format(shape=array.shape, dtype=array.dtype)
+        raise BrokenObjectError(rules.BROKEN_RENDER, reason)
     if array.shape[2] == 4:
         alpha = array[..., 3:] / 255.0
         array = (array[..., :3] * alpha + 255 * (1 - alpha)).round().astype(np.uint8)
@@ -184,7 +187,7 @@ def rgb_image(array: NDArray) -> NDArray[np.uint8]:
 def _rgb(rgb: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Colours 0-255 (N, 3) of colours 0-1 or 0-255."""
     if not np.isfinite(rgb).all() or rgb.min() < 0 or rgb.max() > 255:
-        raise BrokenObjectError("bad_colours", "its colours are NaN or outside of 0-255")
+        raise BrokenObjectError(rules.BAD_COLORS, rules.COLORS_NOT_0_255)
     return (rgb * (255 if rgb.max() <= 1 else 1)).round().astype(np.uint8)
 
 

@@ -148,8 +148,8 @@ def _read(reader: Reader[EntryT], entries: Sequence[EntryT], which: CadPart, rej
         except BrokenObjectError as error:
             who = {"dataset": which.dataset, "split": which.split, "scene": None}
             who |= {"annotation_token": entry.id, "category": entry.category}
-            rejects.add(**who, kind="fault", rule=error.rule, reason=str(error), path=entry.path)
-            rejects.broken.setdefault("object", []).append(f"{entry.path}: {error}")
+            rejects.add(who, error.rule, str(error), path=entry.path)
+            rejects.blame("object", entry.path, str(error))
 
 
 def _batched(objects: Iterator[Named]) -> Iterator[list[Named]]:

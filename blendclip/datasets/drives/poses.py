@@ -15,7 +15,7 @@ from blendclip.geometry import EgoPoses
 
 log = logging.getLogger(__name__)
 
-_MARGIN_US = 2_000_000  # sweeps may be so much earlier than their keyframe, and their points than the sweep
+_MARGIN_US = 2_000_000  # sweeps may be this much earlier than their keyframe, and their points than the sweep
 _SAME = 1e-6  # metres, and parts of a rotation matrix
 
 

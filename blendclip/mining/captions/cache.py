@@ -71,7 +71,7 @@ class AnswerCache:
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, Answer]:
         """The answers to those of the keys that have one."""
-        found = {}
+        found: dict[bytes, Answer] = {}
         for start in range(0, len(keys), _KEYS_AT_ONCE):
             some = keys[start : start + _KEYS_AT_ONCE]
             marks = ",".join("?" * len(some))

@@ -9,10 +9,12 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 
 from blendclip.errors import UserError
+from blendclip.mining import rules
 from blendclip.mining.captions.cache import Answer
 from blendclip.mining.captions.judge import NoCaption
 from blendclip.mining.captions.servers import Server
@@ -84,8 +86,9 @@ class Client:
                 for _ in range(self._options.max_in_flight)
             ]
             work, watch = asyncio.gather(*tasks), asyncio.ensure_future(self._watch())
+            both: list[asyncio.Future[Any]] = [work, watch]
             try:
-                await asyncio.wait([work, watch], return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
                 self._server.check()  # a dead server explains what else failed
                 await work
             finally:
@@ -126,12 +129,13 @@ class Client:
             raise UserError(
                 f"{where} is gone ({failure.reason}): bring it back and run again; answers so far are kept"
             ) from None
-        return NoCaption("server_error", f"failed {self._options.max_attempts} times: {failure.reason}")
+        reason = rules.SERVER_ERROR.reason(attempts=self._options.max_attempts, error=failure.reason)
+        return NoCaption(rules.SERVER_ERROR, reason)
 
     def _pause_s(self, key: bytes, attempt: int) -> float:
         """Between half and all of the attempt's pause, so that failed requests do not come back all together."""
         share = hashlib.sha256(key + bytes([attempt])).digest()[0] / 255
-        longest = min(self._options.longest_pause_s, self._options.first_pause_s * 2 ** (attempt - 1))
+        longest = min(self._options.longest_pause_s, self._options.first_pause_s * 2.0 ** (attempt - 1))
         return longest * (0.5 + 0.5 * share)
 
     async def _attempt(self, session: aiohttp.ClientSession, body: bytes) -> Answer | NoCaption:
@@ -156,7 +160,7 @@ class Client:
             raise UserError(f"{where}: {said}; set the environment variable that caption.api_key_env names to its key")
         if status == 404:
             raise UserError(f"{where}: {said}; look at caption.model and caption.base_url")
-        return NoCaption("request_refused", f"status {status}: {said}")
+        return NoCaption(rules.REQUEST_REFUSED, rules.REQUEST_REFUSED.reason(status=status, message=said))
 
     async def _verify(self, session: aiohttp.ClientSession) -> None:
         """Fail early where no request could succeed."""
@@ -204,7 +208,7 @@ def _answer(content: bytes, asked_at_s: float, seconds: float) -> Answer:
 def _why(error: aiohttp.ClientError | TimeoutError) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
-    if isinstance(error, OSError) and (error.errno or 0) > 0:
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
         return os.strerror(error.errno)
     return str(error) or type(error).__name__
 

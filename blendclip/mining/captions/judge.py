@@ -6,7 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from blendclip.mining import rules
 from blendclip.mining.captions.cache import Answer
+from blendclip.rejects import Rule
 
 _SENTENCE_END = re.compile(r"[.!?][\"'”’)]?(?=\s|$)")
 _QUOTES = {'"': '"', "“": "”"}
@@ -25,8 +27,7 @@ class Caption:
 class NoCaption:
     """Why a view has no caption."""
 
-    rule: str
-    """empty, refused, over_long, request_refused or server_error."""
+    rule: Rule
     reason: str
 
 
@@ -37,17 +38,21 @@ def judge(answer: Answer, refusals: Sequence[str] = ()) -> Caption | NoCaption:
     """
     text = _tidy(answer.text)
     if answer.refusal or answer.finish_reason == "content_filter":
-        return NoCaption("refused", f"the model refused: {_shown(answer.refusal or answer.finish_reason)}")
+        return _refused(answer.refusal or answer.finish_reason)
     if text.lower().replace("’", "'").startswith(tuple(words.lower() for words in refusals)):
-        return NoCaption("refused", f"the model refused: {_shown(text)}")
+        return _refused(text)
     if answer.finish_reason == "length":
         ends = [match.end() for match in _SENTENCE_END.finditer(text)]
         if text and not ends:
-            return NoCaption("over_long", f"no sentence ends within max_tokens: {_shown(text)}")
+            return NoCaption(rules.OVER_LONG, rules.OVER_LONG.reason(answer=_shown(text)))
         text = text[: ends[-1]] if ends else ""
     if not any(letter.isalpha() for letter in text):
-        return NoCaption("empty", "the model answered without a word")
+        return NoCaption(rules.EMPTY, rules.EMPTY.reason())
     return Caption(text, answer.completion_tokens)
+
+
+def _refused(answer: str) -> NoCaption:
+    return NoCaption(rules.REFUSED, rules.REFUSED.reason(answer=_shown(answer)))
 
 
 def _tidy(text: str) -> str:

@@ -35,7 +35,7 @@ def read_prompt(path: Path, kind: str) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is no readable YAML: {' '.join(str(error).split())}") from None
     found = content.get("kind") if isinstance(content, dict) else None
-    if found != kind:
+    if not isinstance(content, dict) or found != kind:
         raise UserError(
             f"{path} is a prompt of kind {found}, this backend needs one of kind {kind}: "
             f"set `caption.prompt` to another file of prompts/caption"
@@ -45,7 +45,7 @@ def read_prompt(path: Path, kind: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class ImageRules:
-    """Limits on the picture that is sent; one within them is sent byte by byte as it is stored."""
+    """Limits on the image that is sent; one within them is sent byte by byte as it is stored."""
 
     min_side_px: int = 0
     """The shorter side is enlarged to this."""
@@ -53,7 +53,7 @@ class ImageRules:
     """The longer side is shrunk to this, which wins."""
 
     def apply(self, jpeg: bytes) -> bytes:
-        """The picture to send."""
+        """The JPEG to send for the JPEG of a crop."""
         height, width = simplejpeg.decode_jpeg_header(jpeg)[:2]
         scale = min(max(1.0, self.min_side_px / min(width, height)), self.max_side_px / max(width, height))
         if scale == 1.0:
@@ -108,12 +108,12 @@ class ChatPrompt:
         return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
 
     def body(self, model: str, jpeg: bytes) -> bytes:
-        """The request about one crop: the prompt and the picture, and nothing that is known about it."""
-        picture = base64.b64encode(self.image.apply(jpeg)).decode()
+        """The request about one crop: the prompt and the image, and nothing that is known about it."""
+        encoded = base64.b64encode(self.image.apply(jpeg)).decode()
         content = [
-            {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{picture}"}},
+            {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{encoded}"}},
             {"type": "text", "text": self.user},
         ]
-        messages = [{"role": "system", "content": self.system}] if self.system.strip() else []
+        messages: list[dict[str, Any]] = [{"role": "system", "content": self.system}] if self.system.strip() else []
         messages.append({"role": "user", "content": content})
         return json.dumps({"model": model, "messages": messages, **self.sampling}).encode()

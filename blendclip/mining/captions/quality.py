@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from blendclip.errors import UserError
 from blendclip.mining.captions.progress import merged
@@ -125,7 +126,7 @@ def _least(found: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {by_class[name]:.0%}" for name in worst)
 
 
-def quantiles(values: Sequence[float] | np.ndarray) -> dict[str, float]:
+def quantiles(values: Sequence[float] | NDArray[Any]) -> dict[str, float]:
     """The 10 % quantile, median and 90 % quantile; empty of nothing."""
     if not len(values):
         return {}
@@ -133,6 +134,6 @@ def quantiles(values: Sequence[float] | np.ndarray) -> dict[str, float]:
     return {"p10": round(float(low), 3), "median": round(float(median), 3), "p90": round(float(high), 3)}
 
 
-def share(flags: np.ndarray) -> float:
-    """The share of true ones."""
+def share(flags: NDArray[np.bool_]) -> float:
+    """The share of true ones among flags (N,)."""
     return round(float(np.mean(flags)), 4)

@@ -88,13 +88,14 @@ class VLLMServer:
             UserError: there is no such interpreter.
         """
         self._model, self._options, self._log_file = model, options, log_file
-        self._python = shutil.which(options.python)
-        if self._python is None:
+        python = shutil.which(options.python)
+        if python is None:
             raise UserError(
                 f"there is no vLLM environment with the interpreter {options.python}: make one with "
                 f"`{Commands.vllm_env('.venv-vllm')}`, or set caption.vllm.python"
             )
-        self._process: subprocess.Popen | None = None
+        self._python = python
+        self._process: subprocess.Popen[bytes] | None = None
         self.base_url = ""
 
     def __enter__(self) -> Self:
@@ -127,14 +128,18 @@ class VLLMServer:
 
     def check(self) -> None:
         """Raise UserError, with the last lines of the log, when the server has ended."""
-        if self._process is not None and self._process.poll() is not None:
+        if self._has_ended():
             raise UserError(f"vLLM ended before its work was done; {self._tail()}")
+
+    def _has_ended(self) -> bool:
+        return self._process is not None and self._process.poll() is not None
 
     def stop(self) -> None:
         """End the server and every process that it started; twice is fine."""
         process, self._process = self._process, None
         if process is None:
             return
+        assert process.stdin is not None
         process.stdin.close()  # the supervisor does the rest
         try:
             process.wait(_STOP_WITHIN_S)
@@ -160,7 +165,7 @@ class VLLMServer:
         log.info("starting vLLM with %s; its log is %s", self._model, self._log_file)
         start = time.monotonic()
         while not is_up(port):
-            if self._process.poll() is not None:
+            if self._has_ended():
                 raise UserError(f"vLLM did not start; {self._tail()}")
             if time.monotonic() - start > self._options.start_timeout_s:
                 raise UserError(f"vLLM was not ready within {self._options.start_timeout_s:.0f} s; {self._tail()}")
@@ -184,7 +189,8 @@ def free_port() -> int:
     """A port of the loopback interface that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def is_up(port: int) -> bool:

@@ -12,9 +12,10 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from blendclip import schemas, storage
+from blendclip.mining import rules
 from blendclip.mining.captions.choice import ChosenViews, choose_views
 from blendclip.mining.captions.judge import Caption, NoCaption
-from blendclip.mining.scene_rejects import Rejects
+from blendclip.mining.scene_rejects import SceneRejects
 
 _ROWS_AT_ONCE = 1024
 _WHO = ["dataset", "split", "scene", "annotation_token", "category"]
@@ -80,9 +81,12 @@ def _write(
     max_views_per_instance: int | None,
     max_fault_fraction: float,
 ) -> int:
-    rejects = Rejects("captions")
-    options = {"model": captioner.model, "prompt_sha": captioner.prompt_sha}
-    options["max_views_per_instance"] = max_views_per_instance
+    rejects = SceneRejects("captions")
+    options = {
+        "model": captioner.model,
+        "prompt_sha": captioner.prompt_sha,
+        "max_views_per_instance": max_views_per_instance,
+    }
     tables = rejects.checked(_tables(views, captioner, rejects), max_fault_fraction)
     rows = storage.write_parquet(part.captions, schemas.CAPTIONS, tables, storage.metadata("captions", options))
     _reject_left_out(views, rejects, max_views_per_instance)
@@ -93,7 +97,7 @@ def _write(
     return rows
 
 
-def _tables(views: ChosenViews, captioner: Captioner, rejects: Rejects) -> Iterator[pa.Table]:
+def _tables(views: ChosenViews, captioner: Captioner, rejects: SceneRejects) -> Iterator[pa.Table]:
     outcomes = captioner.outcomes(views)
     rejects.attempt("view", len(views))
     for table in views.tables(_COLUMNS, _ROWS_AT_ONCE):
@@ -102,18 +106,18 @@ def _tables(views: ChosenViews, captioner: Captioner, rejects: Rejects) -> Itera
             if isinstance(outcome, Caption):
                 rows.append({"view_id": view["view_id"], "caption": outcome.text, "caption_tokens": outcome.tokens})
             else:
-                rejects.view(_who(view), view["image"]["path"], "fault", outcome.rule, outcome.reason)
+                rejects.view(_who(view), view["image"]["path"], outcome.rule, outcome.reason)
         made_by = {"caption_model": captioner.model, "caption_prompt_sha": captioner.prompt_sha}
         yield storage.table_of([row | made_by for row in rows], schemas.CAPTIONS)
 
 
-def _reject_left_out(views: ChosenViews, rejects: Rejects, most: int | None) -> None:
+def _reject_left_out(views: ChosenViews, rejects: SceneRejects, most: int | None) -> None:
+    rule = rules.MAX_VIEWS_PER_INSTANCE
     for table in views.tables(_COLUMNS, _ROWS_AT_ONCE, only=views.left_out):
         for view in table.to_pylist():
-            count = views.views_of_instance[view["instance_token"]]
-            reason = f"its instance has {count} views; max_views_per_instance is {most}"
-            rejects.view(_who(view), view["image"]["path"], "filtered", "max_views_per_instance", reason)
+            reason = rule.reason(views=views.views_of_instance[view["instance_token"]], most=most)
+            rejects.view(_who(view), view["image"]["path"], rule, reason)
 
 
-def _who(view: dict[str, Any]) -> dict[str, str]:
+def _who(view: dict[str, Any]) -> dict[str, str | None]:
     return {name: view[name] for name in _WHO}

@@ -39,7 +39,7 @@ def _owner_is_gone() -> bool:
     return bool(readable) and not os.read(sys.stdin.fileno(), 1)
 
 
-def _wait(server: subprocess.Popen) -> None:
+def _wait(server: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + _GRACE_S
     while server.poll() is None and time.monotonic() < end:
         time.sleep(_LOOK_EVERY_S)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from blendclip.errors import UserError
 from blendclip.mining.captions.choice import ChosenViews
-from blendclip.mining.captions.colour import colour_name
+from blendclip.mining.captions.color import color_name
 from blendclip.mining.captions.judge import Caption
 from blendclip.mining.captions.prompts import read_prompt
 
@@ -71,7 +71,7 @@ class TemplateCaptioner:
         motion = next((word for name, word in self.words["motion"].items() if name in view["attributes"]), None)
         said = {
             "noun": choose(self._nouns(view["category"])),
-            "colour": colour_name(image),
+            "colour": color_name(image),
             "motion": choose(motion or self.words["motion"]["none"]),
             "side": choose(self.words["side"][side]),
             "view": choose(self.words["view"][side]),

@@ -16,7 +16,7 @@ from blendclip.mining.clouds import scene_clouds
 from blendclip.mining.images import ImageReader
 from blendclip.mining.options import CloudOptions
 from blendclip.mining.projection import boxes_in_cameras
-from blendclip.mining.scene_rejects import Rejects
+from blendclip.mining.scene_rejects import SceneRejects
 from blendclip.reporting.inspection.moment import Moment, short_name
 from blendclip.reporting.inspection.plot import figure, footprint
 from blendclip.reporting.inspection.style import class_names
@@ -84,7 +84,7 @@ def _best_views(moment: Moment) -> NDArray[np.int64]:
 def _colored(moment: Moment, boxes: NDArray[np.int64]) -> dict[int, dict[str, Any]]:
     """Points (N, 3) in box frame and their colours (N, 3), by annotation."""
     options = CloudOptions(colors=True)
-    table = scene_clouds(moment.scene, moment.root, options, Rejects("clouds"), np.sort(boxes))
+    table = scene_clouds(moment.scene, moment.root, options, SceneRejects("clouds"), np.sort(boxes))
     of_token = {token: number for number, token in enumerate(moment.scene.annotations.token.tolist())}
     found = {}
     for row in table.select(["annotation_token", "points", "rgb"]).to_pylist():

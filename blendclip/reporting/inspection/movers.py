@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from blendclip.mining.clouds import scene_clouds
 from blendclip.mining.options import CloudOptions, Motion
 from blendclip.mining.scene import Scene
-from blendclip.mining.scene_rejects import Rejects
+from blendclip.mining.scene_rejects import SceneRejects
 from blendclip.reporting.inspection.moment import Moment, short_name
 from blendclip.reporting.inspection.plot import figure, footprint
 from blendclip.reporting.inspection.style import WIDTH_PX
@@ -133,7 +133,9 @@ def _gathered(
     for number in numbers:
         sizes[number] += 2 * _reach_m(speed_mps[number])
     wide = replace(scene, annotations=replace(scene.annotations, size_lwh_m=sizes))
-    table = scene_clouds(wide, root, CloudOptions(motion=mode), Rejects("clouds"), np.sort(np.array(numbers, np.int64)))
+    table = scene_clouds(
+        wide, root, CloudOptions(motion=mode), SceneRejects("clouds"), np.sort(np.array(numbers, np.int64))
+    )
     of_token = {token: number for number, token in enumerate(scene.annotations.token.tolist())}
     found = {}
     for row in table.select(["annotation_token", "points", "time_lag_s"]).to_pylist():

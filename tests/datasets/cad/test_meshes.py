@@ -308,4 +308,4 @@ def test_unreadable_meshes_say_so(tmp_path):
     (tmp_path / "broken.off").write_text("OFF\n3 1 0\n0 0 0\n")
     with pytest.raises(BrokenObjectError) as caught:
         read_surface(tmp_path / "broken.off")
-    assert caught.value.rule == "unreadable_mesh"
+    assert caught.value.rule.name == "unreadable_mesh"

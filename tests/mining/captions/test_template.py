@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from blendclip.errors import UserError
-from blendclip.mining.captions.colour import colour_name
+from blendclip.mining.captions.color import color_name
 from blendclip.mining.captions.template import TemplateCaptioner
 
 PROMPT = Path(__file__).parents[3] / "prompts" / "caption" / "template.yaml"
@@ -48,7 +48,7 @@ def view(number=0, **changes):
 
 @pytest.mark.parametrize("name", PAINTS)
 def test_names_the_paint(name):
-    assert colour_name(picture(PAINTS[name])) == name
+    assert color_name(picture(PAINTS[name])) == name
 
 
 def test_captions_say_what_is_measured_and_vary():

@@ -1,0 +1,141 @@
+"""Every reason for which mining rejects an annotation, a view or a file.
+
+A rule with one sentence holds it; the sentences of a rule with several are constants, which the code that finds the
+fault fills. CAD objects have rules of their own, in datasets/cad/rules.py.
+"""
+
+from __future__ import annotations
+
+from blendclip.rejects import Rule
+
+# Annotations of the index.
+CENTER_NOT_FINITE = "the box centre {center} is not finite"
+SIZE_NOT_POSITIVE = "the box size {size} (length, width, height) is not positive"
+NO_UNIT_QUATERNION = "the rotation {rotation} is no unit quaternion: its norm is {norm:.4g}"
+SAME_TIME = "its track has another annotation at the same time {timestamp_us} us"
+BROKEN_ANNOTATION = Rule(
+    "broken_annotation",
+    ("clouds", "views"),
+    "fault",
+    (CENTER_NOT_FINITE, SIZE_NOT_POSITIVE, NO_UNIT_QUATERNION, SAME_TIME),
+)
+
+# Files of any sensor.
+NO_FILE = "no such file"
+UNREADABLE = "cannot be read: {error}"
+BROKEN_POSE = (
+    "the pose or calibration of its sensor is not finite: a quaternion is not a unit one, or its time lies outside the "
+    "recorded ego poses or in a gap between them"
+)
+WRONG_TIME = "its time stamp {timestamp_us} us is over a second off the keyframe that it serves"
+
+# Sweeps.
+NO_KIND_OF_SWEEP = "{suffix} is no kind of sweep: use .pcd.bin or .pcd"
+SWEEP_CUT_OFF = "{size} bytes are no whole number of points of {point} bytes: the file is cut off"
+NO_FIELD = "it has no field {missing}, only {fields}"
+NO_POINTS = "it has no points"
+NO_POINT_TIMES = "its points have no times, which its format promises; motion: interpolate does without"
+WRONG_POINT_TIMES = (
+    "{share:.0%} of its points are stamped over 0.3 s off its {timestamp_us} us, around {middle:.17g}: {guess}"
+)
+NOT_FINITE = "{share:.0%} of its points are not finite"
+NO_EGO_POSES = "no ego poses are recorded for some of its points, {first_us} to {last_us} us"
+
+# Sweeps that are PCD files.
+PCD_WITHOUT_HEADER = "no PCD file: its header has no {missing}"
+PCD_HEADER_WRONG = "no sound PCD file: its header makes no sense ({error})"
+PCD_NEGATIVE = "no sound PCD file: its header announces {points} points"
+PCD_ENCODING = "its DATA is {encoding}: convert it to binary or binary_compressed"
+PCD_CUT_OFF = "its header announces {points} points, {wanted} bytes, {rest} are there: it is cut off"
+PCD_BLOCK_CUT_OFF = "its header announces {packed} compressed bytes, {rest} are there: it is cut off"
+PCD_BLOCK_SIZE = "its {points} points take {wanted} bytes, its compressed block says {unpacked}"
+PCD_BLOCK_BROKEN = "its points cannot be decompressed: {error}"
+PCD_BLOCK_SHORT = "its compressed block does not hold the {wanted} bytes of its {points} points"
+BROKEN_SWEEP = Rule(
+    "broken_sweep",
+    ("clouds",),
+    "fault",
+    (
+        *(NO_FILE, UNREADABLE, BROKEN_POSE, WRONG_TIME),
+        *(NO_KIND_OF_SWEEP, SWEEP_CUT_OFF, NO_FIELD, NO_POINTS),
+        *(NO_POINT_TIMES, WRONG_POINT_TIMES, NOT_FINITE, NO_EGO_POSES),
+        *(PCD_WITHOUT_HEADER, PCD_HEADER_WRONG, PCD_NEGATIVE, PCD_ENCODING),
+        *(PCD_CUT_OFF, PCD_BLOCK_CUT_OFF, PCD_BLOCK_SIZE, PCD_BLOCK_BROKEN, PCD_BLOCK_SHORT),
+    ),
+)
+
+# Images. The last sentence is of annotations, which a broken image could have shown.
+NO_JPEG = "is no sound JPEG: {error}"
+WRONG_SIZE = "is {size_px} px, the dataset's tables say {expected_px}"
+ONLY_IMAGE_BROKEN = "no sound image gives a view, and this one is broken"
+BROKEN_IMAGE = Rule(
+    "broken_image",
+    ("clouds", "views"),
+    "fault",
+    (NO_FILE, UNREADABLE, BROKEN_POSE, WRONG_TIME, NO_JPEG, WRONG_SIZE, ONLY_IMAGE_BROKEN),
+)
+
+# Clouds.
+WINDOW_EMPTY = "its window has no LiDAR sweep"
+WINDOW_BROKEN = "every sweep of its window is broken"
+NO_SWEEP = Rule("no_sweep", ("clouds",), "fault", (WINDOW_EMPTY, WINDOW_BROKEN))
+MIN_POINTS = Rule(
+    "min_points",
+    ("clouds",),
+    "filtered",
+    ("{points} LiDAR points in its box over {sweeps} sweeps; min_points is {least}",),
+    "clouds.min_points",
+)
+
+# Views.
+VISIBILITY = Rule(
+    "visibility",
+    ("views",),
+    "filtered",
+    ("visibility is {level}; min_visibility is {least}",),
+    "views.min_visibility",
+)
+NO_IMAGE = Rule("no_image", ("views",), "fault", ("its keyframe has no camera image",))
+OUTSIDE_IMAGE = Rule("outside_image", ("views",), "filtered", ("no camera of the keyframe sees the box",))
+PARTLY_OUTSIDE = Rule(
+    "partly_outside",
+    ("views",),
+    "filtered",
+    ("the box reaches out of the image of {channel}; whole_box is set",),
+    "views.whole_box",
+)
+TOO_SMALL = Rule(
+    "too_small",
+    ("views",),
+    "filtered",
+    ("its crop in {channel} has {width:.0f}x{height:.0f} px; min_side_px is {least}",),
+    "views.min_side_px",
+)
+
+# Captions.
+MAX_VIEWS_PER_INSTANCE = Rule(
+    "max_views_per_instance",
+    ("captions",),
+    "filtered",
+    ("its instance has {views} views; max_views_per_instance is {most}",),
+    "caption.max_views_per_instance",
+)
+EMPTY = Rule("empty", ("captions",), "fault", ("the model answered without a word",))
+REFUSED = Rule("refused", ("captions",), "fault", ("the model refused: {answer}",), "caption.prompt")
+OVER_LONG = Rule(
+    "over_long", ("captions",), "fault", ("no sentence ends within max_tokens: {answer}",), "caption.prompt"
+)
+REQUEST_REFUSED = Rule("request_refused", ("captions",), "fault", ("status {status}: {message}",))
+SERVER_ERROR = Rule("server_error", ("captions",), "fault", ("failed {attempts} times: {error}",))
+
+# Triplets.
+NO_VIEW = Rule("no_view", ("triplets",), "filtered", ("no view of its instance passes the rules for views",))
+NO_CAPTION = Rule("no_caption", ("triplets",), "filtered", ("its instance has views, but none with a caption",))
+
+RULES = (
+    *(BROKEN_ANNOTATION, BROKEN_SWEEP, BROKEN_IMAGE),
+    *(NO_SWEEP, MIN_POINTS),
+    *(VISIBILITY, NO_IMAGE, OUTSIDE_IMAGE, PARTLY_OUTSIDE, TOO_SMALL),
+    *(MAX_VIEWS_PER_INSTANCE, EMPTY, REFUSED, OVER_LONG, REQUEST_REFUSED, SERVER_ERROR),
+    *(NO_VIEW, NO_CAPTION),
+)
