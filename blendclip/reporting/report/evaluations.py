@@ -11,7 +11,7 @@ from typing import Any
 import dacite
 
 from blendclip.errors import UserError
-from blendclip.training.metrics_log import read_journal
+from blendclip.training.metrics_log import read_metrics_log
 
 
 @dataclass(frozen=True)
@@ -230,7 +230,7 @@ def read_run(results: Path, run: str) -> Run:
     recipe, log = _read_json(folder / "recipe.json", "blendclip recipe"), folder / "log.jsonl"
     if not {"schedule", "max_real_ratio"} <= set(recipe.get("mixture", {})) or "seed" not in recipe:
         raise UserError(f"{folder / 'recipe.json'} lacks mixture or seed: write it with `blendclip recipe`")
-    entries = read_journal(log)
+    entries = read_metrics_log(log)
     if not entries:
         raise UserError(f"there is no entry in {log}: train the run with `blendclip train`")
     return Run(run, recipe, entries)
