@@ -41,7 +41,7 @@ def draw_above(moment: Moment, folder: Path) -> list[Path]:
     known = np.isfinite(scene.global_SE3_ego[moment.keyframe]).all()
     if not len(points) or not known:
         lacking = "no sweep that can be read" if known else f"no sound ego pose at keyframe {moment.keyframe}"
-        log.info("%s: there is %s, so there is no view from above", scene.name, lacking)
+        log.info("%s: there is %s, so there is no picture from above", scene.name, lacking)
         return []
     origin = np.floor(scene.global_SE3_ego[moment.keyframe, :2, 3] / 10) * 10  # UTM would fill the axes with digits
     path = folder / "above.png"

@@ -62,7 +62,7 @@ def draw_colored(moment: Moment, folder: Path) -> list[Path]:
 
 
 def _best_views(moment: Moment) -> NDArray[np.int64]:
-    """At most `_COUNT` indices of the moment's candidates: the largest crop of each box, of each class in turn."""
+    """Indices (C,) of the moment's candidates: the largest crop of each box, of each class in turn, up to `_COUNT`."""
     candidates, annotations = moment.candidates, moment.scene.annotations
     points = np.nan_to_num(annotations.columns["num_lidar_pts"].to_numpy().astype(np.float64))
     good = np.isin(candidates.image, moment.images) & candidates.whole
@@ -102,7 +102,7 @@ def _colored(moment: Moment, boxes: NDArray[np.int64]) -> dict[int, dict[str, An
 
 
 def _draw_object(cells: NDArray[Any], moment: Moment, place: int, cloud: dict[str, Any], reader: ImageReader) -> None:
-    """Draw the crop, the cloud as that camera would see it, and the cloud from above into three axes."""
+    """The crop, the cloud as that camera would see it, and the cloud from above."""
     candidates, scene = moment.candidates, moment.scene
     number, image = int(candidates.annotation[place]), int(candidates.image[place])
     left, upper, right, lower = candidates.crop_boxes()[place].tolist()
