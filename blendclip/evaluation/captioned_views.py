@@ -39,8 +39,8 @@ def captioned_views(results: Path, dataset: str, split: str) -> Iterator[Caption
     if not parts:
         raise UserError(f"there are no views of {dataset}/{split} in {results}: mine them first")
     for part in parts:
-        table = storage.read_parquet(results / "captions" / dataset / split / part.name, ["view_id", "caption"])
-        captions = dict(zip(*(table[name].to_pylist() for name in table.column_names), strict=True))
+        said = storage.read_parquet(results / "captions" / dataset / split / part.name, ["view_id", "caption"])
+        captions = dict(zip(*(said[name].to_pylist() for name in said.column_names), strict=True))
         views = storage.read_parquet(part, _VIEW_COLUMNS)
         if not views.num_rows:
             continue

@@ -269,7 +269,7 @@ def read_run(results: Path, run: str) -> Run:
 
 
 def _summary_files(results: Path) -> list[Path]:
-    """The accounts of mining of all splits; none where only evaluation ran here."""
+    """The accounts of mining, by dataset and split; none where only evaluation ran here."""
     return sorted((results / "triplets").glob("*/*/summary.json"))
 
 

@@ -69,7 +69,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _linked(path: Path, place: str, output: Path) -> str:
-    """A link to a file, copied to `place` beside the page unless it is there, so that the folder can be sent alone."""
+    """A link to a file, which is copied to `place` beside the page unless it is there: the folder can be sent alone."""
     if path.resolve().is_relative_to(output.resolve()):
         return path.resolve().relative_to(output.resolve()).as_posix()
     copy = output / _COPIES / place
