@@ -147,7 +147,7 @@ def _add_inspect(commands: Commands) -> None:
 
 
 def _inspect(args: argparse.Namespace) -> None:
-    from blendclip.reporting.inspection.writing import inspect_scene
+    from blendclip.reporting.inspection.inspect_scene import inspect_scene
 
     for path in inspect_scene(args.index, args.root, args.output, args.scene, args.keyframe, args.movers):
         sys.stdout.write(f"{path}\n")

@@ -55,11 +55,11 @@ def _add_show_packed(commands: Commands) -> None:
 
 
 def _show_packed(args: argparse.Namespace) -> None:
-    from blendclip.training.data.packed import PackedSplit, as_text
+    from blendclip.training.data.packed import PackedSplit, split_summary
 
     for place in args.split:
         match = re.fullmatch(r"([^/]+)/([^/:]+):(\d+)", place)
         if match is None:
             raise UserError(f"{place!r} names no split: write dataset/split:parts, such as city/mini_train:2")
         split = PackedSplit.open(args.results, args.clip, match[1], match[2], parts=int(match[3]))
-        sys.stdout.write(f"{match[1]}/{match[2]}: {as_text(split)}\n")
+        sys.stdout.write(f"{match[1]}/{match[2]}: {split_summary(split)}\n")

@@ -28,8 +28,8 @@ def _add_report(commands: Commands) -> None:
 
 
 def _report(args: argparse.Namespace) -> None:
-    from blendclip.reporting.gallery.writing import write_gallery
-    from blendclip.reporting.report.writing import write_report
+    from blendclip.reporting.gallery.write_gallery import write_gallery
+    from blendclip.reporting.report.write_report import write_report
 
     files = Results(args.results)
     output, tables = args.output or files.report(), args.tables or files.tables()
@@ -44,7 +44,7 @@ def _add_show(commands: Commands) -> None:
 
 
 def _show(args: argparse.Namespace) -> None:
-    from blendclip.reporting.report.writing import headline_text
+    from blendclip.reporting.report.write_report import headline_text
 
     sys.stdout.write(headline_text(args.results, args.runs, args.benchmarks, args.generated) + "\n")
 

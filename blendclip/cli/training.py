@@ -89,6 +89,6 @@ def _add_show(commands: Commands) -> None:
 
 
 def _show(args: argparse.Namespace) -> None:
-    from blendclip.training.comparison import as_text
+    from blendclip.training.comparison import runs_table
 
-    sys.stdout.write(as_text(args.runs) + "\n")
+    sys.stdout.write(runs_table(args.runs) + "\n")

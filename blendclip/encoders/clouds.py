@@ -25,7 +25,7 @@ class Clouds:
 
     @classmethod
     def of(cls, points: Sequence[Tensor], rgb: Sequence[Tensor] | None = None) -> Clouds:
-        """Clouds end to end, from B tensors of points (n, 3), n >= 1, and as many of colours (n, 3)."""
+        """B clouds end to end, from the points (n, 3) and colours (n, 3) of each; n is at least 1."""
         lengths = torch.tensor([len(cloud) for cloud in points], device=points[0].device)
         return cls(torch.cat(list(points)), lengths, None if rgb is None else torch.cat(list(rgb)))
 

@@ -54,7 +54,7 @@ class _Plan:
 
 
 def parts_of(views: Sequence[Path], captions: Sequence[Path], output: Path) -> list[Part]:
-    """The parts of a job: files of views and captions of the same name, and a file of that name in `output`.
+    """The parts of a job: files of views and captions with the same name, which their features get too.
 
     Raises:
         UserError: names do not match.

@@ -1,4 +1,4 @@
-"""The views of a split with their captions, part by part, to train or to test an image and text model with."""
+"""The views of a split with their captions, part by part, to train or evaluate a CLIP on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Features of many clouds by a point encoder; that of a cloud does not depend on what is encoded beside it."""
+"""Features of many clouds by a point encoder, each independent of what is encoded beside it."""
 
 from __future__ import annotations
 

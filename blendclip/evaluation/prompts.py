@@ -75,7 +75,7 @@ class MergedClasses:
 
 
 def merged_classes(files: Sequence[Mapping[str, Sequence[str]]]) -> MergedClasses:
-    """One set of classes, in which those that share a name or a word are merged: no text could tell them apart.
+    """One set of classes, in which those that share a name or a word are merged, as no text could separate them.
 
     A class comes where its first part does, has the name of that part, and the words of all its parts in order.
 

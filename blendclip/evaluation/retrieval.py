@@ -1,4 +1,4 @@
-"""Recall at k: how often one of the items that are relevant to a query is among the k nearest to it.
+"""Recall at k: how often an item that is relevant to a query is among the k nearest to it.
 
 What is relevant is given as pairs, so that several images may share a text and an image may have several texts. Each
 item with a relevant one is a query; all items of the other kind are candidates, also those that no query asks for. A

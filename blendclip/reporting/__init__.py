@@ -1,1 +1,1 @@
-"""Pictures and tables of what was made; may look into mining, which never looks here."""
+"""Figures, tables and drawings of what was made; may import mining, which never imports this room."""

@@ -1,6 +1,8 @@
-"""A contact sheet of triplets: picture, cloud from two sides with its axes, name and caption.
+"""A contact sheet of triplets: view, cloud from two sides with its axes, category and caption.
 
 It shows at a glance whether what should be up is up, and whether colours and captions belong to the shape.
+
+Letters in names: N points of a cloud.
 """
 
 from __future__ import annotations
@@ -17,22 +19,28 @@ from PIL import Image, ImageDraw, ImageFont
 
 from blendclip import storage
 from blendclip.errors import UserError
+from blendclip.reporting.contact_sheet import GREY, Cell, contact_sheet
 
 _TILE_PX = 180
 _TEXT_PX = 76
 _MARGIN_PX = 14
-_COLUMNS = 4
 _FONT_PX = 13
 _LINE_CHARACTERS = 84
 _AXIS_PX = 34
-# What points right, its coordinate, that of the depth, and whether larger ones are nearer.
+# The axis that points right, its coordinate, that of the depth, and 1 where larger depths are nearer, else -1.
 _SIDES = (("x", 0, 1, -1.0), ("y", 1, 0, 1.0))
 _PLAIN, _BEHIND = (90, 110, 140), (206, 212, 220)
 _READ = ["category", "caption", "image", "points", "rgb", "triplet_id"]
 
 
 def draw_sheet(triplets: Sequence[Path], count: int, output: Path, *, per_category: int | None = None) -> int:
-    """Draw `count` triplets, spread evenly over all files, or some of each category, as a PNG; return their number.
+    """Draw at most `count` triplets; return their number.
+
+    Args:
+        triplets: Parquet files of triplets.
+        count: triplets to show, evenly spaced over all files.
+        output: PNG to draw.
+        per_category: show the first triplets of each category instead, at most this many.
 
     Raises:
         UserError: a file is missing, or there is no triplet.
@@ -45,43 +53,39 @@ def draw_sheet(triplets: Sequence[Path], count: int, output: Path, *, per_catego
     chosen = _chosen([category for *_, category in categories], count, per_category)
     if not chosen:
         raise UserError("there is no triplet to show: the files of triplets have no row")
-    shown = list(_rows([categories[place][:2] for place in chosen]))
+    shown = list(_rows([categories[index][:2] for index in chosen]))
     with storage.replacing(output) as temporary:
-        contact_sheet(shown).save(temporary, "PNG")
+        triplet_sheet(shown).save(temporary, "PNG")
     return len(shown)
 
 
-def contact_sheet(rows: Sequence[dict[str, Any]]) -> Image.Image:
-    """Rows of `schemas.TRIPLETS` as a picture."""
-    cell_px = (3 * _TILE_PX + _MARGIN_PX, _TILE_PX + _TEXT_PX + _MARGIN_PX)
-    columns = min(_COLUMNS, len(rows))
-    lines = -(-len(rows) // columns)
-    sheet = Image.new("RGB", (columns * cell_px[0] + _MARGIN_PX, lines * cell_px[1] + _MARGIN_PX), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(_FONT_PX)
-    for number, row in enumerate(rows):
-        left, upper = _MARGIN_PX + number % columns * cell_px[0], _MARGIN_PX + number // columns * cell_px[1]
-        for place, tile in enumerate([_picture(row), *(_cloud(row, *side) for side in _SIDES)]):
-            sheet.paste(tile, (left + place * _TILE_PX, upper))
-        draw.text((left, upper + _TILE_PX + 2), f"{row['category']}   {row['triplet_id']}", (110, 110, 110), font)
-        said = textwrap.fill(row["caption"] or "(no caption)", _LINE_CHARACTERS, max_lines=3)
-        draw.text((left, upper + _TILE_PX + 6 + _FONT_PX), said, "black", font)
-    return sheet
+def triplet_sheet(rows: Sequence[dict[str, Any]]) -> Image.Image:
+    """A sheet of rows of `schemas.TRIPLETS`, of which the columns `_READ` are needed."""
+    return contact_sheet(rows, _draw, (3 * _TILE_PX, _TILE_PX + _TEXT_PX), _MARGIN_PX, _FONT_PX)
+
+
+def _draw(cell: Cell, row: dict[str, Any]) -> None:
+    for column, tile in enumerate([_view(row), *(_cloud(row, *side) for side in _SIDES)]):
+        cell.paste(tile, column * _TILE_PX, 0)
+    cell.write(f"{row['category']}   {row['triplet_id']}", _TILE_PX + 2, GREY)
+    caption = textwrap.fill(row["caption"] or "(no caption)", _LINE_CHARACTERS, max_lines=3)
+    cell.write(caption, _TILE_PX + 6 + _FONT_PX, (0, 0, 0))
 
 
 def _chosen(categories: list[str], count: int, per_category: int | None) -> list[int]:
-    """Places of the triplets to show, in order."""
+    """Indices of the triplets to show, from the categories of all."""
     if per_category is None:
         return sorted({int((k + 0.5) * len(categories) / count) for k in range(count)}) if categories else []
     seen: dict[str, list[int]] = {}
-    for place, category in enumerate(categories):
-        seen.setdefault(category, []).append(place)
-    return [place for category in sorted(seen, key=str) for place in seen[category][:per_category]][:count]
+    for index, category in enumerate(categories):
+        seen.setdefault(category, []).append(index)
+    return [index for category in sorted(seen, key=str) for index in seen[category][:per_category]][:count]
 
 
-def _rows(places: Sequence[tuple[Path, int]]) -> Iterator[dict[str, Any]]:
-    """The chosen rows, each file read one row group at a time."""
-    for path in dict.fromkeys(path for path, _ in places):
-        wanted, start, file = {row for other, row in places if other == path}, 0, storage.open_parquet(path)
+def _rows(chosen: Sequence[tuple[Path, int]]) -> Iterator[dict[str, Any]]:
+    """Rows by file and number in the file, each file read one row group at a time."""
+    for path in dict.fromkeys(path for path, _ in chosen):
+        wanted, start, file = {row for other, row in chosen if other == path}, 0, storage.open_parquet(path)
         for group in range(file.num_row_groups):
             stop = start + file.metadata.row_group(group).num_rows
             inside = sorted(row - start for row in wanted if start <= row < stop)
@@ -90,12 +94,11 @@ def _rows(places: Sequence[tuple[Path, int]]) -> Iterator[dict[str, Any]]:
             start = stop
 
 
-def _picture(row: dict[str, Any]) -> Image.Image:
+def _view(row: dict[str, Any]) -> Image.Image:
+    """A tile of the view, or of words where there is none."""
     tile = Image.new("RGB", (_TILE_PX, _TILE_PX), (230, 230, 230))
     if row["image"] is None or row["image"]["bytes"] is None:
-        ImageDraw.Draw(tile).text(
-            (12, 12), "no picture,\nonly its features", (110, 110, 110), ImageFont.load_default(_FONT_PX)
-        )
+        ImageDraw.Draw(tile).text((12, 12), "no image,\nonly its features", GREY, ImageFont.load_default(_FONT_PX))
         return tile
     with Image.open(io.BytesIO(row["image"]["bytes"])) as image:
         image.thumbnail((_TILE_PX, _TILE_PX))
@@ -104,7 +107,7 @@ def _picture(row: dict[str, Any]) -> Image.Image:
 
 
 def _cloud(row: dict[str, Any], name: str, across: int, depth: int, nearer: float) -> Image.Image:
-    """The cloud without perspective: one horizontal axis to the right, z up."""
+    """A tile of the cloud without perspective: one horizontal axis to the right, z up; see `_SIDES`."""
     points = np.asarray(row["points"], np.float64).reshape(-1, 3)
     rgb = [_PLAIN if colour is None else colour for colour in row["rgb"] or [None] * len(points)]
     order = np.argsort(nearer * points[:, depth], kind="stable")  # far ones first
@@ -123,7 +126,13 @@ def _cloud(row: dict[str, Any], name: str, across: int, depth: int, nearer: floa
 
 
 def _dots(column: NDArray[np.float64], line: NDArray[np.float64], rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A tile with a dot of two by two pixels at each place (N,), later ones over earlier ones."""
+    """A tile (_TILE_PX, _TILE_PX, 3) with a dot of two by two pixels for each point, later ones over earlier ones.
+
+    Args:
+        column: (N,) pixels from the left.
+        line: (N,) pixels from the top.
+        rgb: (N, 3) colours.
+    """
     tile = np.full((_TILE_PX, _TILE_PX, 3), _BEHIND, np.uint8)
     for down in (0, 1):
         for right in (0, 1):

@@ -1,8 +1,9 @@
-"""Clouds as training sees them: occluded, thinned, normalised, turned, scaled and shifted, in this order.
+"""Augmentation of clouds in training: occlusion, dropout, normalisation, rotation, scale and shift, in this order.
 
-All on the device of the clouds, for a whole batch at once. Nothing depends on other clouds of the batch, on the rank or
-on what was drawn before: every number is hashed from a cloud's own seed. Letters in names: N points of all clouds
-together, B clouds.
+It runs on the device of the clouds, for a whole batch at once. Nothing depends on other clouds of the batch, on the
+rank or on what was drawn before: every number is hashed from a cloud's own seed.
+
+Letters in names: N points of all clouds together, B clouds.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ from blendclip.encoders.clouds import Clouds, normalized
 from blendclip.randomness import normal, uniform
 from blendclip.training.augmentation_options import Augmentation
 from blendclip.training.occlusion import occluded
-from blendclip.training.ragged import kept, of_clouds, places
+from blendclip.training.ragged import indices, kept, reduced
 
 
 def augmented(clouds: Clouds, seed_B: Tensor, synthetic_B: Tensor, config: Augmentation) -> Clouds:
-    """The clouds of a batch, ready for the encoder.
+    """The clouds of a batch, augmented and normalised for the encoder.
 
     Args:
         clouds: in box frame, z up, any unit.
-        seed_B: int64, of each sample (`Draws.seed_B`), on the clouds' device.
+        seed_B: int64, seed of each sample (`Draws.seed_B`), on the clouds' device.
         synthetic_B: bool, which clouds are of CAD objects and may be occluded, on the clouds' device.
-        config: what to do.
+        config: options of each step.
     """
     clouds = occluded(clouds, seed_B, synthetic_B, config.occlusion)
     clouds = normalized(thinned(clouds, seed_B, config))
@@ -35,19 +36,32 @@ def augmented(clouds: Clouds, seed_B: Tensor, synthetic_B: Tensor, config: Augme
 
 
 def thinned(clouds: Clouds, seed_B: Tensor, config: Augmentation) -> Clouds:
-    """The clouds without the points that dropout takes; every cloud keeps one."""
+    """The clouds without the points that dropout takes, which are never all.
+
+    Args:
+        clouds: in any frame and unit.
+        seed_B: int64, seed of each sample.
+        config: `dropout` is the highest share of points that a cloud loses.
+    """
     if config.dropout == 0:
         return clouds
     owner_N = clouds.owners()
     share_B = config.dropout * uniform(seed_B, "dropout share")
     share_B = share_B.minimum(1 - config.min_points / clouds.lengths)
-    luck_N = uniform(seed_B[owner_N], "dropout", places(clouds))
-    luckiest_B = of_clouds(luck_N[:, None], clouds, "amax")[:, 0]
-    return kept(clouds, luck_N >= share_B.minimum(luckiest_B)[owner_N])
+    draw_N = uniform(seed_B[owner_N], "dropout", indices(clouds))
+    highest_B = reduced(draw_N[:, None], clouds, "amax")[:, 0]
+    return kept(clouds, draw_N >= share_B.minimum(highest_B)[owner_N])
 
 
 def moved(points_N3: Tensor, owner_N: Tensor, seed_B: Tensor, config: Augmentation) -> Tensor:
-    """(N, 3) points of normalised clouds after tilt, turn about z, scale and shift."""
+    """(N, 3) points of normalised clouds after tilt, rotation about z, scale and shift.
+
+    Args:
+        points_N3: points of normalised clouds.
+        owner_N: int64, cloud of each point.
+        seed_B: int64, seed of each sample.
+        config: ranges to draw from.
+    """
     low, high = config.scale
     scale_B = low + (high - low) * uniform(seed_B, "scale")
     shift_B3 = config.shift * torch.stack([2 * uniform(seed_B, f"shift {axis}") - 1 for axis in "xyz"], 1)
@@ -57,7 +71,12 @@ def moved(points_N3: Tensor, owner_N: Tensor, seed_B: Tensor, config: Augmentati
 
 
 def rotations(seed_B: Tensor, config: Augmentation) -> Tensor:
-    """(B, 3, 3): a tilt of random roll and pitch, then a turn about z."""
+    """(B, 3, 3) rotation matrices: random roll and pitch, then a random turn about z.
+
+    Args:
+        seed_B: int64, seed of each sample.
+        config: deviation and limit of roll and pitch, and whether to turn.
+    """
     limit = config.tilt_limit_rad
     roll_B, pitch_B = (
         (config.tilt_sigma_rad * normal(seed_B, name)).clamp(-limit, limit) for name in ("roll", "pitch")
@@ -67,7 +86,7 @@ def rotations(seed_B: Tensor, config: Augmentation) -> Tensor:
 
 
 def _about(axis: int, angle_B: Tensor) -> Tensor:
-    """(B, 3, 3) rotations about x, y or z, right-handed."""
+    """(B, 3, 3) right-handed rotation matrices about axis 0, 1 or 2 by angles in radians."""
     first, second = (axis + 1) % 3, (axis + 2) % 3
     rotation_B33 = torch.zeros(len(angle_B), 3, 3, device=angle_B.device)
     rotation_B33[:, axis, axis] = 1

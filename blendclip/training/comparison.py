@@ -1,4 +1,4 @@
-"""What trained runs reached, in a table."""
+"""A table of what trained runs reached in their validation."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from pathlib import Path
 
 from blendclip.errors import UserError
 from blendclip.results import METRICS_LOG
-from blendclip.training.metrics_log import read_journal
+from blendclip.training.metrics_log import read_metrics_log
 
 
-def as_text(runs: Sequence[Path]) -> str:
-    """The last measurement of each run: top-1 accuracy of zero-shot classification on each held-out split, in percent.
+def runs_table(runs: Sequence[Path]) -> str:
+    """A plain text table of the last zero-shot top-1 of each run on each of its validation splits, in percent.
+
+    Args:
+        runs: folders of runs.
 
     Raises:
         UserError: a run has not ended.
@@ -27,7 +30,8 @@ def as_text(runs: Sequence[Path]) -> str:
 
 
 def _last(run: Path) -> dict[str, float]:
-    entries = read_journal(run / METRICS_LOG)
+    """Top-1 of the last validation of a run, by split."""
+    entries = read_metrics_log(run / METRICS_LOG)
     if not entries:
         raise UserError(f"{run} holds no {METRICS_LOG}: train the run to its end first")
     validations = [entry for entry in entries if entry["kind"] == "validation"]

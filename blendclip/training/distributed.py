@@ -21,8 +21,11 @@ class Group:
     """This process among those that train together."""
 
     rank: int
+    """Number of this process, from 0."""
     size: int
+    """Number of processes."""
     device: torch.device
+    """Where this process computes."""
 
     @property
     def leads(self) -> bool:
@@ -30,7 +33,7 @@ class Group:
         return self.rank == 0
 
     def any(self, *flags: bool) -> list[bool]:
-        """Of each flag, whether it is set in any process. All processes must call it together."""
+        """For each flag, whether it is set in any process; all processes must call it together."""
         if self.size == 1:
             return list(flags)
         together = torch.tensor(flags, dtype=torch.uint8, device=self.device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -24,43 +24,47 @@ from blendclip.training.data.packed import PackedSplit
 from blendclip.training.data.plan import BatchPlan, samples_per_epoch
 from blendclip.training.distributed import Group
 from blendclip.training.loss import Temperature, align
-from blendclip.training.metrics_log import Journal
+from blendclip.training.metrics_log import MetricsLog
 from blendclip.training.optimization import adamw, learning_rate
 from blendclip.training.pace import Pace
 from blendclip.training.recipe import Recipe
 from blendclip.training.state import load_state, save_state, states
 from blendclip.training.stopping import StopRequest
-from blendclip.training.validation import HeldOut, measured
+from blendclip.training.validation import ValidationSplit, validation_metrics
 
-_logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class Aligner(torch.nn.Module):
-    """The point encoder, and the scale of the loss, which is trained with it."""
+    """The point encoder, and the scale of the loss, which is trained with it.
 
-    def __init__(self, encoder: PointBert):
+    Letters in names: B samples, L blocks of the encoder, D width of the features.
+    """
+
+    def __init__(self, encoder: PointBert) -> None:
         super().__init__()
         self.encoder = encoder
         self.temperature = Temperature()
 
     def forward(self, batch: Batch, draws_BL2: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Features (B, D), not normalised, and the scale; `draws_BL2` is of `PointBert.forward`."""
+        """Features (B, D), not of unit length, and the scale; `draws_BL2` is an argument of `PointBert`."""
         return self.encoder(batch.clouds, draws_BL2), self.temperature()
 
 
 @dataclass(frozen=True)
 class Length:
-    """How many steps a run has."""
+    """Numbers of steps of a run."""
 
     epoch: int
     """Steps of an epoch."""
     warmup: int
     """Steps in which the learning rate rises."""
     total: int
+    """Steps of the run."""
 
 
 def length_of(recipe: Recipe, sizes: dict[str, int]) -> Length:
-    """Steps of a run, by the number of rows of each of its splits."""
+    """The length of a run, from the number of rows of each of its splits."""
     counted = recipe.data.synthetic or recipe.data.real
     samples = samples_per_epoch(sum(sizes[name] for name in counted), recipe.epochs.coverage, recipe.epochs.rule)
     epoch = math.ceil(samples / recipe.batch_size)
@@ -68,9 +72,19 @@ def length_of(recipe: Recipe, sizes: dict[str, int]) -> Length:
 
 
 class Training:
-    """A run in one process. `step` is the number of steps done."""
+    """A run in one process of a group; `step` is the number of steps done."""
 
-    def __init__(self, recipe: Recipe, splits: list[PackedSplit], group: Group):
+    def __init__(self, recipe: Recipe, splits: list[PackedSplit], group: Group) -> None:
+        """Start a run before its first step.
+
+        Args:
+            recipe: of the run, `encoder.out_dim` equal to the width of the features.
+            splits: packed splits in the order of `recipe.splits()`.
+            group: the processes that train together.
+
+        Raises:
+            UserError: splits and recipe make no plan, or a batch cannot be shared out evenly.
+        """
         self.recipe, self.group = recipe, group
         sources = sources_of(recipe.data, splits)
         self.length = length_of(recipe, {source.name: len(source.rows) for source in sources})
@@ -96,75 +110,95 @@ class Training:
         self.step = 0
 
     def resume(self, folder: Path) -> None:
-        """Go on from the newest checkpoint in a folder, if there is one."""
+        """Go on from the newest checkpoint in a folder, if there is one.
+
+        Raises:
+            UserError: the checkpoint is of another recipe, or is damaged.
+        """
         if found := states(folder):
             self.step = load_state(found[-1], self.model, self.optimizer, self.recipe.decisive())
-            _logger.info("going on from %s", found[-1])
+            log.info("going on from %s", found[-1])
 
     def save(self, folder: Path) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint into a folder; only the process that leads does."""
         if self.group.leads:
             save_state(folder, self.step, self.model, self.optimizer, self.recipe.decisive())
 
     def run(
-        self, folder: Path, workers: int, journal: Journal | None, held_out: Sequence[HeldOut], stop: StopRequest
+        self,
+        folder: Path,
+        workers: int,
+        metrics_log: MetricsLog | None,
+        validation: Sequence[ValidationSplit],
+        stop: StopRequest,
     ) -> bool:
-        """Train to the end, with checkpoints in `folder`; return False when told to stop before.
+        """Train to the end; return False when a signal stopped the run before.
+
+        Args:
+            folder: for checkpoints.
+            workers: processes that read batches ahead.
+            metrics_log: where numbers go; None in processes that do not lead.
+            validation: held-out splits to measure on.
+            stop: the request of a signal to stop.
 
         Raises:
             UserError: loss or gradient is not finite; the last checkpoint is from before.
         """
         on_gpu = self.group.device.type == "cuda"
         reader = loader(self.batches, self.step * self.recipe.micro_batches, workers, on_gpu)
-        model = self.model
+        model: Aligner | DistributedDataParallel = self.model
         if self.group.size > 1:
             model = DistributedDataParallel(model, broadcast_buffers=False)
         pace = Pace()
-        if journal and held_out and self.step == self.length.total:  # trained before, maybe measured otherwise
-            self._measure(journal, held_out)
+        if metrics_log and validation and self.step == self.length.total:  # trained before, maybe validated otherwise
+            self._validate(metrics_log, validation)
         while self.step < self.length.total:
             numbers = self._train_step(model, reader, pace, folder)
             self.step += 1
             pace.step(self.recipe.batch_size)
-            if journal and self._is_time(self.recipe.log_every):
-                journal.add(self.step, "train", numbers | pace.read())
-            if journal and held_out and self._is_time(self.recipe.validate_every):
-                self._measure(journal, held_out)
+            if metrics_log and self._is_due(self.recipe.log_every):
+                metrics_log.add(self.step, "train", numbers | pace.read())
+            if metrics_log and validation and self._is_due(self.recipe.validate_every):
+                self._validate(metrics_log, validation)
                 pace = Pace()
             (stopping,) = self.group.any(stop.requested)
-            if stopping or self._is_time(self.recipe.checkpoint_every):
+            if stopping or self._is_due(self.recipe.checkpoint_every):
                 self.save(folder)
             if stopping:
                 return self.step == self.length.total
         return True
 
-    def _measure(self, journal: Journal, held_out: Sequence[HeldOut]) -> None:
-        journal.add(self.step, "validation", measured(held_out, self.model.encoder, self.recipe.data.max_points))
+    def _validate(self, metrics_log: MetricsLog, validation: Sequence[ValidationSplit]) -> None:
+        numbers = validation_metrics(validation, self.model.encoder, self.recipe.data.max_points)
+        metrics_log.add(self.step, "validation", numbers)
 
-    def _is_time(self, every: int) -> bool:
-        """Whether what happens every so many steps, and at the end, happens now."""
+    def _is_due(self, every: int) -> bool:
+        """True every `every` steps and at the last step."""
         return self.step == self.length.total or bool(every) and self.step % every == 0
 
     def _train_step(
-        self, model: torch.nn.Module, reader: Iterator[Batch], pace: Pace, folder: Path
+        self, model: Aligner | DistributedDataParallel, reader: Iterator[Batch], pace: Pace, folder: Path
     ) -> dict[str, float]:
-        """One step of the optimizer; what it measured, averaged over micro-batches."""
+        """Take a step of the optimizer; return its numbers, averaged over micro-batches."""
         recipe, device = self.recipe, self.group.device
         rate = learning_rate(self.step, self.length.total, self.length.warmup, recipe.optimization)
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
-        sums, ids = Counter(), []
+        sums: dict[str, float] = defaultdict(float)
+        ids: list[str] = []
         for micro_batch in range(recipe.micro_batches):
             batch = pace.next(reader).to(device)
             ids += batch.ids
             last = micro_batch == recipe.micro_batches - 1
-            with nullcontext() if last or self.group.size == 1 else model.no_sync():
+            # Gradients of all processes are added up once, with those of the last micro-batch.
+            with nullcontext() if last or isinstance(model, Aligner) else model.no_sync():
                 with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
                     features_BD, scale = model(self._seen(batch), self._draws(batch))
                 aligned = align(features_BD, batch.images, batch.texts, scale, recipe.same_caption)
                 (aligned.loss / recipe.micro_batches).backward()
-            sums.update({name: value.item() for name, value in vars(aligned).items()} | {"scale": scale.item()})
+            for name, value in (vars(aligned) | {"scale": scale}).items():
+                sums[name] += value.item()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.optimization.max_gradient_norm)
         self._check_finite(sums["loss"] + norm.item(), ids, folder)
         self.optimizer.step()
@@ -173,18 +207,19 @@ class Training:
         return means | {"real_share": share, "learning_rate": rate, "gradient_norm": norm.item()}
 
     def _seen(self, batch: Batch) -> Batch:
-        """The batch as the encoder sees it: augmented and normalised."""
+        """The batch as the encoder takes it: augmented and normalised."""
         clouds = augmented(batch.clouds, batch.seeds, batch.synthetic, self.recipe.augmentation)
         return replace(batch, clouds=clouds)
 
     def _draws(self, batch: Batch) -> torch.Tensor:
-        """What decides which blocks a sample skips, (B, depth, 2), by its own seed."""
+        """Numbers from 0 to 1 (B, depth, 2) that decide which halves of blocks a sample skips, by its own seed."""
         depth = self.recipe.encoder.depth
         number_BL2 = torch.arange(2 * depth, device=batch.seeds.device).expand(len(batch.seeds), -1)
         draws = uniform(batch.seeds[:, None].expand_as(number_BL2), "drop path", number_BL2)
         return draws.view(-1, depth, 2)
 
     def _check_finite(self, number: float, ids: list[str], folder: Path) -> None:
+        """Raise a UserError if a number is not finite in any process; each writes the ids of its samples."""
         (broken,) = self.group.any(not math.isfinite(number))
         if not broken:
             return

@@ -1,4 +1,4 @@
-"""What a run tells: a line of JSON for each moment, TensorBoard, and one line on the terminal."""
+"""The metrics log of a run: a line of JSON for each entry, TensorBoard, and a line on the terminal."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from blendclip.results import METRICS_LOG
 from blendclip.storage import replacing
 
 
-class Journal:
-    """The log of one run.
+class MetricsLog:
+    """The metrics log of one run, open while it trains.
 
-    A resumed run drops what was logged after the step that it resumes from, and the measurement at the end, which it
-    makes again.
+    A resumed run drops what was logged after the step that it resumes from, and the validation at the end, which it
+    repeats.
     """
 
-    def __init__(self, folder: Path, resumed_step: int, total_steps: int):
+    def __init__(self, folder: Path, resumed_step: int, total_steps: int) -> None:
+        """Open `log.jsonl` and `tensorboard` in `folder`, made if need be, after `resumed_step` of `total_steps`."""
         from torch.utils.tensorboard import SummaryWriter
 
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / METRICS_LOG
         kept = [
             json.dumps(entry) + "\n"
-            for entry in read_journal(self.path)
+            for entry in read_metrics_log(self.path)
             if entry["step"] <= resumed_step and (entry["step"] < total_steps or entry["kind"] != "validation")
         ]
         with replacing(self.path) as temporary:
@@ -36,7 +37,7 @@ class Journal:
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=resumed_step + 1)
         self._total = total_steps
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> MetricsLog:
         return self
 
     def __exit__(
@@ -46,7 +47,13 @@ class Journal:
         self._board.close()
 
     def add(self, step: int, kind: str, values: Mapping[str, Any]) -> None:
-        """Log numbers of a kind (`train`, `validation`) after so many steps."""
+        """Log the numbers of an entry.
+
+        Args:
+            step: steps done.
+            kind: `train` or `validation`.
+            values: the numbers by name.
+        """
         self._lines.write(json.dumps({"step": step, "kind": kind, **values}) + "\n")
         self._lines.flush()
         for name, value in values.items():
@@ -55,8 +62,8 @@ class Journal:
         sys.stderr.write(f"step {step}/{self._total}  {kind}  {shown}\n")
 
 
-def read_journal(path: Path) -> list[dict[str, Any]]:
-    """The entries of a log; a last line that a kill cut off is left out."""
+def read_metrics_log(path: Path) -> list[dict[str, Any]]:
+    """The entries of a metrics log, oldest first: none without a file, and no last line that a kill cut off."""
     if not path.is_file():
         return []
     lines = path.read_text().split("\n")

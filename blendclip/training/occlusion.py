@@ -1,6 +1,7 @@
-"""Points sampled from all of an object's surface to what a sensor would see of it.
+"""Occlusion: what a sensor would see of an object whose whole surface was sampled.
 
-Letters in names: N points of all clouds together, B clouds. Randomness depends on a cloud's own seed only.
+All that is random about a cloud depends on its own seed alone.
+Letters in names: N points of all clouds together, B clouds, n points of one cloud.
 """
 
 from __future__ import annotations
@@ -17,20 +18,24 @@ from torch import Tensor
 from blendclip.encoders.clouds import Clouds
 from blendclip.randomness import normal, uniform
 from blendclip.training.augmentation_options import Occlusion
-from blendclip.training.ragged import count_kept, kept, of_clouds, places
+from blendclip.training.ragged import count_kept, indices, kept, reduced
 
-_CELLS_PER_POINT = 9  # room in a grid, see _Grid
-# Squares of angle that hold k / n of the rectangle which n points of a convex thing span see k / pi points of its front
-# where it faces the sensor, and none of them in exp(-k / pi) of the cases.
+_CELLS_PER_POINT = 9  # of a grid, see _Grid
+# Let the n points of a convex object span a rectangle of angles. A square cell of k / n of that rectangle holds k / pi
+# points of the object's front on average where that faces the sensor, and none with probability exp(-k / pi).
 _DEPTH_K = 24  # cells of the depth map: 1 in 2,000 lets the back shine through
-_RAY_K = 8  # what a ray is as wide as: 1 in 12 passes between the points of a surface
-_CELL_K = 4  # least distance of rays: where the sensor's own are closer, points are too few to tell them apart
+_RAY_K = 8  # width of a ray: 1 in 12 passes between the points of a surface
+_CELL_K = 4  # least distance of rays: where the sensor's own are closer, points are too few to resolve them
 _SLOPE = 2  # a surface slanted by up to atan(2), 63 degrees, does not hide itself
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where each object stands before the sensor, which is at the origin, z up: on the x axis, turned about z."""
+    """The pose of each object before its sensor, and the sensor's resolution.
+
+    Sensor frame: metres, origin at the sensor, z up. The middle of an object's bottom is at (distance, 0, -height), and
+    the object is turned about z.
+    """
 
     azimuth_B: Tensor
     """Radians by which the object is turned."""
@@ -48,12 +53,12 @@ class Placement:
     """The middle of the bottom of its bounding box, in its own frame and unit."""
 
     def seen(self, points_N3: Tensor, owner_N: Tensor) -> Tensor:
-        """(N, 3) points of the objects' frames in the sensor's, metres."""
+        """(N, 3) points in the sensor frame, metres, from points in the objects' own frames and units."""
         points_N3 = (points_N3 - self.foot_B3[owner_N]) * self.scale_B[owner_N, None]
         return _turned(points_N3, self.azimuth_B[owner_N]) + self._foot_seen()[owner_N]
 
     def unseen(self, points_N3: Tensor, owner_N: Tensor) -> Tensor:
-        """(N, 3) points of the sensor's frame in the objects'."""
+        """(N, 3) points in the objects' own frames and units, from points in the sensor frame, metres."""
         points_N3 = _turned(points_N3 - self._foot_seen()[owner_N], -self.azimuth_B[owner_N])
         return points_N3 / self.scale_B[owner_N, None] + self.foot_B3[owner_N]
 
@@ -62,14 +67,22 @@ class Placement:
 
 
 def placement(clouds: Clouds, seed_B: Tensor, config: Occlusion) -> Placement:
-    """A random place before a random sensor for each object; if that fills a quarter of its box, min_points return."""
+    """A random pose before a random sensor for each object.
+
+    An object is moved nearer if need be, until `config.min_points` rays would hit a quarter of its bounding rectangle.
+
+    Args:
+        clouds: in their own frames, z up, any unit.
+        seed_B: int64, seed of each sample.
+        config: ranges to draw from.
+    """
 
     def drawn(name: str, ends: tuple[float, float], *, logarithmic: bool = False) -> Tensor:
         low, high = (math.log(end) for end in ends) if logarithmic else ends
         value_B = low + (high - low) * uniform(seed_B, f"occlusion {name}")
         return value_B.exp() if logarithmic else value_B
 
-    low_B3, high_B3 = of_clouds(clouds.points, clouds, "amin"), of_clouds(clouds.points, clouds, "amax")
+    low_B3, high_B3 = reduced(clouds.points, clouds, "amin"), reduced(clouds.points, clouds, "amax")
     size_B3 = high_B3 - low_B3
     size_m_B = drawn("size", config.size_m, logarithmic=True)
     scale_B = size_m_B / size_B3.amax(1).clamp_min(1e-9)
@@ -77,6 +90,7 @@ def placement(clouds: Clouds, seed_B: Tensor, config: Occlusion) -> Placement:
         torch.deg2rad(drawn(*named, logarithmic=True))
         for named in [("row", config.row_deg), ("column", config.column_deg)]
     )
+    # At distance d, rays are d * row by d * column metres apart, so area / (d^2 * row * column) of them hit the object.
     area_B = size_B3[:, :2].amax(1) * size_B3[:, 2] * scale_B**2 / 4
     farthest_B = (area_B / (config.min_points * row_B * column_B)).sqrt()
     return Placement(
@@ -91,13 +105,13 @@ def placement(clouds: Clouds, seed_B: Tensor, config: Occlusion) -> Placement:
 
 
 def occluded(clouds: Clouds, seed_B: Tensor, synthetic_B: Tensor, config: Occlusion) -> Clouds:
-    """A share of the synthetic clouds as a sensor would see them, in their own frame and unit.
+    """The clouds, of which a random share of the synthetic ones is as a sensor would see it.
 
     Args:
-        clouds: in box frame, z up, any unit.
-        seed_B: int64, of the sample.
+        clouds: in box frame, z up, any unit, in which they are returned too.
+        seed_B: int64, seed of each sample.
         synthetic_B: bool, which of the clouds may be occluded.
-        config: how; `range_image` moves points onto the sensor's rays, `hidden_points` only drops them.
+        config: options; `range_image` moves points onto the sensor's rays, `hidden_points` only drops some.
     """
     if config.method == "none":
         return clouds
@@ -115,13 +129,19 @@ def occluded(clouds: Clouds, seed_B: Tensor, synthetic_B: Tensor, config: Occlus
 
 
 def range_image(clouds: Clouds, place: Placement, seed_B: Tensor, noise_m: float) -> tuple[Tensor, Tensor]:
-    """What a LiDAR returns of each object: points on its rays, one a ray.
+    """What a LiDAR returns of each object: one point for each ray.
 
-    A depth map as coarse as the density of the points asks for tells which of them are hidden. Each ray returns the
-    range of one of the others that lie within its width.
+    A depth map, as coarse as the density of the points requires, decides which of them are hidden. Each ray returns the
+    range of one visible point within its width.
+
+    Args:
+        clouds: in their own frames and units.
+        place: their poses before the sensor, and its resolution.
+        seed_B: int64, seed of each sample.
+        noise_m: standard deviation of the measured range.
 
     Returns:
-        (N, 3) points, moved onto their rays, in their own frames, and (N,) bool, which of them are returns.
+        (N, 3) points in their own frames and units, moved onto their rays, and (N,) bool, which of them are returns.
     """
     owner_N = clouds.owners()
     seen_N3 = place.seen(clouds.points, owner_N)
@@ -136,14 +156,14 @@ def range_image(clouds: Clouds, place: Placement, seed_B: Tensor, noise_m: float
     width_B = rays.side_B2.amin(1).minimum(depth.side_B2[:, 0] * math.sqrt(_RAY_K / _DEPTH_K))
     off_N = (angle_N2 - rays.centre_N2).abs().amax(1)
     can_be_hit_N = visible_N & (off_N <= width_B[owner_N] / 2)
-    # Of a slanted surface the point in the middle of the ray, unless one is in front of it by more than the slope.
+    # Of a slanted surface the point in the middle of the ray returns, unless one is nearer by more than the slope.
     nearness_N = range_N * (1 + _SLOPE * off_N)
-    # Its bits, which order as it does, above those of the place: each cell has one winner.
+    # The bits of a positive float order as it does; with the point's number below them, each cell has one winner.
     rank_N = (nearness_N.view(torch.int32).long() << 32) | torch.arange(len(range_N), device=range_N.device)
     rank_N = rank_N.where(can_be_hit_N, torch.iinfo(torch.int64).max)
     keep_N = can_be_hit_N & (rays.least(rank_N)[rays.cell_N] == rank_N)
 
-    measured_N = range_N + noise_m * normal(seed_B[owner_N], "occlusion noise", places(clouds))
+    measured_N = range_N + noise_m * normal(seed_B[owner_N], "occlusion noise", indices(clouds))
     azimuth_N, elevation_N = rays.centre_N2.unbind(1)
     flat_N = elevation_N.cos()
     ray_N3 = torch.stack([flat_N * azimuth_N.cos(), flat_N * azimuth_N.sin(), elevation_N.sin()], 1)
@@ -151,7 +171,11 @@ def range_image(clouds: Clouds, place: Placement, seed_B: Tensor, noise_m: float
 
 
 def hidden_points(clouds: Clouds, place: Placement, *_: object) -> tuple[Tensor, Tensor]:
-    """Which points face the sensor, by hidden point removal; on the CPU, cloud by cloud: tens of milliseconds for each.
+    """Hidden point removal, on the CPU and cloud by cloud: tens of milliseconds for each.
+
+    Args:
+        clouds: in their own frames and units.
+        place: their poses before the sensor.
 
     Returns:
         (N, 3) points as they are and (N,) bool, which of them are seen.
@@ -163,12 +187,16 @@ def hidden_points(clouds: Clouds, place: Placement, *_: object) -> tuple[Tensor,
 
 
 def facing(points_n3: NDArray[np.float64], flip: float = 100.0) -> NDArray[np.bool_]:
-    """(n,) which points a viewer at the origin sees (Katz, Tal and Basri, "Direct visibility of point sets", 2007).
+    """(n,) bool, which points a viewer at the origin sees (Katz et al., "Direct visibility of point sets", 2007).
 
-    Points are mirrored in a sphere about the viewer, `flip` times as wide as the furthest of them is far; those on the
-    convex hull of the viewer and the mirrored ones are seen. All are where there is no hull: fewer than three points,
-    or all in one plane with the viewer.
+    Points are mirrored in a sphere about the viewer, and those on the convex hull of the viewer and the mirrored points
+    are seen. All are seen where there is no hull: fewer than three points, or all in one plane with the viewer.
+
+    Args:
+        points_n3: relative to the viewer, any unit.
+        flip: radius of the sphere, in distances of the furthest point.
     """
+    # A point p at distance |p| is mirrored to p + 2 (R - |p|) p / |p| = p (2 R / |p| - 1), with R the sphere's radius.
     distance_n1 = np.linalg.norm(points_n3, axis=1, keepdims=True)
     flipped_n3 = points_n3 * (2 * flip * distance_n1.max() / distance_n1 - 1)
     try:
@@ -180,24 +208,31 @@ def facing(points_n3: NDArray[np.float64], flip: float = 100.0) -> NDArray[np.bo
 
 @dataclass(frozen=True)
 class _Grid:
-    """A grid of angles over each cloud, azimuth by elevation, laid end to end.
+    """A grid of angles over each cloud, azimuth by elevation; the cells of all clouds lie end to end.
 
     With sides of at least sqrt(w h / n) and max(w, h) / n for n points that span w by h, a grid has no more than
-    (w / side + 2) (h / side + 2) <= n + 4 n + 4 cells: a fixed room for each point, and nothing to ask the device for.
+    (w / side + 2) (h / side + 2) <= n + 4 n + 4 cells: a fixed number for each point, so no count to wait for on a GPU.
     """
 
     side_B2: Tensor
-    """Radians."""
+    """Sides of the cells of each cloud, radians."""
     centre_N2: Tensor
     """Azimuth and elevation of the middle of each point's cell, radians."""
     cell_N: Tensor
-    """Which cell of all it lies in."""
+    """Number of each point's cell among those of all clouds."""
 
     @classmethod
     def over(cls, clouds: Clouds, angle_N2: Tensor, side_B2: Tensor, k: int) -> _Grid:
-        """Cells of the given sides, or of what holds k / n of the span if that is more."""
+        """The grid whose cells have the given sides, or more where the points of a cloud are too few.
+
+        Args:
+            clouds: of the points.
+            angle_N2: azimuth and elevation of each point, radians.
+            side_B2: least sides of cells, radians.
+            k: a cell has at least k / n of the area that a cloud of n points spans.
+        """
         owner_N = clouds.owners()
-        low_B2, high_B2 = of_clouds(angle_N2, clouds, "amin"), of_clouds(angle_N2, clouds, "amax")
+        low_B2, high_B2 = reduced(angle_N2, clouds, "amin"), reduced(angle_N2, clouds, "amax")
         span_B2 = high_B2 - low_B2
         dense_B = (span_B2.prod(1) * k / clouds.lengths).sqrt()
         side_B = dense_B.maximum(span_B2.amax(1) / clouds.lengths).clamp_min(1e-6)
@@ -211,13 +246,13 @@ class _Grid:
         return cls(side_B2, (line_N2 + 0.5) * side_N2, starts_B[owner_N] + row_N * columns_B[owner_N] + column_N)
 
     def least(self, values_N: Tensor) -> Tensor:
-        """The least value in each cell."""
+        """(N * _CELLS_PER_POINT,) least of the values in each cell; 0 in cells without a point."""
         empty = values_N.new_zeros(len(values_N) * _CELLS_PER_POINT)
         return empty.scatter_reduce(0, self.cell_N, values_N, "amin", include_self=False)
 
 
 def _turned(points_N3: Tensor, angle_N: Tensor) -> Tensor:
-    """About z, counterclockwise from above."""
+    """(N, 3) points turned about z by angles in radians, counterclockwise from above."""
     x_N, y_N, z_N = points_N3.unbind(1)
     cos_N, sin_N = angle_N.cos(), angle_N.sin()
     return torch.stack([cos_N * x_N - sin_N * y_N, sin_N * x_N + cos_N * y_N, z_N], 1)

@@ -10,16 +10,25 @@ from blendclip.training.recipe import Optimization
 
 
 def learning_rate(step: int, total_steps: int, warmup_steps: int, options: Optimization) -> float:
-    """The rate of `step`, from 0: a line up to its height in warm-up, then half a cosine down to the final one."""
+    """The learning rate of a step: rises linearly in warm-up, then falls along half a cosine.
+
+    Args:
+        step: number of the step, from 0.
+        total_steps: of the run; the last one has the final rate.
+        warmup_steps: steps that rise; the last of them has the highest rate.
+        options: highest and final rate.
+    """
+    # 1. warm-up: (step + 1) / warmup_steps of the highest rate
     if step < warmup_steps:
         return options.learning_rate * (step + 1) / warmup_steps
+    # 2. then: half a cosine from the highest to the final rate (arXiv 1608.03983, without restarts)
     progress = (step - warmup_steps) / max(total_steps - 1 - warmup_steps, 1)
     height = (1 + math.cos(math.pi * progress)) / 2
     return options.final_learning_rate + (options.learning_rate - options.final_learning_rate) * height
 
 
 def adamw(model: torch.nn.Module, options: Optimization) -> torch.optim.AdamW:
-    """AdamW over the model's parameters in their order; those of one axis, and tokens, do not decay."""
+    """AdamW (arXiv 1711.05101) over the parameters of a model, in their order; only matrices decay."""
     groups = [
         {"params": [parameter], "weight_decay": options.weight_decay if _decays(parameter) else 0.0}
         for parameter in model.parameters()
@@ -29,5 +38,5 @@ def adamw(model: torch.nn.Module, options: Optimization) -> torch.optim.AdamW:
 
 
 def _decays(parameter: torch.Tensor) -> bool:
-    """Whether it is a matrix: norms, biases and the scale have one axis, a token has one that is not of length 1."""
+    """Whether a parameter is a matrix: norms, biases, tokens and the scale have one axis longer than 1, or none."""
     return sum(length > 1 for length in parameter.shape) > 1

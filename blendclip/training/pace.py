@@ -1,4 +1,4 @@
-"""How fast a run is, and how much of the time it waits for data."""
+"""How fast a run trains, and how much of the time it waits for data."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ T = TypeVar("T")
 
 
 class Pace:
-    """Counts since the last reading."""
+    """Counts steps, samples and waiting since the last reading."""
 
     def __init__(self) -> None:
         self._reset()
 
     def next(self, reader: Iterator[T]) -> T:
-        """The reader's next, its time counted as waiting."""
+        """The next item of a reader; the time that it takes counts as waiting."""
         start = time.perf_counter()
         item = next(reader)
         self._waited_s += time.perf_counter() - start
         return item
 
     def step(self, samples: int) -> None:
-        """A step is done."""
+        """Count a step of `samples` samples."""
         self._steps += 1
         self._samples += samples
 
     def read(self) -> dict[str, float]:
-        """Samples a second, seconds a step and of it in waiting for data, since the last reading."""
+        """Samples per second, seconds per step, and those of them spent waiting for data, since the last reading."""
         elapsed_s = time.perf_counter() - self._start
         numbers = {
             "samples_per_s": self._samples / elapsed_s,

@@ -17,27 +17,27 @@ from blendclip.storage import existing, replacing
 from blendclip.training.data.packed import PackedSplit
 from blendclip.training.distributed import training_group
 from blendclip.training.loop import Training
-from blendclip.training.metrics_log import Journal
+from blendclip.training.metrics_log import MetricsLog
 from blendclip.training.recipe import Recipe, write_recipe
 from blendclip.training.state import fingerprint
 from blendclip.training.stopping import StopRequest
-from blendclip.training.validation import HeldOut
+from blendclip.training.validation import ValidationSplit
 
-_logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 def train(recipe: Recipe, results: Path, output: Path, workers: int = 0) -> bool:
     """Train a run, or go on with one; return False when a signal stopped it before its end.
 
-    While it trains, checkpoints, log and TensorBoard are in a folder of `output`/training that is named after recipe
-    and data: other ones train anew, and going back to them goes on with them. In the end `output` holds the model and
-    the log.
+    While it trains, checkpoints, metrics log and TensorBoard are in a folder of `output`/training that is named after
+    recipe and data: other ones train anew, and going back to them goes on with them. In the end `output` holds the
+    model and the metrics log.
 
     Args:
         recipe: of the run.
         results: folder with packed splits and class weights.
         output: folder of the run.
-        workers: processes of each process that read batches ahead.
+        workers: processes that read batches ahead, for each process that trains.
 
     Raises:
         UserError: data are missing or do not fit the recipe, or the loss is not finite.
@@ -47,7 +47,7 @@ def train(recipe: Recipe, results: Path, output: Path, workers: int = 0) -> bool
         recipe = replace(recipe, encoder=replace(recipe.encoder, out_dim=_width(recipe, splits)))
         folder = output / "training" / fingerprint(_decisive(recipe), splits)
         folder.mkdir(parents=True, exist_ok=True)
-        held_out = _held_out(recipe, results) if group.leads else []
+        validation = _validation(recipe, results) if group.leads else []
         training = Training(recipe, splits, group)
         _begin(training, recipe, folder)
         if all(group.any(training.step > 0, training.step == 0)):
@@ -57,12 +57,12 @@ def train(recipe: Recipe, results: Path, output: Path, workers: int = 0) -> bool
         if not group.leads:
             return training.run(folder, workers, None, [], stop)
         write_recipe(recipe, folder / RECIPE)
-        with Journal(folder, training.step, training.length.total) as journal:
-            done = training.run(folder, workers, journal, held_out, stop)
+        with MetricsLog(folder, training.step, training.length.total) as metrics_log:
+            done = training.run(folder, workers, metrics_log, validation, stop)
         if done:
             _finish(training, recipe, folder, output)
         else:
-            _logger.warning("stopped after step %d: run the same command to go on", training.step)
+            log.warning("stopped after step %d: run the same command to go on", training.step)
         return done
 
 
@@ -80,11 +80,11 @@ def _width(recipe: Recipe, splits: Sequence[PackedSplit]) -> int:
     return next(iter(widths.values()))
 
 
-def _held_out(recipe: Recipe, results: Path) -> list[HeldOut]:
-    """What the recipe validates on."""
+def _validation(recipe: Recipe, results: Path) -> list[ValidationSplit]:
+    """The splits that the recipe validates on."""
     files = Results(results)
     return [
-        HeldOut.of(
+        ValidationSplit.of(
             asked,
             _packed(results, recipe.clip, asked.split),
             read_class_weights(files.class_weights(recipe.clip, asked.classes, asked.templates)),
@@ -102,14 +102,14 @@ def _decisive(recipe: Recipe) -> dict[str, Any]:
 
 
 def _begin(training: Training, recipe: Recipe, folder: Path) -> None:
-    """Where there is a checkpoint go on from it, else from the weights that the recipe names, if any."""
+    """Go on from the newest checkpoint, else from the weights that the recipe names, if any."""
     training.resume(folder)
     if training.step == 0 and recipe.initial_weights is not None:
         load_weights(training.model.encoder, Path(recipe.initial_weights), recipe.new_projection)
 
 
 def _finish(training: Training, recipe: Recipe, folder: Path, output: Path) -> None:
-    """Write what a run is for: the log, and the model."""
+    """Write the metrics log and the model."""
     with replacing(output / METRICS_LOG) as temporary:
         shutil.copyfile(folder / METRICS_LOG, temporary)
     save_encoder(output / MODEL_WEIGHTS, training.model.encoder, asdict(recipe))

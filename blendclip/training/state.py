@@ -1,4 +1,4 @@
-"""What a run resumes from: one safetensors file, the weights and the optimizer's moments, with the step in its header.
+"""The checkpoint of a run: a safetensors file of weights and optimizer moments, with the step in its header.
 
 Everything else follows from recipe and step, since batches, augmentation and learning rate are functions of them.
 """
@@ -23,7 +23,7 @@ from blendclip.schemas import STAGE_VERSIONS
 from blendclip.storage import replacing
 from blendclip.training.data.packed import PackedSplit
 
-_LOOKED_AT = 64
+_SAMPLED = 64  # rows of a split
 _NAME = re.compile(r"step-(\d{9})\.safetensors")
 
 
@@ -35,7 +35,16 @@ def save_state(
     recipe: dict[str, Any],
     keep: int = 2,
 ) -> Path:
-    """Write `step-{steps done}.safetensors`, atomically; older files but the last `keep` are removed."""
+    """Write `step-{step}.safetensors` into `folder`, atomically, and remove all but the newest `keep`.
+
+    Args:
+        folder: for checkpoints of one run.
+        step: steps done.
+        model: whose weights are saved.
+        optimizer: whose moments are saved.
+        recipe: what the weights depend on, which `load_state` compares.
+        keep: checkpoints that stay.
+    """
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     for index, moments in optimizer.state_dict()["state"].items():
@@ -50,10 +59,10 @@ def save_state(
 
 
 def fingerprint(recipe: dict[str, Any], splits: Sequence[PackedSplit]) -> str:
-    """A name for what a run's weights depend on, recipe and data: another one is another training.
+    """A name for what a run's weights depend on: other recipes or data have other names.
 
-    Of the data it sees what packed files tell about themselves, the size of every cloud, and some clouds and features
-    spread over each split.
+    Of the data it hashes the metadata of packed files, the size of every cloud, and the clouds and features of
+    `_SAMPLED` rows, evenly spaced over each split.
     """
     digest = hashlib.sha256(json.dumps([STAGE_VERSIONS["runs"], recipe], sort_keys=True).encode())
     for split in splits:
@@ -61,7 +70,7 @@ def fingerprint(recipe: dict[str, Any], splits: Sequence[PackedSplit]) -> str:
             about = sorted((pa.ipc.open_file(pa.memory_map(str(file))).schema.metadata or {}).items())
             digest.update(repr(about).encode())
         digest.update(split.num_points.tobytes())
-        for row in np.unique(np.linspace(0, len(split) - 1, _LOOKED_AT).astype(np.int64)).tolist():
+        for row in np.unique(np.linspace(0, len(split) - 1, _SAMPLED).astype(np.int64)).tolist():
             for values in (split.points(row), split.rgb(row), split.images(row), split.texts(row)):
                 digest.update(b"" if values is None else values.tobytes())
     return digest.hexdigest()[:12]
@@ -90,7 +99,7 @@ def load_state(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimi
         )
     model.load_state_dict({name.removeprefix("model."): v for name, v in tensors.items() if name.startswith("model.")})
     names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
-    state = {}
+    state: dict[int, dict[str, torch.Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith("optimizer."):
             parameter, key = name.removeprefix("optimizer.").rsplit(".", 1)

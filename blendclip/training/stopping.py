@@ -1,4 +1,4 @@
-"""Being told to stop: SIGTERM of a cluster, Ctrl-C of a person."""
+"""Requests to stop: SIGTERM of a cluster, Ctrl-C of a person."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopRequest:
-    """Whether a signal asked this process to stop. While entered, the first one is noted and a second one kills."""
+    """Whether a signal asked this process to stop; while entered, the first one is noted and a second one kills."""
 
     def __init__(self) -> None:
         self.requested = False

@@ -1,4 +1,7 @@
-"""Zero-shot accuracy on held-out splits, measured while a run trains."""
+"""Zero-shot accuracy on held-out splits while a run trains.
+
+Letters in names: V clouds that are measured, C classes, D width of the features.
+"""
 
 from __future__ import annotations
 
@@ -13,27 +16,31 @@ from blendclip.errors import UserError
 from blendclip.evaluation.class_weights import ClassWeights
 from blendclip.evaluation.encoding import encode_clouds
 from blendclip.evaluation.metrics import mean_class_accuracy, top_k_accuracy
-from blendclip.training.data.batches import colors_of
+from blendclip.training.data.batches import cloud_colors
 from blendclip.training.data.packed import PackedSplit
 from blendclip.training.recipe import Validation
 
 
 @dataclass(frozen=True)
-class HeldOut:
-    """The clouds of a split whose class is among those to choose from."""
+class ValidationSplit:
+    """Clouds of a held-out split whose class is among those to choose from."""
 
     name: str
+    """dataset/split."""
     split: PackedSplit
     rows: NDArray[np.int64]
+    """(V,) rows of the split."""
     labels: NDArray[np.int64]
+    """(V,) number of the class of each."""
     weights_CD: NDArray[np.float32]
+    """Text weights of the classes, unit length."""
 
     @classmethod
-    def of(cls, asked: Validation, split: PackedSplit, classes: ClassWeights) -> HeldOut:
-        """The clouds that `asked` measures.
+    def of(cls, asked: Validation, split: PackedSplit, classes: ClassWeights) -> ValidationSplit:
+        """The clouds of a packed split that a validation of the recipe asks for.
 
         Raises:
-            UserError: none has a class to choose.
+            UserError: no cloud has one of the classes.
         """
         labels = classes.labels(list(split.column("class_name")))
         rows = np.flatnonzero(labels >= 0)
@@ -47,7 +54,7 @@ class HeldOut:
         return cls(asked.split, split, rows, labels[rows], classes.weights_CD)
 
     def measure(self, encoder: PointBert, max_points: int) -> dict[str, float]:
-        """Top-1, top-5 and mean class accuracy, 0 to 1, and what always naming the most frequent class would score."""
+        """Top-1, top-5 and mean class accuracy, and what predicting the most frequent class would reach, 0 to 1."""
         features = encode_clouds(encoder, self._read, self.split.num_points[self.rows], max_points)
         scores = features @ self.weights_CD.T
         return {
@@ -58,10 +65,11 @@ class HeldOut:
         }
 
     def _read(self, number: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Points (n, 3) and colours (n, 3) of cloud `number` of V."""
         row = int(self.rows[number])
-        return self.split.points(row), colors_of(self.split, row)
+        return self.split.points(row), cloud_colors(self.split, row)
 
 
-def measured(held_out: Sequence[HeldOut], encoder: PointBert, max_points: int) -> dict[str, float]:
-    """All numbers of all held-out splits, named split/number."""
-    return {f"{one.name}/{name}": value for one in held_out for name, value in one.measure(encoder, max_points).items()}
+def validation_metrics(splits: Sequence[ValidationSplit], encoder: PointBert, max_points: int) -> dict[str, float]:
+    """All numbers of all splits, by dataset/split/number."""
+    return {f"{one.name}/{name}": value for one in splits for name, value in one.measure(encoder, max_points).items()}

@@ -15,10 +15,10 @@ from blendclip.errors import UserError
 from blendclip.mining.scene import read_scene
 from blendclip.reporting.inspection.cameras import draw_cameras
 from blendclip.reporting.inspection.colored import draw_colored
+from blendclip.reporting.inspection.inspect_scene import inspect_scene
 from blendclip.reporting.inspection.moment import Moment, clock, moment_of
 from blendclip.reporting.inspection.movers import draw_movers
 from blendclip.reporting.inspection.overlay import points_in_image, wireframes
-from blendclip.reporting.inspection.writing import inspect_scene
 from tests.real import recording
 
 
@@ -149,7 +149,7 @@ def test_what_cannot_be_drawn_is_left_out_and_said(city, tmp_path, caplog):
     scene = read_scene(index)
     blind = replace(scene, images=replace(scene.images, keyframe=np.full(len(scene.images), -1)))
     moment = Moment(blind, root, 1)
-    assert draw_cameras(moment, tmp_path) == [] and "so there are no camera pictures" in caplog.text
+    assert draw_cameras(moment, tmp_path) == [] and "so there is no overlay" in caplog.text
     assert draw_colored(moment, tmp_path) == [] and "no sheet of colours" in caplog.text
     velocity = scene.annotations.columns.schema.get_field_index("velocity_mps")
     nulls = scene.annotations.columns.set_column(velocity, "velocity_mps", [[None] * len(scene.annotations)])
@@ -164,7 +164,7 @@ def test_a_broken_image_leaves_the_others(city, tmp_path, caplog):
     moment = moment_of(read_scene(index), copy, 1)
     path = moment.scene.images.path[moment.images[0]]
     (copy / path).write_bytes(b"no image")
-    written = draw_cameras(moment, tmp_path / "pictures")
+    written = draw_cameras(moment, tmp_path / "drawings")
     assert len(written) == len(moment.images)  # one less, and the sheet
     assert path in caplog.text
 

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 from blendclip.errors import UserError
-from blendclip.reporting.triplet_sheet import contact_sheet, draw_sheet
+from blendclip.reporting.triplet_sheet import draw_sheet, triplet_sheet
 
 RED, BLUE, GREEN = (250, 0, 0), (0, 0, 250), (0, 250, 0)
 TILE = 180
 
 
 def tiles(points, rgb):
-    """The picture and the two clouds of a sheet of one triplet, each (180, 180, 3)."""
+    """The view and the two clouds of a sheet of one triplet, each (180, 180, 3)."""
     row = {"points": points, "rgb": rgb, "image": None, "category": "thing", "caption": None, "triplet_id": "a/b"}
-    sheet = np.asarray(contact_sheet([row]))[14 : 14 + TILE]
+    sheet = np.asarray(triplet_sheet([row]))[14 : 14 + TILE]
     return [sheet[:, 14 + k * TILE : 14 + (k + 1) * TILE] for k in range(3)]
 
 

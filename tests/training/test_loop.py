@@ -13,12 +13,12 @@ from blendclip.encoders.pointbert_config import PointBertConfig
 from blendclip.errors import UserError
 from blendclip.evaluation.encoding import encode_clouds
 from blendclip.training import loop
-from blendclip.training.comparison import as_text
+from blendclip.training.comparison import runs_table
 from blendclip.training.data.packed import PackedSplit
 from blendclip.training.distributed import Group
 from blendclip.training.loop import Aligner, Training, length_of
 from blendclip.training.loss import Alignment
-from blendclip.training.metrics_log import Journal, read_journal
+from blendclip.training.metrics_log import MetricsLog, read_metrics_log
 from blendclip.training.optimization import adamw, learning_rate
 from blendclip.training.recipe import Optimization
 from blendclip.training.run import train
@@ -126,7 +126,7 @@ def test_another_recipe_or_other_data_train_anew_and_watching_otherwise_does_not
     assert train(toy.toy_recipe(**quick, **watched), results, tmp_path / "run")
     printed = capsys.readouterr().err
     assert "train" not in printed and "validation  road/val/top1" in printed, "measured anew, trained not"
-    entries = read_journal(tmp_path / "run" / "log.jsonl")
+    entries = read_metrics_log(tmp_path / "run" / "log.jsonl")
     assert [entry["kind"] for entry in entries].count("validation") == 1
     assert train(toy.toy_recipe(**quick, seed=1), results, tmp_path / "run")
     assert "step 1/5" in capsys.readouterr().err and len(list((tmp_path / "run" / "training").iterdir())) == 2
@@ -199,19 +199,19 @@ def test_norms_biases_tokens_and_the_scale_do_not_decay():
     assert set(decay.values()) == {0.0, 0.3} and len(decay) == len(list(model.parameters()))
 
 
-def test_a_resumed_journal_drops_what_came_after_and_a_torn_line(tmp_path):
-    with Journal(tmp_path, 0, 10) as journal:
+def test_a_resumed_metrics_log_drops_what_came_after_and_a_torn_line(tmp_path):
+    with MetricsLog(tmp_path, 0, 10) as metrics_log:
         for step in range(1, 8):
-            journal.add(step, "train", {"loss": float(step)})
-        journal.add(7, "validation", {"top1": 0.5})
-    with journal.path.open("a") as file:
+            metrics_log.add(step, "train", {"loss": float(step)})
+        metrics_log.add(7, "validation", {"top1": 0.5})
+    with metrics_log.path.open("a") as file:
         file.write('{"step": 8, "ki')
-    assert [entry["step"] for entry in read_journal(journal.path)] == [*range(1, 8), 7]
-    with Journal(tmp_path, 5, 10) as journal:
-        journal.add(6, "train", {"loss": 60.0})
-    entries = read_journal(journal.path)
+    assert [entry["step"] for entry in read_metrics_log(metrics_log.path)] == [*range(1, 8), 7]
+    with MetricsLog(tmp_path, 5, 10) as metrics_log:
+        metrics_log.add(6, "train", {"loss": 60.0})
+    entries = read_metrics_log(metrics_log.path)
     assert [(entry["step"], entry["loss"]) for entry in entries] == [(n, float(n)) for n in range(1, 6)] + [(6, 60.0)]
-    assert read_journal(tmp_path / "none.jsonl") == []
+    assert read_metrics_log(tmp_path / "none.jsonl") == []
 
 
 def test_a_cloud_has_the_same_feature_alone_and_among_others_in_any_order(results):
@@ -240,7 +240,7 @@ def test_the_table_of_runs(tmp_path):
         lines = [json.dumps({"step": 1, "kind": kind, **values}) + "\n" for kind, values in entries]
         (tmp_path / name).mkdir()
         (tmp_path / name / "log.jsonl").write_text("".join(lines))
-    lines = [line.split() for line in as_text([tmp_path / "one", tmp_path / "another"]).splitlines()]
+    lines = [line.split() for line in runs_table([tmp_path / "one", tmp_path / "another"]).splitlines()]
     assert lines == [["zero-shot", "top-1", "a/val", "b/val"], ["one", "25.0%", "-"], ["another", "50.0%", "12.5%"]]
     with pytest.raises(UserError, match="train the run to its end first"):
-        as_text([tmp_path / "none"])
+        runs_table([tmp_path / "none"])

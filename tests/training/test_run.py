@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from blendclip.training.metrics_log import read_journal
+from blendclip.training.metrics_log import read_metrics_log
 from tests.training import toy
 
 
@@ -43,12 +43,12 @@ def at_step(process, wanted):
 
 
 def assert_same_run(output, whole):
-    """Same model byte for byte, same journal but for the clock, each step once."""
+    """Same model byte for byte, same metrics log but for the clock, each step once."""
     assert (output / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
     assert (output / "model.json").read_bytes() == (whole / "model.json").read_bytes()
-    entries = read_journal(output / "log.jsonl")
+    entries = read_metrics_log(output / "log.jsonl")
     assert [entry["step"] for entry in entries if entry["kind"] == "train"] == list(range(1, 21))
-    assert toy.timeless(entries) == toy.timeless(read_journal(whole / "log.jsonl"))
+    assert toy.timeless(entries) == toy.timeless(read_metrics_log(whole / "log.jsonl"))
 
 
 @pytest.mark.slow
@@ -92,11 +92,11 @@ def test_a_run_told_to_stop_saves_and_goes_on_to_the_same_bytes(results, whole, 
 def test_a_finished_run_stays_as_it_is(results, whole, tmp_path):
     recipe = toy.write_recipe(tmp_path / "recipe.json")
     before = {path: path.read_bytes() for path in (whole / "model.safetensors", whole / "model.json")}
-    entries = toy.timeless(read_journal(whole / "log.jsonl"))
+    entries = toy.timeless(read_metrics_log(whole / "log.jsonl"))
     status, printed = toy.train(recipe, results, whole)
     assert status == 0 and "step 1/20" not in printed
     assert before == {path: path.read_bytes() for path in before}
-    assert toy.timeless(read_journal(whole / "log.jsonl")) == entries
+    assert toy.timeless(read_metrics_log(whole / "log.jsonl")) == entries
     assert len(checkpoints(whole)) == 2, "the last two are kept"
 
 
@@ -123,7 +123,7 @@ def test_two_processes_train_as_one(results, tmp_path, drop_path):
     for name, ranks in (("one", 1), ("two", 2)):
         status, printed = toy.train(recipe, results, tmp_path / name, ranks=ranks)
         assert status == 0, printed
-    one, two = (read_journal(tmp_path / name / "log.jsonl") for name in ("one", "two"))
+    one, two = (read_metrics_log(tmp_path / name / "log.jsonl") for name in ("one", "two"))
     assert [(entry["step"], entry["kind"]) for entry in one] == [(entry["step"], entry["kind"]) for entry in two]
     losses = [[entry["loss"] for entry in entries if "loss" in entry] for entries in (one, two)]
     assert losses[0] == pytest.approx(losses[1], abs=1e-4) and len(losses[0]) == 20
@@ -151,7 +151,7 @@ def test_several_processes_told_to_stop_go_on_as_one(results, whole, tmp_path):
     assert checkpoints(output) and not (output / "model.safetensors").exists()
     status, printed = toy.train(recipe, results, output)
     assert status == 0 and "going on from" in printed
-    entries = [read_journal(folder / "log.jsonl") for folder in (output, whole)]
+    entries = [read_metrics_log(folder / "log.jsonl") for folder in (output, whole)]
     losses = [[entry["loss"] for entry in read if entry["kind"] == "train"] for read in entries]
     assert losses[0] == pytest.approx(losses[1], abs=1e-4)
 
@@ -164,7 +164,7 @@ def test_it_learns_to_recognise_what_it_never_saw(results, tmp_path):
     )
     status, printed = toy.train(recipe, results, tmp_path / "run")
     assert status == 0, printed
-    last = read_journal(tmp_path / "run" / "log.jsonl")[-1]
+    last = read_metrics_log(tmp_path / "run" / "log.jsonl")[-1]
     assert last["kind"] == "validation" and last["road/val/most_frequent"] == 0.25
     assert last["road/val/top1"] > 0.6 and last["road/val/mean_class"] > 0.6 and last["road/val/top5"] == 1
     about = json.loads((tmp_path / "run" / "model.json").read_text())

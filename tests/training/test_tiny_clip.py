@@ -17,12 +17,19 @@ from blendclip.errors import UserError
 from blendclip.training.tiny_clip import (
     TinyRecipe,
     contrastive_loss,
-    learning_rate,
     new_model,
     save_tiny_clip,
+    tiny_learning_rate,
     train_tiny_clip,
 )
-from blendclip.training.tiny_data import augmented, batch_of, mirrored, read_training_views, sampling_weights, square
+from blendclip.training.tiny_data import (
+    augmented_images,
+    batch_of,
+    mirrored,
+    read_training_views,
+    sampling_weights,
+    squared,
+)
 from tests.toy_views import CLASSES, write_toy
 
 TEMPLATES = ["a {}", "one {} on grey"]
@@ -47,7 +54,7 @@ def toy(tmp_path_factory):
 
 def test_views_without_caption_are_left_out(toy):
     assert toy.counts == {"toy/train": 3 * 3 * 3 * 2 + 1}
-    assert toy.pictures_V3SS.shape == (55, 3, 112, 112) and toy.pictures_V3SS.dtype == torch.uint8
+    assert toy.images_V3SS.shape == (55, 3, 112, 112) and toy.images_V3SS.dtype == torch.uint8
     assert np.bincount(toy.classes_V + 1).tolist() == [1, 18, 18, 18]
     assert len(set(toy.instances_V.tolist())) == 28 and np.bincount(toy.groups_V).tolist() == [18, 18, 18, 1]
 
@@ -62,7 +69,7 @@ def test_a_split_without_captions_or_views_is_told(tmp_path):
 
 
 @pytest.mark.parametrize("size", [(90, 40), (31, 77), (64, 64)])
-def test_pictures_are_prepared_as_open_clip_does_it(size):
+def test_images_are_prepared_as_open_clip_does_it(size):
     from open_clip.transform import PreprocessCfg, image_transform_v2
 
     noise = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
@@ -70,7 +77,7 @@ def test_pictures_are_prepared_as_open_clip_does_it(size):
     Image.fromarray(noise).save(buffer, "JPEG")
     config = PreprocessCfg(size=48, mean=(0, 0, 0), std=(1, 1, 1), resize_mode="longest", fill_color=128)
     expected = image_transform_v2(config, is_train=False)(Image.open(buffer))
-    assert square(buffer.getvalue(), 48) / 255 == pytest.approx(expected.permute(1, 2, 0).numpy(), abs=1e-6)
+    assert squared(buffer.getvalue(), 48) / 255 == pytest.approx(expected.permute(1, 2, 0).numpy(), abs=1e-6)
 
 
 def test_mirrored_captions_say_the_other_side():
@@ -119,11 +126,11 @@ def test_augmentation_mirrors_where_told_and_keeps_the_range():
     half = torch.zeros(8, 3, 64, 64, dtype=torch.uint8)
     half[..., 32:] = 255
     flipped = np.arange(8) % 2 == 1
-    moved = augmented(half, flipped, 48, (0, 0))
+    moved = augmented_images(half, flipped, 48, (0, 0))
     assert moved.shape == (8, 3, 48, 48) and moved.min() >= 0 and moved.max() <= 1
     brighter_right = moved[..., 28:40].mean(dim=(1, 2, 3)) > moved[..., 8:20].mean(dim=(1, 2, 3))
     assert (brighter_right.numpy() != flipped).all()
-    assert torch.equal(moved, augmented(half, flipped, 48, (0, 0)))
+    assert torch.equal(moved, augmented_images(half, flipped, 48, (0, 0)))
 
 
 def test_the_loss_is_what_a_loop_says():
@@ -147,7 +154,7 @@ def test_the_loss_is_what_a_loop_says():
 def test_the_rate_rises_then_falls():
     recipe = TinyRecipe(learning_rate=1.0, warmup=0.2)
     expected = [(0.0, 0.01), (0.1, 0.51), (0.2, 1.0), (0.6, 0.5), (1.0, 0.0)]
-    assert [learning_rate(progress, recipe) for progress, _ in expected] == pytest.approx(
+    assert [tiny_learning_rate(progress, recipe) for progress, _ in expected] == pytest.approx(
         [rate for _, rate in expected]
     )
 

@@ -5,7 +5,7 @@ import shutil
 import pytest
 import yaml
 
-from blendclip.training.metrics_log import read_journal
+from blendclip.training.metrics_log import read_metrics_log
 from tests.test_workflow import run
 from tests.training import toy
 
@@ -39,11 +39,15 @@ def test_runs_are_trained_compared_and_only_changed_ones_trained_again(place):
     table = [line.split() for line in printed.splitlines() if line.startswith(("zero-shot", *RUNS))]
     for name in RUNS:
         folder = place / "results" / "runs" / name
-        top1 = read_journal(folder / "log.jsonl")[-1]["road/val/top1"]
+        top1 = read_metrics_log(folder / "log.jsonl")[-1]["road/val/top1"]
         assert [name, f"{top1:.1%}"] in table and (folder / "model.safetensors").exists()
     assert "step 10/10" in printed, "what a run tells is on the terminal"
     shares = [
-        [entry["real_share"] for entry in read_journal(place / "results/runs" / name / "log.jsonl") if "loss" in entry]
+        [
+            entry["real_share"]
+            for entry in read_metrics_log(place / "results/runs" / name / "log.jsonl")
+            if "loss" in entry
+        ]
         for name in RUNS
     ]
     assert shares[0] == [0.0] * 10 and shares[1][-1] == 0.5

@@ -153,5 +153,5 @@ def train(*arguments, **options):
 
 
 def timeless(entries):
-    """Entries of a journal without what depends on the clock."""
+    """Entries of a metrics log without what depends on the clock."""
     return [{key: entry[key] for key in entry if not re.fullmatch(r"samples_per_s|\w+_s", key)} for entry in entries]

@@ -1,1 +1,1 @@
-"""Part of the report: triplets and predictions of runs, with clouds that turn in the page."""
+"""The gallery of the report: triplets and predictions of runs, with clouds that turn in the page."""

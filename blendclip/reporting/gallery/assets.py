@@ -19,7 +19,7 @@ class Assets:
     """Writes the files of a gallery into one folder, in place of those of an earlier one."""
 
     def __init__(self, folder: Path, max_points: int) -> None:
-        """`max_points` is what a cloud may keep."""
+        """Write into `folder`; a cloud keeps at most `max_points` points."""
         self.max_points = max_points
         self._folder = folder
         self._scripts = 0
@@ -30,7 +30,7 @@ class Assets:
                 shutil.copyfile(_HERE / name, temporary)
 
     def crop(self, image: bytes) -> str:
-        """Write an encoded picture as it is, once, and return its address relative to the page."""
+        """Write an encoded image as it is, once; return its address relative to the page."""
         suffix = "png" if image.startswith(b"\x89PNG") else "jpg"
         path = self._folder / "crops" / f"{hashlib.sha256(image).hexdigest()[:20]}.{suffix}"
         if not path.exists():
@@ -39,7 +39,7 @@ class Assets:
         return f"{self._folder.name}/crops/{path.name}"
 
     def clouds(self, cloud_ids: Sequence[str], points: Sequence[NDArray]) -> str:
-        """Write clouds (N, 3) as one script and return its name, by which the page loads it."""
+        """Write the points (N, 3) of clouds as one script; return its name, by which the page loads it."""
         name = f"{self._scripts:02d}"
         self._scripts += 1
         packed = [packed_cloud(cloud, name, self.max_points) for name, cloud in zip(cloud_ids, points, strict=True)]

@@ -1,4 +1,4 @@
-"""Which rows a gallery shows: spread over classes, one of each object, the same in every run of the program."""
+"""Which rows a gallery shows: spread over classes, one for each object, the same on every run of the program."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _BANDS = 3  # near, middling, far
 
 
 def stable_order(names: Sequence[str]) -> list[int]:
-    """Places of the names in an order that looks random and depends on each name alone."""
+    """Indices of the names in an order that looks random and depends on each name alone."""
     return sorted(range(len(names)), key=lambda row: hashlib.sha256(names[row].encode()).digest())
 
 
@@ -17,10 +17,10 @@ def in_turn(rows: Sequence[int], classes: Sequence[str], objects: Sequence[str],
     """At most `count` of `rows`: a row of each class in turn, the first of each object only.
 
     Args:
-        rows: places in the other two, the most wanted first; classes take turns in the order in which they come up.
-        classes: class of each place.
-        objects: what each place is a cloud of; clouds of one object share it.
-        count: how many to choose.
+        rows: indices of `classes` and `objects`, the most wanted first; classes take turns in the order of their first.
+        classes: class of each row.
+        objects: name of the object of each row.
+        count: rows to choose.
     """
     seen: set[str] = set()
     taken: dict[str, int] = {}
@@ -34,24 +34,32 @@ def in_turn(rows: Sequence[int], classes: Sequence[str], objects: Sequence[str],
 
 
 def near_and_far(rows: Sequence[int], classes: Sequence[str], distances_m: Sequence[float | None]) -> list[int]:
-    """The rows with those of each class reordered: near, middling and far ones alternate.
+    """The rows with those of each class reordered, so that near, middling and far ones alternate.
 
-    Thirds are of the class's own distances; rows without a distance keep their order. The class's n-th place in `rows`
-    stays a place of the class, and classes start with different thirds.
+    Thirds are of the class's own distances; rows without a distance keep their order. Each position in the order stays
+    one of the same class, and classes start with different thirds.
+
+    Args:
+        rows: indices of `classes` and `distances_m`, in order.
+        classes: class of each row.
+        distances_m: distance of each row, None where unknown.
     """
-    places: dict[str, list[int]] = {}
-    for place, row in enumerate(rows):
-        places.setdefault(classes[row], []).append(place)
+    positions: dict[str, list[int]] = {}
+    for position, row in enumerate(rows):
+        positions.setdefault(classes[row], []).append(position)
     ordered = list(rows)
-    for number, mine in enumerate(places.values()):
-        for place, row in zip(mine, _alternating([rows[place] for place in mine], distances_m, number), strict=True):
-            ordered[place] = row
+    for number, own in enumerate(positions.values()):
+        alternating = _alternating([rows[position] for position in own], distances_m, number)
+        for position, row in zip(own, alternating, strict=True):
+            ordered[position] = row
     return ordered
 
 
 def _alternating(rows: list[int], distances_m: Sequence[float | None], first_band: int) -> list[int]:
-    by_distance = sorted((row for row in rows if distances_m[row] is not None), key=lambda row: distances_m[row])
-    band_of = {row: _BANDS * place // len(by_distance) for place, row in enumerate(by_distance)}
+    """The rows of a class, one of each third of its distances in turn."""
+    known = {row: distance_m for row in rows if (distance_m := distances_m[row]) is not None}
+    by_distance = sorted(known, key=known.__getitem__)
+    band_of = {row: _BANDS * index // len(by_distance) for index, row in enumerate(by_distance)}
     counts: dict[int, int] = {}
     keys = {}
     for row in rows:

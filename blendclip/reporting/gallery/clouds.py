@@ -1,4 +1,4 @@
-"""Clouds small enough for a web page: thinned, quantised to 16 bits, and written as scripts that a page can load.
+"""Clouds small enough for a web page: thinned, quantised to 16 bits, and written as scripts.
 
 A page opened from disk may not fetch files, but may load scripts; so clouds come as scripts that assign to one global.
 """
@@ -26,7 +26,14 @@ _BATCH_ROWS = 512
 
 
 def read_rows(path: Path, rows: list[int], columns: list[str]) -> pa.Table:
-    """The `rows` of a Parquet file, in that order; only row groups that hold some are read, a few rows at a time.
+    """The given rows of a Parquet file, in the order given.
+
+    Only row groups that hold some of them are read, a few rows at a time.
+
+    Args:
+        path: the file.
+        rows: numbers of rows, in any order.
+        columns: names of columns.
 
     Raises:
         UserError: the file is not there or is not Parquet.
@@ -55,15 +62,19 @@ def points_of(table: pa.Table) -> list[NDArray[np.float32]]:
 
 
 def points_each(clouds: int) -> int:
-    """How many points a cloud may keep, so that a gallery of so many clouds stays small."""
+    """Most points that each of `clouds` clouds may keep, so that the gallery of all stays small."""
     return int(np.clip(_BUDGET_BYTES // (_POINT_BYTES * max(clouds, 1)), _MIN_POINTS, MAX_POINTS))
 
 
 def packed_cloud(points_N3: NDArray[np.float32], cloud_id: str, max_points: int) -> dict[str, Any]:
     """A cloud as a script holds it: `points` in base64, little-endian int16 of (n, 3), with `centre` and `scale`.
 
-    The points are `centre + scale * int16 / 32767`, in the unit of the cloud; at most `max_points` of them, drawn by
-    `cloud_id`.
+    A point is `centre + scale * int16 / 32767`, in the frame and unit of the cloud.
+
+    Args:
+        points_N3: points of the cloud.
+        cloud_id: name that seeds the choice of points.
+        max_points: most points to keep.
     """
     kept = subsample(points_N3, max_points, key_of("gallery", cloud_id)).astype(np.float64)
     low, high = (kept.min(axis=0), kept.max(axis=0)) if len(kept) else (np.zeros(3), np.zeros(3))
@@ -74,7 +85,7 @@ def packed_cloud(points_N3: NDArray[np.float32], cloud_id: str, max_points: int)
 
 
 def write_clouds(path: Path, name: str, clouds: list[dict[str, Any]]) -> None:
-    """Write a script that puts a list of packed clouds under `name` of the page's `blendclipClouds`."""
+    """Write a script that assigns packed clouds to `name` of the page's `blendclipClouds`."""
     lines = ",\n".join(json.dumps(cloud, separators=(",", ":")) for cloud in clouds)
     head = f"(window.blendclipClouds = window.blendclipClouds || {{}})[{json.dumps(name)}] = "
     with storage.replacing(path) as temporary:

@@ -1,1 +1,1 @@
-"""A projection check: pictures of a scene that show whether calibration, axes and times are right."""
+"""The projection check: drawings of a scene that show whether calibration, axes and times are right."""

@@ -1,4 +1,7 @@
-"""A scene from above, north up: the cloud of all its sweeps, and one keyframe with its boxes."""
+"""A scene from above, north up: the points of all its sweeps, and one keyframe with its boxes.
+
+Letters in names: N points.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from blendclip.mining.motion import EgoMotion
 from blendclip.mining.scene import Scene
 from blendclip.mining.sweeps import read_sweep_of
 from blendclip.reporting.inspection.moment import Moment
-from blendclip.reporting.inspection.plot import figure, footprint, square
+from blendclip.reporting.inspection.plot import figure, footprint, show_square
 from blendclip.reporting.inspection.style import class_colors, class_names
 
 log = logging.getLogger(__name__)
@@ -27,12 +30,12 @@ _MAX_SWEEPS = 400  # that are read, spread evenly over the scene
 _MAX_POINTS = 2_000_000
 _AROUND_EGO_M = 60.0  # shown around the way of the vehicle
 _AROUND_KEYFRAME_M = 40.0
-_CELLS = 800  # per side of the fused cloud's picture
+_CELLS = 800  # of the height map, per side
 _HEIGHTS_M = (-0.5, 4.0)  # above the ground under the vehicle; what is higher would hide the street
 
 
 def draw_above(moment: Moment, folder: Path) -> list[Path]:
-    """Write `above.png` and return its path; without sweeps or the ego pose there is none, as the log says."""
+    """Write `above.png`; return its path, or nothing, with a line in the log, without sweeps or ego pose."""
     scene = moment.scene
     points, said = _fused(scene, moment.root)
     known = np.isfinite(scene.global_SE3_ego[moment.keyframe]).all()
@@ -55,7 +58,7 @@ def draw_above(moment: Moment, folder: Path) -> list[Path]:
 
 
 def _fused(scene: Scene, root: Path) -> tuple[NDArray[np.float64], str]:
-    """Points (N, 3) of the sweeps, x and y in the global frame and z above the vehicle's ground, and what they are."""
+    """Points (N, 3) of evenly spaced sweeps, x and y in the global frame, z above the ego's ground; and how many."""
     sweeps = np.flatnonzero(scene.sweeps.usable)
     order = sweeps[np.lexsort((scene.sweeps.timestamp_us[sweeps], scene.sweeps.channel[sweeps].astype(str)))]
     chosen = order[:: -(-len(order) // _MAX_SWEEPS) or 1]
@@ -89,18 +92,27 @@ def _draw_whole(axes: Axes, moment: Moment, points: NDArray[np.float64], origin:
     heights = np.full((_CELLS, _CELLS), -np.inf)
     np.maximum.at(heights, (cell[shown, 1], cell[shown, 0]), points[shown, 2])
     extent = (low[0], low[0] + 2 * half_m, low[1], low[1] + 2 * half_m)
-    limits = {"vmin": _HEIGHTS_M[0], "vmax": _HEIGHTS_M[1]}
-    picture = np.ma.masked_invalid(heights)
-    axes.imshow(picture, origin="lower", extent=extent, cmap="viridis", interpolation="nearest", **limits)
+    axes.imshow(
+        np.ma.masked_invalid(heights),
+        origin="lower",
+        extent=extent,
+        cmap="viridis",
+        interpolation="nearest",
+        vmin=_HEIGHTS_M[0],
+        vmax=_HEIGHTS_M[1],
+    )
     _draw_boxes(axes, moment, origin, line=0.8)
     axes.plot(*way.T, color="red", linewidth=1.5, marker=".", markersize=4)
     _draw_ego(axes, moment, origin, length_m=half_m / 15)
-    square(axes, center, half_m)
+    show_square(axes, center, half_m)
     axes.set_facecolor("0.08")
 
 
 def _draw_keyframe(axes: Axes, moment: Moment, origin: NDArray[np.float64]) -> list[Line2D]:
-    """The points of the keyframe by LiDAR, or by height where there is only one, and the boxes; returns the classes."""
+    """Draw the points of the keyframe, coloured by LiDAR or, of a single one, by height, and the boxes.
+
+    Returns a mark for each class, for a legend.
+    """
     center = moment.scene.global_SE3_ego[moment.keyframe, :2, 3] - origin
     ground_m = moment.scene.global_SE3_ego[moment.keyframe, 2, 3]
     axes.set_facecolor("0.08")
@@ -108,13 +120,17 @@ def _draw_keyframe(axes: Axes, moment: Moment, origin: NDArray[np.float64]) -> l
     for number, (channel, points) in enumerate(clouds.items()):
         near = points[(np.abs(points[:, :2] - origin - center) < _AROUND_KEYFRAME_M).all(axis=1)]
         near = near[near[:, 2] < ground_m + _HEIGHTS_M[1]]
-        color = matplotlib.colormaps["Set2"](number) if len(clouds) > 1 else near[:, 2] - ground_m
-        limits = {"vmin": _HEIGHTS_M[0], "vmax": _HEIGHTS_M[1], "cmap": "viridis"} if len(clouds) == 1 else {}
-        axes.scatter(*(near[:, :2] - origin).T, s=2.0, c=[color] if len(clouds) > 1 else color, linewidths=0, **limits)
-        marks += [_mark(channel, color)] if len(clouds) > 1 else []
+        x, y = (near[:, :2] - origin).T
+        if len(clouds) > 1:
+            color = matplotlib.colormaps["Set2"](number)
+            axes.scatter(x, y, s=2.0, c=[color], linewidths=0)
+            marks.append(_mark(channel, color))
+        else:
+            low_m, high_m = _HEIGHTS_M
+            axes.scatter(x, y, s=2.0, c=near[:, 2] - ground_m, linewidths=0, vmin=low_m, vmax=high_m, cmap="viridis")
     classes = [_mark(name, color) for name, color in _draw_boxes(axes, moment, origin, line=1.4).items()]
     _draw_ego(axes, moment, origin, length_m=4.0)
-    square(axes, center, _AROUND_KEYFRAME_M)
+    show_square(axes, center, _AROUND_KEYFRAME_M)
     axes.set_title("the keyframe: its sweeps and boxes, a line from centre to front", fontsize=12)
     if marks:
         axes.legend(
@@ -123,16 +139,17 @@ def _draw_keyframe(axes: Axes, moment: Moment, origin: NDArray[np.float64]) -> l
     return classes
 
 
-def _mark(name: str, color: tuple[float, ...]) -> Line2D:
+def _mark(name: str, color: tuple[float, float, float] | tuple[float, float, float, float]) -> Line2D:
+    """A square of a legend."""
     return Line2D([], [], color=color, marker="s", linestyle="", label=name)
 
 
 def _draw_boxes(
     axes: Axes, moment: Moment, origin: NDArray[np.float64], line: float
 ) -> dict[str, tuple[float, float, float]]:
-    """Outlines and headings of the keyframe's boxes; returns the colour of each class among them."""
+    """Draw outlines and headings of the keyframe's boxes; return the colour of each class among them."""
     names = class_names(moment.scene.annotations)
-    colors = {name: tuple(part / 255 for part in color) for name, color in class_colors(names).items()}
+    colors = {name: (red / 255, green / 255, blue / 255) for name, (red, green, blue) in class_colors(names).items()}
     global_SE3_box = moment.poses.at(moment.boxes, np.full(len(moment.boxes), moment.timestamp_us))
     for number, box in zip(moment.boxes.tolist(), global_SE3_box, strict=True):
         length_m, width_m, _ = moment.scene.annotations.size_lwh_m[number]
@@ -142,7 +159,7 @@ def _draw_boxes(
 
 
 def _draw_ego(axes: Axes, moment: Moment, origin: NDArray[np.float64], length_m: float) -> None:
-    """An arrow where the vehicle is at the keyframe, to where it is heading."""
+    """Draw an arrow at the ego vehicle's position, in the direction of its heading."""
     ego = moment.scene.global_SE3_ego[moment.keyframe]
     tail, head = ego[:2, 3] - origin, ego[:2, 3] - origin + length_m * ego[:2, 0]
     style = {"arrowstyle": "-|>", "color": "red", "linewidth": 2.5, "mutation_scale": 18}

@@ -1,4 +1,4 @@
-"""What the cameras of a keyframe see, with boxes and points over it: one picture each, and a sheet of all."""
+"""The images of a keyframe with boxes and points over them, one by one and on a sheet."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ _DEPTHS_M = (3, 5, 10, 20, 40, 80)  # that the legend names
 
 
 def draw_cameras(moment: Moment, folder: Path) -> list[Path]:
-    """Write `camera-{channel}.jpg` for each camera and `cameras.jpg`; return what was written.
+    """Write `camera-{channel}.jpg` for each camera and the sheet `cameras.jpg`; return their paths.
 
-    A broken image is left out, and the log says so; without any there is no sheet.
+    A broken image is left out, as the log says; without any image there is no sheet.
     """
     reader, rows = ImageReader(moment.root, moment.scene.images), _rows(moment)
     cell_px = (WIDTH_PX - _GAP_PX * (max(map(len, rows), default=1) - 1)) // max(map(len, rows), default=1)
-    written, cells = [], []
+    written: list[Path] = []
+    cells: list[list[Image.Image]] = []
     for row in rows:
         cells.append([])
         for image in row:
@@ -43,13 +44,13 @@ def draw_cameras(moment: Moment, folder: Path) -> list[Path]:
             written.append(_save(titled(large, f"{moment.title}   {moment.camera_name(image)}"), path))
             cells[-1].append(titled(small, moment.camera_name(image), legend=False, letters_px=16))
     if not written:
-        log.info("%s: keyframe %d has no image, so there are no camera pictures", moment.scene.name, moment.keyframe)
+        log.info("%s: keyframe %d has no image, so there is no overlay", moment.scene.name, moment.keyframe)
         return []
     return [*written, _save(titled(_sheet(cells), moment.title), folder / "cameras.jpg")]
 
 
 def _rows(moment: Moment) -> list[list[int]]:
-    """The images of a keyframe as they hang on a wall: what looks ahead above, the rest below, left to the left."""
+    """The images of a keyframe as two rows, from left to right: cameras that look ahead above, the others below."""
     azimuth_deg = {image: moment.azimuth_deg(image) for image in moment.images.tolist()}
     ahead = [image for image, angle in azimuth_deg.items() if abs(angle) <= _AHEAD_DEG]
     behind = [image for image in azimuth_deg if image not in ahead]
@@ -57,12 +58,19 @@ def _rows(moment: Moment) -> list[list[int]]:
     return [row for row in rows if row]
 
 
-def titled(picture: Image.Image, title: str, *, legend: bool = True, letters_px: int = 20) -> Image.Image:
-    """The picture under a dark band with a title and, at its right, which colour is which depth."""
+def titled(image: Image.Image, title: str, *, legend: bool = True, letters_px: int = 20) -> Image.Image:
+    """An image under a dark band with a title.
+
+    Args:
+        image: what is shown under the band.
+        title: made smaller where it is too long.
+        legend: whether the band says which colour is which depth.
+        letters_px: height of the title's letters.
+    """
     band_px = 2 * letters_px
-    canvas = Image.new("RGB", (picture.width, picture.height + band_px), (24, 24, 24))
-    canvas.paste(picture, (0, band_px))
-    draw, right = ImageDraw.Draw(canvas), picture.width - 10.0
+    canvas = Image.new("RGB", (image.width, image.height + band_px), (24, 24, 24))
+    canvas.paste(image, (0, band_px))
+    draw, right = ImageDraw.Draw(canvas), image.width - 10.0
     if legend:
         for depth_m in reversed(_DEPTHS_M):
             text = f"{depth_m} m"
@@ -90,7 +98,7 @@ def _sheet(cells: list[list[Image.Image]]) -> Image.Image:
     return sheet
 
 
-def _save(picture: Image.Image, path: Path) -> Path:
+def _save(image: Image.Image, path: Path) -> Path:
     with storage.replacing(path) as temporary:
-        picture.save(temporary, "JPEG", quality=90)
+        image.save(temporary, "JPEG", quality=90)
     return path

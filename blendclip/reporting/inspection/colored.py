@@ -1,4 +1,7 @@
-"""Clouds coloured from the cameras, beside the crops that show the same."""
+"""Clouds coloured from the cameras, beside crops of the same objects.
+
+Letters in names: N points.
+"""
 
 from __future__ import annotations
 
@@ -25,16 +28,16 @@ log = logging.getLogger(__name__)
 
 _COUNT, _PER_ROW = 6, 2
 _ROW_PX, _HEAD_PX = 300, 50
-_UNSEEN = (255, 0, 255)  # grey would be a colour that things have
+_UNSEEN = (255, 0, 255)  # not grey, which objects have
 _MIN_SIDE_PX = 40
 _MAX_COVERED = 0.3
 _MIN_POINTS = 30  # in the sweep of the keyframe
 
 
 def draw_colored(moment: Moment, folder: Path) -> list[Path]:
-    """Write `colors.png` and return its path.
+    """Write `colors.png`; return its path.
 
-    Without an object that a camera shows well and that has enough points there is no sheet, and the log says so.
+    Without an object that a camera shows well and that has enough points nothing is written, as the log says.
     """
     best = _best_views(moment)
     rows = _colored(moment, moment.candidates.annotation[best]) if len(best) else {}
@@ -82,7 +85,7 @@ def _best_views(moment: Moment) -> NDArray[np.int64]:
 
 
 def _colored(moment: Moment, boxes: NDArray[np.int64]) -> dict[int, dict[str, Any]]:
-    """Points (N, 3) in box frame and their colours (N, 3), by annotation."""
+    """By annotation, points `xyz` (N, 3) in box frame, colours `rgb` (N, 3) and the share of `seen` points."""
     options = CloudOptions(colors=True)
     table = scene_clouds(moment.scene, moment.root, options, SceneRejects("clouds"), np.sort(boxes))
     of_token = {token: number for number, token in enumerate(moment.scene.annotations.token.tolist())}
@@ -125,4 +128,5 @@ def _draw_object(cells: NDArray[Any], moment: Moment, view: int, cloud: dict[str
 
 
 def _dots(axes: Axes, xy: NDArray[np.float64], rgb: NDArray[np.uint8]) -> None:
-    axes.scatter(*xy.T, s=np.clip(8000 / max(len(xy), 1), 2.5, 25.0), c=rgb / 255, linewidths=0)
+    x, y = xy.T
+    axes.scatter(x, y, s=np.clip(8000 / max(len(xy), 1), 2.5, 25.0), c=rgb / 255, linewidths=0)

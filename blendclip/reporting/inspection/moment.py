@@ -1,4 +1,7 @@
-"""One keyframe of a scene with its LiDAR points and boxes, which can be seen at any other time near it."""
+"""One keyframe of a scene with its LiDAR points and boxes, which can be moved to any time near it.
+
+Letters in names: B boxes, I images, N points.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +26,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Moment:
-    """A keyframe to look at."""
+    """A keyframe to draw."""
 
     scene: Scene
     root: Path
+    """Folder of the dataset."""
     keyframe: int
+    """Number of the keyframe in the scene."""
 
     @cached_property
     def boxes(self) -> NDArray[np.int64]:
@@ -37,7 +42,7 @@ class Moment:
 
     @cached_property
     def images(self) -> NDArray[np.int64]:
-        """The images (I,) of the keyframe."""
+        """(I,) numbers of the images of the keyframe."""
         return np.flatnonzero(self.scene.images.keyframe == self.keyframe)
 
     @property
@@ -54,17 +59,17 @@ class Moment:
 
     @cached_property
     def poses(self) -> TrackPoses:
-        """Where the boxes are at any time."""
+        """Poses of the scene's boxes at any time."""
         return TrackPoses(self.scene.annotations, "interpolate")
 
     @cached_property
     def candidates(self) -> Candidates:
-        """The boxes of the scene in all images that show them."""
+        """All boxes of the scene in all images that show them."""
         return project_boxes(self.scene, self.poses)
 
     @cached_property
     def sweeps(self) -> dict[str, SplitSweep]:
-        """The keyframe's sweep of each LiDAR, by channel; a broken one is left out, and the log says so."""
+        """The keyframe's sweep of each LiDAR, by channel; a broken one is left out, as the log says."""
         ego, found = EgoMotion(self.scene), {}
         for sweep in newest_sweeps(self.scene, self.keyframe):
             try:
@@ -76,7 +81,7 @@ class Moment:
         return found
 
     def points_at(self, timestamp_us: int) -> dict[str, NDArray[np.float64]]:
-        """By LiDAR, its points (N, 3) in the global frame as they were at another time: each with its box, or still."""
+        """By LiDAR, the points (N, 3) in the global frame at another time, those in boxes moved with them."""
         global_SE3_box = self.poses.at(self.boxes, np.full(len(self.boxes), timestamp_us))
         moved = {}
         for channel, split in self.sweeps.items():
@@ -86,19 +91,24 @@ class Moment:
         return moved
 
     def camera_name(self, image: int) -> str:
-        """The channel of an image, and by how much it is later than the keyframe."""
+        """The channel of an image, and its time after the keyframe."""
         late_ms = (int(self.scene.images.timestamp_us[image]) - self.timestamp_us) / 1000
         return f"{self.scene.images.channel[image]} ({late_ms:+.0f} ms)"
 
     def azimuth_deg(self, image: int) -> float:
-        """Where the camera looks, seen from the vehicle: 0 ahead, 90 to the left, in (-180, 180]."""
+        """The direction in which a camera looks from the vehicle: 0 ahead, 90 to the left, in (-180, 180]."""
         ego_SE3_global = geometry.inverse(self.scene.global_SE3_ego[self.keyframe])
         x, y, _ = ego_SE3_global[:, :3] @ self.scene.images.global_SE3_sensor[image][:, 2]
         return float(np.degrees(np.arctan2(y, x)))
 
 
 def moment_of(scene: Scene, root: Path, keyframe: int | None) -> Moment:
-    """The keyframe asked for, or the one in the middle of those that have boxes.
+    """A keyframe of a scene.
+
+    Args:
+        scene: the scene.
+        root: folder of the dataset.
+        keyframe: its number; None for the middle one of those with boxes.
 
     Raises:
         UserError: the scene has no such keyframe, or none at all.
@@ -113,7 +123,7 @@ def moment_of(scene: Scene, root: Path, keyframe: int | None) -> Moment:
 
 
 def clock(timestamp_us: int) -> str:
-    """A time as people read it."""
+    """A timestamp as text, in UTC to the millisecond."""
     seconds, rest_us = divmod(timestamp_us, 1_000_000)
     moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
     return f"{moment:%Y-%m-%d %H:%M:%S}.{rest_us // 1000:03d} UTC"

@@ -1,4 +1,7 @@
-"""Clouds of what moves, with and without compensation of motion."""
+"""Clouds of moving objects, with and without motion compensation.
+
+Letters in names: N points.
+"""
 
 from __future__ import annotations
 
@@ -34,13 +37,14 @@ _HEAD_PX, _TITLE_PX, _TALL_PX, _FOOT_PX = 44, 46, (60, 180), 10
 _BAR_SHARE = 0.06  # of the width
 _LONGEST_LAG_S = 0.6  # that the colours tell apart
 
-Cloud = tuple[NDArray[np.float32], NDArray[np.float32]]  # points (N, 3) in box frame, and how old each is, seconds
+Cloud = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Points (N, 3) in box frame, and the age (N,) of each in seconds."""
 
 
 def draw_movers(moment: Moment, folder: Path, count: int) -> list[Path]:
-    """Write `motion.png` with the `count` fastest objects of the scene and return its path.
+    """Write `motion.png` with at most `count` of the fastest objects of the scene; return its path.
 
-    Without one that moves and has enough points there is no sheet, and the log says so.
+    Without a moving object that has enough points nothing is written, as the log says.
     """
     scene = moment.scene
     speed_mps = _speeds(scene)
@@ -75,7 +79,7 @@ def draw_movers(moment: Moment, folder: Path, count: int) -> list[Path]:
 
 
 def _row_px(scene: Scene, number: int, speed_mps: float, columns: int) -> int:
-    """How tall the row of a mover must be to show it as wide as its column is."""
+    """Height of the row of a mover that fills the width of its column."""
     low, high = _window_m(scene, number, speed_mps, side=False)
     tall_m = max(high[1] - low[1], scene.annotations.size_lwh_m[number, 2] + 2 * _BESIDE_M)
     per_m = WIDTH_PX * (1 - _BAR_SHARE) / columns / (high[0] - low[0])
@@ -85,14 +89,14 @@ def _row_px(scene: Scene, number: int, speed_mps: float, columns: int) -> int:
 def _window_m(
     scene: Scene, number: int, speed_mps: float, *, side: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What is shown of a mover in its box frame, lower and upper corner (2,): its box, and its trail behind."""
+    """Lower and upper corner (2,), in box frame, of what is shown of a mover: its box, and its trail behind."""
     half = scene.annotations.size_lwh_m[number][[0, 2 if side else 1]] / 2
     trail_m = _reach_m(speed_mps)[0]
     return -half - (trail_m, _BESIDE_M), half + (min(trail_m, _AHEAD_M), _BESIDE_M)
 
 
 def _speeds(scene: Scene) -> NDArray[np.float64]:
-    """Metres per second (N,) of all annotations, NaN where unknown."""
+    """Speeds of all annotations in metres per second, NaN where unknown."""
     velocities = scene.annotations.columns["velocity_mps"].to_pylist()
     return np.array([np.nan if v is None else np.linalg.norm(v) for v in velocities], np.float64)
 
@@ -114,21 +118,21 @@ def _fastest(scene: Scene, speed_mps: NDArray[np.float64], count: int) -> list[i
 
 
 def _worth_showing(scene: Scene, numbers: list[int], clouds: dict[int, Cloud]) -> list[int]:
-    """Those with enough points in the box: first those with many, the fastest of each first."""
+    """Annotations with enough points in the box: first those with many, both in the order given."""
     points = {number: _inside(scene, number, clouds.get(number)).sum() for number in numbers}
     enough = [number for number in numbers if points[number] >= _MIN_POINTS]
     return sorted(enough, key=lambda number: points[number] < _MANY_POINTS)
 
 
 def _reach_m(speed_mps: float) -> NDArray[np.float64]:
-    """How far around the box (lengthwise, beside, above) a mover's points are gathered."""
+    """(3,) metres around the box (lengthwise, beside, above) in which a mover's points are gathered."""
     return np.array([max(_TRAIL_S * speed_mps, 0.5), _BESIDE_M, 0.0])
 
 
 def _gathered(
     scene: Scene, root: Path, numbers: list[int], speed_mps: NDArray[np.float64], mode: Motion
 ) -> dict[int, Cloud]:
-    """The clouds of some annotations, with what lies around their boxes."""
+    """Clouds of some annotations, with points around their boxes."""
     sizes = scene.annotations.size_lwh_m.copy()
     for number in numbers:
         sizes[number] += 2 * _reach_m(speed_mps[number])
@@ -148,7 +152,7 @@ def _gathered(
 
 
 def _inside(scene: Scene, number: int, cloud: Cloud | None) -> NDArray[np.bool_]:
-    """Which points are in the annotated box."""
+    """(N,) which points of a cloud are in the annotated box."""
     if cloud is None:
         return np.empty(0, bool)
     return (np.abs(cloud[0]) <= scene.annotations.size_lwh_m[number] / 2).all(axis=1)
@@ -157,7 +161,7 @@ def _inside(scene: Scene, number: int, cloud: Cloud | None) -> NDArray[np.bool_]
 def _draw(
     axes: Axes, scene: Scene, number: int, cloud: Cloud | None, speed_mps: float, *, side: bool
 ) -> PathCollection:
-    """A cloud and its box from above, or from its right side; returns the dots."""
+    """Draw a cloud and its box from above, or from its right side; return the dots."""
     points, lag_s = cloud or (np.empty((0, 3), np.float32), np.empty(0, np.float32))
     newest_last = np.argsort(-lag_s)
     x, y = points[newest_last, 0], points[newest_last, 2 if side else 1]

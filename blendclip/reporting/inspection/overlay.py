@@ -1,4 +1,7 @@
-"""Boxes and points drawn over a camera image."""
+"""Boxes and points drawn over a camera image.
+
+Letters in names: E edges, N points.
+"""
 
 from __future__ import annotations
 
@@ -19,18 +22,23 @@ _LABEL_MIN_PX = 22  # boxes that look smaller get no label
 
 @dataclass(frozen=True)
 class Wireframe:
-    """A box as an image shows it; pixels of the image, which they may leave."""
+    """A box as an image shows it, in pixels of the image, which may lie outside of it."""
 
     annotation: int
-    edges_px: NDArray[np.float64]  # (E, 2, 2) edges, as far as they are in front of the camera
-    front_px: NDArray[np.float64]  # (4, 2) front face in a ring, (0, 2) where it reaches behind the camera
-    depth_m: float  # of the box centre
+    """Number of the annotation in the scene."""
+    edges_px: NDArray[np.float64]
+    """(E, 2, 2) ends of the edges, as far as they are in front of the camera."""
+    front_px: NDArray[np.float64]
+    """(4, 2) corners of the front face in a ring; (0, 2) where it reaches behind the camera."""
+    depth_m: float
+    """Depth of the box centre."""
     color: tuple[int, int, int]
-    label: str  # empty for a broken box
+    label: str
+    """Category; empty for a broken box."""
 
 
 def wireframes(moment: Moment, image: int) -> list[Wireframe]:
-    """The boxes of the keyframe that an image shows, at the image's own time, the farthest first."""
+    """The boxes of the keyframe that an image shows, at the image's own time, farthest first."""
     candidates, scene = moment.candidates, moment.scene
     shown = candidates.annotation[candidates.image == image]
     names = class_names(scene.annotations)
@@ -88,7 +96,7 @@ def _wireframe(
 
 
 def points_in_image(moment: Moment, image: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Pixels (N, 2) inside an image and depths in metres (N,) of the keyframe's points, at the image's own time."""
+    """Pixels (N, 2) and depths (N,) in metres of the keyframe's points inside an image, at the image's own time."""
     images = moment.scene.images
     moved = moment.points_at(int(images.timestamp_us[image]))
     points_global = np.concatenate([np.empty((0, 3)), *moved.values()])
@@ -100,23 +108,30 @@ def points_in_image(moment: Moment, image: int) -> tuple[NDArray[np.float64], ND
 
 
 def draw_overlay(moment: Moment, image: int, pixels: NDArray[np.uint8], width_px: int) -> Image.Image:
-    """The image (H, W, 3), made `width_px` wide, with points and boxes over it."""
+    """An image with points and boxes over it.
+
+    Args:
+        moment: the keyframe.
+        image: number of the image in the scene.
+        pixels: (H, W, 3) of the image.
+        width_px: width that the image is resized to.
+    """
     scale = width_px / pixels.shape[1]
-    picture = Image.fromarray(pixels).resize((width_px, round(pixels.shape[0] * scale)), Image.Resampling.LANCZOS)
+    drawn = Image.fromarray(pixels).resize((width_px, round(pixels.shape[0] * scale)), Image.Resampling.LANCZOS)
     uv_px, depth_m = points_in_image(moment, image)
-    picture = _with_points(picture, uv_px * scale, depth_m)
+    drawn = _with_points(drawn, uv_px * scale, depth_m)
     frames = wireframes(moment, image)
-    draw = ImageDraw.Draw(picture, "RGBA")
+    draw = ImageDraw.Draw(drawn, "RGBA")
     line_px = 2 if width_px >= 1000 else 1
     for frame in frames:
         _draw_frame(draw, frame, scale, line_px)
-    _draw_labels(draw, frames, scale, picture.size, letters_px=16 if width_px >= 1000 else 12)
-    return picture
+    _draw_labels(draw, frames, scale, drawn.size, letters_px=16 if width_px >= 1000 else 12)
+    return drawn
 
 
-def _with_points(picture: Image.Image, uv_px: NDArray[np.float64], depth_m: NDArray[np.float64]) -> Image.Image:
-    """Points as small squares, near ones over far ones."""
-    canvas = np.array(picture)
+def _with_points(image: Image.Image, uv_px: NDArray[np.float64], depth_m: NDArray[np.float64]) -> Image.Image:
+    """The image with points at pixels (N, 2) as small squares coloured by depths (N,), near ones over far ones."""
+    canvas = np.array(image)
     height, width = canvas.shape[:2]
     per_mpx = len(uv_px) / (width * height) * 1e6
     side_px = 1 if per_mpx > 40_000 else 2 if per_mpx > 18_000 or width < 1000 else 3
@@ -130,7 +145,7 @@ def _with_points(picture: Image.Image, uv_px: NDArray[np.float64], depth_m: NDAr
 
 
 def _draw_frame(draw: ImageDraw.ImageDraw, frame: Wireframe, scale: float, line_px: int) -> None:
-    """Edges on a dark rim, and the front face filled and crossed."""
+    """Draw edges on a dark rim, and the front face filled and crossed."""
     if len(frame.front_px):
         face = [tuple(corner) for corner in (frame.front_px * scale).tolist()]
         draw.polygon(face, fill=(*frame.color, _FACE_ALPHA))
@@ -147,7 +162,7 @@ def _draw_frame(draw: ImageDraw.ImageDraw, frame: Wireframe, scale: float, line_
 def _draw_labels(
     draw: ImageDraw.ImageDraw, frames: list[Wireframe], scale: float, size_px: tuple[int, int], letters_px: int
 ) -> None:
-    """Categories above their boxes, the nearest first, as far as they do not cover one another."""
+    """Draw categories above their boxes, the nearest first, as far as they do not cover one another."""
     taken: list[tuple[float, float, float, float]] = []
     letters = font(letters_px)
     for frame in reversed(frames):

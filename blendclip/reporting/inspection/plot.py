@@ -1,4 +1,4 @@
-"""What the pictures made with matplotlib have in common."""
+"""What the drawings made with matplotlib share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FOOTPRINT = np.array([(1, 1), (-1, 1), (-1, -1), (1, -1), (1, 1)]) / 2
 
 @contextmanager
 def figure(path: Path, height_px: int, title: str) -> Iterator[Figure]:
-    """A figure of the usual width with a title, written to `path` as PNG at the end."""
+    """A figure `WIDTH_PX` wide with a title, written to `path` as PNG at the end."""
     drawn = Figure(figsize=(WIDTH_PX / _DPI, height_px / _DPI), dpi=_DPI, facecolor="white")
     FigureCanvasAgg(drawn)
     letters = 14 * min(1.0, _TITLE_CHARACTERS / len(title))
@@ -33,12 +33,12 @@ def figure(path: Path, height_px: int, title: str) -> Iterator[Figure]:
 
 
 def footprint(length_m: float, width_m: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A box from above in its own frame, metres: sides (5, 2) in a ring, and heading (2, 2), centre to front."""
+    """A box from above, in box frame and metres: its outline, a closed ring (5, 2), and a line (2, 2) to its front."""
     return _FOOTPRINT * (length_m, width_m), np.array([(0.0, 0.0), (length_m / 2, 0.0)])
 
 
-def square(axes: Axes, center_m: NDArray[np.float64], half_m: float) -> None:
-    """Show the square around a centre (2,), metres alike in both directions, with a light grid."""
+def show_square(axes: Axes, center_m: NDArray[np.float64], half_m: float) -> None:
+    """Limit axes to the square `half_m` around a centre (2,), with equal scales and a light grid."""
     axes.set_xlim(center_m[0] - half_m, center_m[0] + half_m)
     axes.set_ylim(center_m[1] - half_m, center_m[1] + half_m)
     axes.set_aspect("equal")

@@ -1,4 +1,4 @@
-"""What the report is made from: metrics of each run on each benchmark, recipes and logs of runs, accounts of mining."""
+"""Input of the report: metrics of each run on each benchmark, recipes and logs of runs, accounts of mining."""
 
 from __future__ import annotations
 
@@ -11,46 +11,43 @@ from typing import Any
 import dacite
 
 from blendclip.errors import UserError
+from blendclip.evaluation.bootstrap import Estimate
 from blendclip.results import Results, split_of
-from blendclip.training.metrics_log import read_journal
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An accuracy, 0 to 1, and its 95 % bootstrap interval; NaN where there is nothing to count."""
-
-    value: float
-    low: float
-    high: float
+from blendclip.training.metrics_log import read_metrics_log
 
 
 @dataclass(frozen=True)
 class ClassAccuracy:
-    """One class of a benchmark; an instance is an object, of which there may be several clouds."""
+    """Accuracy on one class of a benchmark."""
 
     class_name: str
     clouds: int
+    """Clouds of the class."""
     instances: int
-    top1: Interval
+    """Objects of the class, of which there may be several clouds each."""
+    top1: Estimate
 
 
 @dataclass(frozen=True)
 class Slice:
-    """Clouds from `start` up to `end` of some quantity; no end is null."""
+    """Accuracy on the clouds with `start` <= some quantity < `end`, or = `start` where both are equal."""
 
     start: float
     end: float | None
+    """None for no upper end."""
     clouds: int
-    top1: Interval
+    """Clouds of the slice."""
+    top1: Estimate
 
 
 @dataclass(frozen=True)
 class CloudsAveraged:
-    """All tracks, classified by the mean embedding of at most `clouds` of theirs; `tracks` of them have as many."""
+    """Accuracy on all tracks by the mean embedding of at most `clouds` of their clouds."""
 
     clouds: int
     tracks: int
-    top1: Interval
+    """Tracks that have at least `clouds` clouds."""
+    top1: Estimate
 
 
 @dataclass(frozen=True)
@@ -58,73 +55,97 @@ class Tracks:
     """Accuracy on whole tracks, and by the number of clouds averaged."""
 
     tracks: int
-    top1: Interval
+    """Number of tracks."""
+    top1: Estimate
     by_clouds: list[CloudsAveraged]
 
 
 @dataclass(frozen=True)
-class HeldOut:
-    """Accuracy on classes that training left out of a domain (`both`, `real`, `synthetic`), and on the others."""
+class HeldOutClasses:
+    """Accuracy on classes that training left out, and on the others."""
 
     classes: list[str]
+    """Classes that were left out."""
     excluded_from: str
+    """Domain that they were left out of: `both`, `real` or `synthetic`."""
     clouds: int
-    top1: Interval
-    others: Interval | None
+    """Clouds of these classes."""
+    top1: Estimate
+    others: Estimate | None
+    """Top-1 on the other classes; None where there are none."""
     others_clouds: int
+    """Clouds of the other classes."""
 
 
 @dataclass(frozen=True)
 class Retrieval:
-    """Recall at k, by k as text, of the right cloud among `clouds`."""
+    """Recall at k of the right cloud, by k as text."""
 
     text_to_cloud: dict[str, float]
+    """Recall for captions."""
     image_to_cloud: dict[str, float]
+    """Recall for images."""
     clouds: int
+    """Clouds to retrieve from."""
     texts: int
+    """Distinct captions."""
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """One metrics.json."""
+    """The content of one metrics.json: accuracies 0 to 1 of a run on a benchmark."""
 
     run: str
     benchmark: str
     clouds: int
+    """Clouds of the benchmark."""
     instances: int
+    """Objects that the clouds are of."""
     classes: list[str]
-    top1: Interval
-    top3: Interval
-    top5: Interval
-    mean_class: Interval
+    """Classes to choose from."""
+    top1: Estimate
+    top3: Estimate
+    top5: Estimate
+    mean_class: Estimate
+    """Mean over classes of their top-1."""
     most_frequent: float
+    """What predicting the most frequent class would reach."""
     per_class: list[ClassAccuracy]
-    confusion: list[list[int]]  # rows are true classes
+    """Classes that have clouds."""
+    confusion: list[list[int]]
+    """Clouds by true class (rows) and predicted class (columns)."""
     by_points: list[Slice]
     by_distance: list[Slice]
+    """Slices by distance from the ego vehicle in metres."""
     by_visibility: list[Slice]
     tracks: Tracks | None
-    held_out: HeldOut | None
+    """None where each object has one cloud."""
+    held_out: HeldOutClasses | None
+    """None where no class of the benchmark was left out of training."""
     retrieval: Retrieval | None
+    """None where nothing was retrieved."""
     command: str
+    """Command that wrote the file."""
 
     @property
     def from_drives(self) -> bool:
-        """Whether its clouds were seen by a vehicle, which knows how far away they are."""
+        """Whether its clouds were recorded from a vehicle, so that their distances are known."""
         return bool(self.by_distance)
 
 
 @dataclass(frozen=True)
 class Run:
-    """A trained run: its recipe as JSON holds it, and the entries of its log."""
+    """A trained run."""
 
     name: str
     recipe: dict[str, Any]
+    """Its recipe, as JSON holds it."""
     log: list[dict[str, Any]]
+    """Entries of its metrics log."""
 
     @property
     def is_fixed_mixture(self) -> bool:
-        """Whether its share of real samples stays the same all through training."""
+        """Whether its share of real samples is the same at every step."""
         mixture = self.recipe["mixture"]
         return mixture["schedule"] == "none" or (mixture["schedule"] == "constant" and not mixture.get("warmup"))
 
@@ -136,18 +157,18 @@ class Run:
 
     @property
     def domains(self) -> set[str]:
-        """What its batches are drawn from: `synthetic`, `real` or both."""
+        """The domains that its batches are drawn from: `synthetic`, `real` or both."""
         drawn = {"synthetic": bool(self.recipe["data"]["synthetic"]), "real": self.real_share > 0}
         return {domain for domain, is_drawn in drawn.items() if is_drawn}
 
     @property
     def real_samples(self) -> int:
-        """How many real samples a run of a fixed share drew, the same one in another epoch counted again."""
+        """Number of real samples that a run of a fixed share drew, counting each again in each epoch."""
         steps = max((entry["step"] for entry in self.entries("train")), default=0)
         return round(self.real_share * steps * self.recipe["batch_size"])
 
     def entries(self, kind: str) -> list[dict[str, Any]]:
-        """The entries of its log of a kind: `train` or `validation`."""
+        """Entries of the kind `train` or `validation` in its metrics log."""
         return [entry for entry in self.log if entry["kind"] == kind]
 
 
@@ -156,17 +177,22 @@ class Evaluations:
     """All that the report shows."""
 
     results: Results
+    """The results folder."""
     runs: dict[str, Run]
+    """Runs by name, in order."""
     benchmarks: list[str]
-    metrics: dict[tuple[str, str], Metrics]  # by run and benchmark
-    summaries: dict[Path, dict[str, Any]]  # of triplets, a split each, by file
+    """Names of benchmarks, in order."""
+    metrics: dict[tuple[str, str], Metrics]
+    """Metrics by names of run and benchmark."""
+    summaries: dict[Path, dict[str, Any]]
+    """Accounts of mining of each split, by their files."""
 
     def of_benchmark(self, benchmark: str) -> dict[str, Metrics]:
-        """The metrics of all runs on a benchmark, by run."""
+        """Metrics of all runs on a benchmark, by run."""
         return {run: self.metrics[run, benchmark] for run in self.runs}
 
     def any_of(self, benchmark: str) -> Metrics:
-        """The metrics of some run on a benchmark, for what is the same in all."""
+        """Metrics of the first run on a benchmark, for what is the same in all."""
         return next(iter(self.of_benchmark(benchmark).values()))
 
     def files_of(self, benchmarks: Sequence[str]) -> list[Path]:
@@ -177,7 +203,13 @@ class Evaluations:
 def read_evaluations(
     results: Path, runs: Sequence[str], benchmarks: Sequence[str], splits: Sequence[str] | None = None
 ) -> Evaluations:
-    """Read what is known of runs and benchmarks, in the order given, and of splits (dataset/split), by default of all.
+    """Read all that the report shows.
+
+    Args:
+        results: the results folder.
+        runs: names of runs, in order.
+        benchmarks: names of benchmarks, in order.
+        splits: dataset/split of the accounts of mining; None reads all that are there.
 
     Raises:
         UserError: a file is missing or not as it should be, or runs were measured on different clouds or classes.
@@ -214,7 +246,7 @@ def read_metrics(results: Path, run: str, benchmark: str) -> Metrics:
 
 
 def read_run(results: Path, run: str) -> Run:
-    """The recipe and log of a run.
+    """The recipe and metrics log of a run.
 
     Raises:
         UserError: one of them is missing, or the recipe is not what training writes.
@@ -224,7 +256,7 @@ def read_run(results: Path, run: str) -> Run:
     recipe = _read_json(path, "blendclip recipe")
     if not {"schedule", "max_real_ratio"} <= set(recipe.get("mixture", {})) or "seed" not in recipe:
         raise UserError(f"{path} lacks mixture or seed: write it with `blendclip recipe`")
-    entries = read_journal(log)
+    entries = read_metrics_log(log)
     if not entries:
         raise UserError(f"there is no entry in {log}: train the run with `{files.commands.train(run)}`")
     return Run(run, recipe, entries)
@@ -249,7 +281,7 @@ def _read_json(path: Path, maker: str) -> dict[str, Any]:
 
 
 def _without_keywords(content: dict[str, Any]) -> dict[str, Any]:
-    """The same, with `from` and `to` of slices under names that Python allows."""
+    """The content with `from` and `to` of slices under names that Python allows."""
     slices = {
         key: [{**part, "start": part["from"], "end": part["to"]} for part in content[key]]
         for key in ("by_points", "by_distance", "by_visibility")
@@ -259,5 +291,5 @@ def _without_keywords(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _number(value: Any) -> Any:
-    """Numbers as float; what is none is left for the check of types."""
+    """A number as float; any other value as it is, for the check of types."""
     return float(value) if type(value) in (int, float) else value

@@ -1,4 +1,7 @@
-"""The figures about accuracy."""
+"""The figures about accuracy.
+
+Letters in names: N values.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,19 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
-from blendclip.reporting.report.evaluations import Evaluations, Interval, Metrics, Slice
-from blendclip.reporting.report.label_efficiency import listed, sweep_of
+from blendclip.evaluation.bootstrap import Estimate
+from blendclip.reporting.report.evaluations import ClassAccuracy, Evaluations, Metrics, Slice
+from blendclip.reporting.report.label_efficiency import sweep_of
 from blendclip.reporting.report.plot import (
     WIDTH_IN,
     Figure,
-    colors_of,
+    colors_by_name,
     drawing,
     legend_above,
     percent,
     percent_axis,
 )
+from blendclip.reporting.report.wording import joined
 
 _MOST_BARS = 70  # of more classes times runs, dots are drawn
 _MOST_NAMED_CELLS = 16  # classes for which a confusion matrix holds its numbers
@@ -38,7 +43,7 @@ def draw_per_class(found: Evaluations, benchmark: str, runs: Sequence[str], fold
         axes = canvas.subplots()
         for place, (run, parts) in enumerate(zip(runs, of_run, strict=True)):
             shift = (place - (len(runs) - 1) / 2) * 0.8 / len(runs)
-            _draw_classes(axes, [part.top1 for part in parts], shift, run, colors_of(runs)[run], height=height)
+            _draw_classes(axes, [part.top1 for part in parts], shift, run, colors_by_name(runs)[run], height=height)
         axes.set(xlim=(0, 102), xlabel="top-1, %", ylim=(len(names) - 0.4, -0.6))
         axes.set_yticks(range(len(names)), names)
         axes.grid(visible=False, axis="y")
@@ -46,7 +51,7 @@ def draw_per_class(found: Evaluations, benchmark: str, runs: Sequence[str], fold
     return Figure(
         name,
         f"{benchmark}: accuracy by class",
-        f"Top-1 accuracy of {listed(runs)} on each of the {len(names)} classes of {benchmark}. {_extremes(of_run)}",
+        f"Top-1 accuracy of {joined(runs)} on each of the {len(names)} classes of {benchmark}. {_extremes(of_run)}",
         f"In brackets the clouds of a class. {_WHISKERS}",
         _sources(found, benchmark, runs),
         _commands(found, benchmark, runs),
@@ -76,7 +81,7 @@ def draw_confusion(found: Evaluations, benchmark: str, run: str, folder: Path) -
     return Figure(
         name,
         f"{benchmark}: confusion of {run}",
-        f"Confusion matrix of {run} on {benchmark}, {len(rows)} true classes by {len(counts)} answers. {worst}",
+        f"Confusion matrix of {run} on {benchmark}, {len(rows)} true by {len(counts)} predicted classes. {worst}",
         f"Each row is a true class and sums to 1. {worst}",
         _sources(found, benchmark, [run]),
         _commands(found, benchmark, [run]),
@@ -88,7 +93,7 @@ def draw_slices(found: Evaluations, benchmark: str, runs: Sequence[str], folder:
     known = [(key, label) for key, label in _SLICES if len(getattr(found.metrics[runs[0], benchmark], key)) > 1]
     if not known:
         return None
-    name, colors = f"slices_{benchmark}", colors_of(runs)
+    name, colors = f"slices_{benchmark}", colors_by_name(runs)
     with drawing(folder, name, 3.1) as canvas:
         bins = [len(getattr(found.metrics[runs[0], benchmark], key)) for key, _ in known]
         panels = canvas.subplots(1, len(known), squeeze=False, sharey=True, width_ratios=[2 + one for one in bins])[0]
@@ -98,11 +103,11 @@ def draw_slices(found: Evaluations, benchmark: str, runs: Sequence[str], folder:
             percent_axis(axes, label="top-1, %" if axes is panels[0] else "")
             axes.set_xlabel(label)
         legend_above(canvas, panels[0])
-    kinds = listed([key.removeprefix("by_") for key, _ in known])
+    kinds = joined([key.removeprefix("by_") for key, _ in known])
     return Figure(
         name,
         f"{benchmark}: accuracy by {kinds}",
-        f"Top-1 accuracy of {listed(runs)} on {benchmark} by {kinds}. {_ends(found, benchmark, runs[0], known)}",
+        f"Top-1 accuracy of {joined(runs)} on {benchmark} by {kinds}. {_ends(found, benchmark, runs[0], known)}",
         f"With each range the number of its clouds. {_WHISKERS}",
         _sources(found, benchmark, runs),
         _commands(found, benchmark, runs),
@@ -115,7 +120,7 @@ def draw_tracks(found: Evaluations, benchmark: str, runs: Sequence[str], folder:
     of_run = {run: tracks for run in runs if (tracks := found.metrics[run, benchmark].tracks) and tracks.by_clouds}
     if not of_run:
         return None
-    name, colors = f"tracks_{benchmark}", colors_of(runs)
+    name, colors = f"tracks_{benchmark}", colors_by_name(runs)
     with drawing(folder, name, 3.3, WIDTH_IN * 0.75) as canvas:
         axes = canvas.subplots()
         for run, tracks in of_run.items():
@@ -135,7 +140,7 @@ def draw_tracks(found: Evaluations, benchmark: str, runs: Sequence[str], folder:
         name,
         f"{benchmark}: several clouds of one object",
         f"Top-1 accuracy on tracks of {benchmark} by the number of clouds averaged: {ends}.",
-        f"The embeddings of at most so many clouds of a track are averaged before it is classified. {_WHISKERS}",
+        f"The embeddings of at most that many clouds of a track are averaged before it is classified. {_WHISKERS}",
         _sources(found, benchmark, runs),
         _commands(found, benchmark, runs),
         (f"tracks_{benchmark}",),
@@ -144,7 +149,7 @@ def draw_tracks(found: Evaluations, benchmark: str, runs: Sequence[str], folder:
 
 def draw_label_efficiency(found: Evaluations, folder: Path) -> Figure | None:
     """Top-1 on each benchmark over the share of real samples; None where fewer than two shares were trained."""
-    sweep, colors = sweep_of(found), colors_of(found.benchmarks)
+    sweep, colors = sweep_of(found), colors_by_name(found.benchmarks)
     if not sweep.shares:
         return None
     with drawing(folder, "label_efficiency", 3.6, WIDTH_IN * 0.85) as canvas:
@@ -180,20 +185,19 @@ def draw_label_efficiency(found: Evaluations, folder: Path) -> Figure | None:
     )
 
 
-def _draw_classes(axes: Axes, values: list[Interval], shift: float, run: str, color: str, *, height: float) -> None:
-    """The classes of one run, `shift` rows below their names, as bars of a height in rows; as dots where it is 0."""
+def _draw_classes(axes: Axes, values: list[Estimate], shift: float, run: str, color: str, *, height: float) -> None:
+    """Draw the classes of a run, `shift` rows below their names, as bars `height` rows high, or as dots if it is 0."""
     value, reach = percent(values)
-    places = np.arange(len(value)) + shift
+    y = np.arange(len(value)) + shift
     if height:
-        whiskers = {"elinewidth": 0.9, "ecolor": "#333333"}
-        axes.barh(places, value, height, color=color, label=run)
-        axes.errorbar(value, places, xerr=reach, fmt="none", **whiskers)
+        axes.barh(y, value, height, color=color, label=run)
+        axes.errorbar(value, y, xerr=reach, fmt="none", elinewidth=0.9, ecolor="#333333")
     else:
-        axes.errorbar(value, places, xerr=reach, fmt="o", markersize=3.5, elinewidth=0.7, color=color, label=run)
+        axes.errorbar(value, y, xerr=reach, fmt="o", markersize=3.5, elinewidth=0.7, color=color, label=run)
 
 
 def _write_shares(axes: Axes, share: np.ndarray) -> None:
-    """The shares of at least 0.005 in their cells, in percent."""
+    """Write the shares of at least 0.005 into their cells, in percent."""
     for row, column in zip(*np.nonzero(share >= 0.005), strict=True):
         color = "white" if share[row, column] > 0.55 else "#222222"
         text = f"{100 * share[row, column]:.0f}"
@@ -207,15 +211,15 @@ def _draw_slices(axes: Axes, parts: list[Slice], run: str, color: str) -> None:
     axes.set_xticks(range(len(parts)), names, fontsize=7.5, rotation=90 if is_dense else 0)
 
 
-def _draw_band(axes: Axes, places: Sequence[int], values: list[Interval], run: str, color: str) -> None:
-    """A line with dots, and its intervals as a band."""
+def _draw_band(axes: Axes, x: Sequence[int], values: list[Estimate], run: str, color: str) -> None:
+    """Draw a line with dots at (N,) positions, and its intervals as a band."""
     value, (below, above) = percent(values)
-    axes.fill_between(places, value - below, value + above, color=color, alpha=0.13, linewidth=0)
-    axes.plot(places, value, "o-", color=color, markersize=4, label=run)
+    axes.fill_between(x, value - below, value + above, color=color, alpha=0.13, linewidth=0)
+    axes.plot(x, value, "o-", color=color, markersize=4, label=run)
 
 
-def _percent_range(axes: Axes, values: list[Interval]) -> None:
-    """Let y be percent, from the tens below the lowest interval to 100."""
+def _percent_range(axes: Axes, values: list[Estimate]) -> None:
+    """Set the y axis to percent, from the tens below the lowest interval to 100."""
     lowest = np.nanmin([one.low for one in values])
     axes.set(ylim=(10 * np.floor(10 * lowest), 101), ylabel="top-1, %")
 
@@ -226,11 +230,11 @@ def _range(part: Slice) -> str:
     return f"{part.start:g}" if part.end == part.start else f"{part.start:g}–{part.end:g}"
 
 
-def _short(value: Interval) -> str:
+def _short(value: Estimate) -> str:
     return f"{100 * value.value:.0f} %"
 
 
-def _extremes(of_run: list) -> str:
+def _extremes(of_run: list[list[ClassAccuracy]]) -> str:
     """The easiest and the hardest class of the last run."""
     parts = [part for part in of_run[-1] if part.top1.value == part.top1.value]
     best, worst = (pick(parts, key=lambda part: part.top1.value) for pick in (max, min))

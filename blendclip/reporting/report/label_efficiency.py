@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from blendclip.reporting.report.evaluations import Evaluations, Run
@@ -13,11 +12,13 @@ _FREE = ("seed", "mixture", "data.synthetic")
 
 
 @dataclass(frozen=True)
-class Sweep:
-    """Runs by share of real samples, 0 to 1, rising; `others` have a fixed share too, but another recipe."""
+class RatioSweep:
+    """Runs of one recipe with different fixed shares of real samples."""
 
     by_share: dict[float, list[str]]
+    """Names of runs by share, 0 to 1, rising."""
     others: list[str]
+    """Runs of a fixed share but another recipe."""
 
     @property
     def shares(self) -> list[float]:
@@ -30,16 +31,16 @@ class Sweep:
         return [run for runs in self.by_share.values() for run in runs]
 
     def runs_of(self, share: float) -> list[str]:
-        """The runs of a share, one for each seed."""
+        """Names of the runs of a share, one for each seed."""
         return self.by_share[share]
 
     def mean(self, found: Evaluations, share: float, benchmark: str) -> float:
-        """Top-1 accuracy on a benchmark, mean over the seeds of a share."""
+        """Mean over the seeds of a share of their top-1 on a benchmark."""
         values = [found.metrics[run, benchmark].top1.value for run in self.by_share[share]]
         return sum(values) / len(values)
 
 
-def sweep_of(found: Evaluations) -> Sweep:
+def sweep_of(found: Evaluations) -> RatioSweep:
     """The largest set of runs of one recipe with at least two shares; empty where there is none."""
     alike: dict[str, dict[float, list[str]]] = defaultdict(lambda: defaultdict(list))
     fixed = [run for run in found.runs.values() if run.is_fixed_mixture]
@@ -53,11 +54,11 @@ def sweep_of(found: Evaluations) -> Sweep:
             largest[run.real_share].append(run.name)
     by_share = {share: largest[share] for share in sorted(largest)} if len(largest) > 1 else {}
     chosen = {run for runs in by_share.values() for run in runs}
-    return Sweep(by_share, [run.name for run in fixed if run.name not in chosen])
+    return RatioSweep(by_share, [run.name for run in fixed if run.name not in chosen])
 
 
 def without_repeats(found: Evaluations, most: int = 6) -> list[str]:
-    """The first `most` runs that are not an earlier one with another seed."""
+    """Names of the first `most` runs that do not repeat an earlier one with another seed."""
     first: dict[str, str] = {}
     for run in found.runs.values():
         first.setdefault(recipe_but(run, "seed"), run.name)
@@ -65,7 +66,7 @@ def without_repeats(found: Evaluations, most: int = 6) -> list[str]:
 
 
 def recipe_but(run: Run, *keys: str) -> str:
-    """The recipe of a run as text, but for some keys and for how it is watched."""
+    """The recipe of a run as text, without some keys and without what changes no weights."""
     recipe = json.loads(json.dumps(run.recipe))
     for key in (*keys, "validation", "validate_every", "checkpoint_every", "log_every"):
         *folders, name = key.split(".")
@@ -74,8 +75,3 @@ def recipe_but(run: Run, *keys: str) -> str:
             part = part.get(folder, {})
         part.pop(name, None)
     return json.dumps(recipe, sort_keys=True)
-
-
-def listed(names: Sequence[str]) -> str:
-    """Names in a sentence."""
-    return ", ".join(names[:-1]) + f" and {names[-1]}" if len(names) > 1 else "".join(names)

@@ -1,4 +1,4 @@
-"""The page itself."""
+"""The HTML page of the report, with the files that it links."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from blendclip.results import absolute
 from blendclip.storage import replacing
 
 _ASSETS = ("report.css", "report.js")
-_FEW_FILES = 2  # that are linked in the open
+_FEW_FILES = 2  # of a figure or table, which are named without unfolding
 _COPIES = "files"
 
 
@@ -27,9 +27,9 @@ def write_page(writer: Writer, sections: Sequence[Section], gallery: str, output
     """Write `index.html`, its style, its script and the files that it links into `output`; return the page.
 
     Args:
-        writer: says which runs and benchmarks, and where figures and tables are.
-        sections: what the page shows; the gallery comes behind the first.
-        gallery: HTML of the gallery, whose links start at `output`; empty for none.
+        writer: of the figures and tables.
+        sections: of the page; the gallery follows the first.
+        gallery: HTML of the gallery, whose links are relative to `output`; empty for none.
         output: folder of the page.
     """
     output.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ def _linked(path: Path, place: str, output: Path) -> str:
 
 
 def _files(writer: Writer, part: Any, output: Path) -> dict[str, list[tuple[str, str]]]:
-    """The name and link of each file of a figure or table: what it was written to, and what it comes from."""
+    """Name and link of the files that a figure or table was written to, and of those that it comes from."""
     if isinstance(part, Figure):
         written = [writer.figures / f"{part.name}.{ending}" for ending in ("svg", "png")]
         written += [writer.tables / f"{name}.csv" for name in part.tables]

@@ -11,42 +11,48 @@ import yaml
 
 
 @dataclass(frozen=True)
-class Benchmark:
-    """A public benchmark, and the names under which it may be evaluated here."""
+class PublicBenchmark:
+    """A public benchmark."""
 
     title: str
     names: list[str]
+    """Names under which it may be evaluated here."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """Top-1 and top-5 in percent of a method, by benchmark."""
+    """Published accuracies of a method."""
 
     method: str
     trained_on: str
     source: str
+    """Name of the source."""
     accuracy: dict[str, list[float]]
+    """Top-1 and top-5 in percent, by benchmark."""
 
 
 @dataclass(frozen=True)
 class Statement:
-    """What a paper says, in a sentence."""
+    """A sentence of a paper."""
 
     source: str
+    """Name of the source."""
     text: str
 
 
 @dataclass(frozen=True)
 class Published:
-    """All published numbers; `sources` are addresses by name."""
+    """All published numbers."""
 
-    benchmarks: dict[str, Benchmark]
+    benchmarks: dict[str, PublicBenchmark]
+    """Benchmarks by key."""
     sources: dict[str, str]
+    """Addresses by name of source."""
     methods: list[Method]
     statement: Statement
 
     def known_as(self, benchmark: str) -> str | None:
-        """The public benchmark that one of ours is, by its name; None where it is another."""
+        """Key of the public benchmark that one of ours is, by its name; None where it is none of them."""
         found = (key for key, about in self.benchmarks.items() if benchmark.lower() in about.names)
         return next(found, None)
 

@@ -1,4 +1,4 @@
-"""What stands on the page, in order; drawing and writing happen on the way."""
+"""The sections of the page, in order; making them draws their figures and writes their tables."""
 
 from __future__ import annotations
 
@@ -7,66 +7,75 @@ from pathlib import Path
 
 from blendclip.reporting.report import figures, tables, training_figures
 from blendclip.reporting.report.evaluations import Evaluations
-from blendclip.reporting.report.label_efficiency import listed
 from blendclip.reporting.report.plot import Figure
 from blendclip.reporting.report.table import Table, write_table
+from blendclip.reporting.report.wording import joined
 
 _LONG_TABLE = 15  # rows; of more, a table is folded
 
 
 @dataclass(frozen=True)
-class Block:
-    """Figures and tables; folded under a line of text where it has one."""
+class PageBlock:
+    """Figures and tables that belong together."""
 
     parts: tuple[Table | Figure, ...]
     fold: str = ""
+    """Text that the block is folded under; empty to show it unfolded."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A section of the page; `anchor` is where links to it lead, `label` a warning beside the title."""
+    """A section of the page."""
 
     anchor: str
+    """Identifier for links."""
     title: str
-    blocks: tuple[Block, ...]
+    blocks: tuple[PageBlock, ...]
     text: str = ""
+    """Paragraph under the title."""
     label: str = ""
+    """Warning beside the title."""
 
 
 @dataclass
 class Writer:
-    """Writes figures and tables of the report, and knows where they are."""
+    """Writes the tables of the report, and knows where its files are."""
 
     found: Evaluations
-    shown: list[str]  # runs that figures show
+    shown: list[str]
+    """Names of the runs that figures show."""
     figures: Path
+    """Folder of figures."""
     tables: Path
+    """Folder of tables."""
     generated: tuple[str, ...]
+    """Names of benchmarks and datasets that are generated."""
     drawn: list[str] = field(default_factory=list)
+    """Names of the figures on the page so far."""
 
-    def block(self, *parts: Table | Figure | None, fold: str = "") -> list[Block]:
-        """A block of the parts that say something, whose tables are then written; none where there is none."""
+    def block(self, *parts: Table | Figure | None, fold: str = "") -> list[PageBlock]:
+        """A block of the parts that are not empty, whose tables are written; no block where all are empty."""
         kept = tuple(part for part in parts if part is not None and (isinstance(part, Figure) or part.rows))
         for part in kept:
             if isinstance(part, Table):
                 write_table(part, self.tables)
             else:
                 self.drawn.append(part.name)
-        return [Block(kept, fold)] if kept else []
+        return [PageBlock(kept, fold)] if kept else []
 
     def remove_old_figures(self) -> None:
-        """Remove figures of an earlier report that this one lacks."""
+        """Delete figures of an earlier report that this one lacks."""
         for path in self.figures.glob("*.*"):
             if path.suffix in (".svg", ".png") and path.stem not in self.drawn:
                 path.unlink()
 
     def label(self, name: str) -> str:
-        """The warning that belongs to a benchmark or dataset."""
+        """The warning beside a benchmark or dataset; empty where it is not generated."""
         return tables.GENERATED if name in self.generated else ""
 
 
 def sections_of(writer: Writer) -> list[Section]:
-    """The sections that have something to say, in order."""
+    """The sections that are not empty, in order."""
     found = writer.found
     sections = [
         _accuracy(writer),
@@ -97,7 +106,7 @@ def _benchmark(writer: Writer, name: str) -> Section:
         *writer.block(per_class, fold=_fold_of(per_class)),
         *writer.block(figures.draw_slices(found, name, runs, folder)),
         *writer.block(figures.draw_tracks(found, name, runs, folder), tables.tracks(found, name)),
-        *writer.block(*confusions, fold=f"Confusion matrices of {listed(runs)}"),
+        *writer.block(*confusions, fold=f"Confusion matrices of {joined(runs)}"),
     ]
     metrics = found.any_of(name)
     text = f"{metrics.clouds:,} clouds of {metrics.instances:,} objects, {len(metrics.classes)} names to choose from."
@@ -132,11 +141,11 @@ def _data(writer: Writer) -> Section:
         *writer.block(rejects, fold=_fold_of(rejects)),
     ]
     labelled = [name for name in names if writer.label(name)]
-    text = [f"{listed(labelled)}: {tables.GENERATED}."] if labelled else []
+    text = [f"{joined(labelled)}: {tables.GENERATED}."] if labelled else []
     return Section("data", "Data", tuple(blocks), " ".join([*text, *training_figures.even_datasets(found)]))
 
 
 def _fold_of(table: Table) -> str:
-    """What a long table is folded under; nothing for a short one."""
+    """Text that a long table is folded under; empty for a short one."""
     count = len(table.rows)
     return f"{table.title}, a table of {count} rows" if count > _LONG_TABLE else ""

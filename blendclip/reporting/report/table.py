@@ -1,4 +1,4 @@
-"""One kind of table, written as CSV, Markdown, plain text, and (by the template) HTML."""
+"""Tables of the report, as CSV, Markdown, plain text, and (by the template) HTML."""
 
 from __future__ import annotations
 
@@ -12,91 +12,111 @@ from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
-from blendclip.reporting.report.evaluations import Interval
+from blendclip.evaluation.bootstrap import Estimate
 from blendclip.storage import replacing
 
-Value = str | int | float | Interval | None
+Value = str | int | float | Estimate | None
+"""Shares are 0 to 1; None and NaN are no value."""
 Kind = Literal["text", "count", "percent"]
+"""How values are shown: `percent` is for shares."""
+BestIn = Literal["column", "row"]
 NOTHING = "–"
+"""Stands for no value."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column; `group` is a heading over several, `label` stands by it, `best` marks the highest of its values."""
+    """A column of a table."""
 
     title: str
     kind: Kind = "text"
     group: str = ""
+    """Heading over neighbouring columns; empty for none."""
     best: bool = False
+    """Whether the highest value is marked."""
     label: str = ""
+    """Warning beside the group."""
 
     @property
     def full_title(self) -> str:
-        """The title where there is one line of headings only."""
+        """Group and title, where there is one line of headings only."""
         return f"{self.group} {self.title}".strip()
 
 
 @dataclass(frozen=True)
 class Row:
-    """Values, one for each column; `published` are numbers of others, which never count as best."""
+    """A row of a table."""
 
     values: tuple[Value, ...]
+    """One for each column."""
     published: bool = False
+    """Whether the numbers are published ones of others, which are never marked as best."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table; `name` is that of its files, `sources` are the files that its numbers come from."""
+    """A table of the report."""
 
     name: str
+    """Name of its files."""
     title: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     sources: tuple[Path, ...] = ()
+    """Files that its numbers come from."""
     commands: tuple[str, ...] = ()
+    """Commands that wrote these files."""
     note: str = ""
-    best_in: Literal["column", "row"] = "column"
-    marked: frozenset[tuple[int, int]] = field(init=False)  # places (row, column) of the best values
+    """Sentences under the table."""
+    best_in: BestIn = "column"
+    """Whether the best value is sought in each column or in each row."""
+    marked: frozenset[tuple[int, int]] = field(init=False)
+    """(row, column) of the best values."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "marked", frozenset(_best_places(self)))
 
     @property
     def groups(self) -> list[tuple[str, str, int]]:
-        """The headings over several columns with their labels and widths; none where no column has any."""
+        """Group, label and number of columns of each run of columns; none where no column has a group."""
         if not any(column.group for column in self.columns):
             return []
         runs = groupby((column.group, column.label) for column in self.columns)
-        return [(*heading, len(list(same))) for heading, same in runs]
+        return [(group, label, len(list(same))) for (group, label), same in runs]
 
     def legend(self, best: str, intervals: bool = True) -> str:
-        """How to read the values, where the best is marked as `best` says ("in bold"); then the note."""
+        """How to read the values, then the note.
+
+        Args:
+            best: how the best values are marked, such as "in bold".
+            intervals: whether intervals are shown.
+        """
         parts = ["In percent"] * any(column.kind == "percent" for column in self.columns)
         parts += [f"the best of a {self.best_in} {best}"] * bool(self.marked)
-        has_intervals = any(isinstance(value, Interval) for row in self.rows for value in row.values)
+        has_intervals = any(isinstance(value, Estimate) for row in self.rows for value in row.values)
         parts += ["a range is a 95 % bootstrap interval over objects"] * (intervals and has_intervals)
         text = "; ".join(parts)
         return f"{text[:1].upper()}{text[1:]}. {self.note}".strip() if parts else self.note
 
     def text_of(self, row: int, column: int) -> str:
-        """A value as people read it, without its interval."""
-        return as_text(self.rows[row].values[column], self.columns[column].kind)
+        """A value as text, without its interval."""
+        return value_text(self.rows[row].values[column], self.columns[column].kind)
 
     def interval_of(self, row: int, column: int) -> str:
-        """The interval of a value, empty where it has none."""
+        """The interval of a value as text, empty where it has none."""
         value = self.rows[row].values[column]
-        if not isinstance(value, Interval) or math.isnan(value.low + value.high):
+        if not isinstance(value, Estimate) or math.isnan(value.low + value.high):
             return ""
         return f"{100 * value.low:.1f} to {100 * value.high:.1f}"
 
     def sort_key(self, row: int, column: int) -> str:
-        """What the page sorts numbers by; empty for text and where there is none."""
+        """The number that the page sorts a value by, as text; empty for text and for no value."""
         number = _number(self.rows[row].values[column])
         return "" if math.isnan(number) else f"{number:.6g}"
 
 
-def as_text(value: Value, kind: Kind) -> str:
-    """A value as people read it: percent with one decimal, counts with thousands set apart."""
+def value_text(value: Value, kind: Kind) -> str:
+    """A value as text: percent with one decimal, counts with commas between thousands."""
     if isinstance(value, str):
         return value
     number = _number(value)
@@ -106,7 +126,7 @@ def as_text(value: Value, kind: Kind) -> str:
 
 
 def write_table(table: Table, folder: Path) -> None:
-    """Write `{name}.csv`, shares as 0 to 1 with their intervals beside them, and `{name}.md`."""
+    """Write a table as `{name}.csv` and `{name}.md` into a folder, made if need be."""
     folder.mkdir(parents=True, exist_ok=True)
     for ending, text in (("csv", as_csv(table)), ("md", as_markdown(table))):
         with replacing(folder / f"{table.name}.{ending}") as temporary:
@@ -114,9 +134,9 @@ def write_table(table: Table, folder: Path) -> None:
 
 
 def as_csv(table: Table) -> str:
-    """The table as CSV: exact values, an interval in two columns of its own, nothing where there is no value."""
+    """The table as CSV: exact values, shares as 0 to 1, intervals in two more columns, empty cells for no value."""
     has_interval = [
-        any(isinstance(row.values[place], Interval) for row in table.rows) for place in range(len(table.columns))
+        any(isinstance(row.values[column], Estimate) for row in table.rows) for column in range(len(table.columns))
     ]
     has_published = any(row.published for row in table.rows)
     titles = [_csv_titles(*pair) for pair in zip(table.columns, has_interval, strict=True)]
@@ -140,7 +160,7 @@ def as_markdown(table: Table) -> str:
 
 
 def as_plain_text(table: Table) -> str:
-    """The table for a terminal: aligned columns, `*` behind the best values."""
+    """The table as plain text: aligned columns, `*` behind the best values."""
     lines = [[column.title for column in table.columns], *(_plain_cells(table, row) for row in range(len(table.rows)))]
     widths = [max(len(line[place]) for line in lines) for place in range(len(table.columns))]
     headings = _plain_groups(table, widths)
@@ -156,27 +176,27 @@ def as_plain_text(table: Table) -> str:
 
 
 def _number(value: Value) -> float:
-    """A value as a number; NaN where it is none."""
-    if isinstance(value, Interval):
+    """A value as a number; NaN for text and for no value."""
+    if isinstance(value, Estimate):
         return value.value
     return math.nan if value is None or isinstance(value, str) else float(value)
 
 
 def _best_places(table: Table) -> set[tuple[int, int]]:
-    """Where the highest of at least two values are, as far as their shown digits tell them apart."""
-    places = [
+    """(row, column) of the highest of at least two values in each line, compared by the digits that are shown."""
+    by_column = [
         [(row, column) for row in range(len(table.rows)) if not table.rows[row].published]
         for column in range(len(table.columns))
         if table.columns[column].best
     ]
-    lines = places if table.best_in == "column" else list(zip(*places, strict=True))
-    return {place for line in lines for place in _highest(table, line)}
+    lines = by_column if table.best_in == "column" else [list(row) for row in zip(*by_column, strict=True)]
+    return {cell for line in lines for cell in _highest(table, line)}
 
 
-def _highest(table: Table, places: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    numbers = {(row, column): round(100 * _number(table.rows[row].values[column]), 1) for row, column in places}
-    known = {place: number for place, number in numbers.items() if not math.isnan(number)}
-    return [place for place, number in known.items() if len(known) > 1 and number == max(known.values())]
+def _highest(table: Table, cells: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    numbers = {(row, column): round(100 * _number(table.rows[row].values[column]), 1) for row, column in cells}
+    known = {cell: number for cell, number in numbers.items() if not math.isnan(number)}
+    return [cell for cell, number in known.items() if len(known) > 1 and number == max(known.values())]
 
 
 def _csv_titles(column: Column, has_interval: bool) -> list[str]:
@@ -185,8 +205,10 @@ def _csv_titles(column: Column, has_interval: bool) -> list[str]:
 
 
 def _csv_cells(value: Value, has_interval: bool) -> list[str | int | float]:
-    if isinstance(value, Interval):
-        parts: list[Value] = [value.value, value.low, value.high]
+    """The cells of a value; csv writes floats with all their digits."""
+    parts: list[str | int | float | None]
+    if isinstance(value, Estimate):
+        parts = [value.value, value.low, value.high]
     else:
         parts = [value, None, None] if has_interval else [value]
     return ["" if part is None or part != part else part for part in parts]
@@ -204,11 +226,11 @@ def _markdown_cells(table: Table, row: int) -> list[str]:
 
 
 def _plain_groups(table: Table, widths: list[int]) -> list[str]:
-    """A line with the headings over several columns, which first widens these as far as they need; or no line."""
+    """The line of headings over several columns, if any; widens the last column of a group as far as it needs."""
     line, start = "", 0
     for group, _, count in table.groups:
-        place = start + count - 1
-        widths[place] += max(len(group) - sum(widths[start : start + count]) - 2 * (count - 1), 0)
+        last = start + count - 1
+        widths[last] += max(len(group) - sum(widths[start : start + count]) - 2 * (count - 1), 0)
         line += group.ljust(sum(widths[start : start + count]) + 2 * count)
         start += count
     return [line.rstrip()] if table.groups else []

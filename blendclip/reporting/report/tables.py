@@ -6,9 +6,10 @@ import math
 from collections.abc import Collection, Sequence
 
 from blendclip.reporting.report.evaluations import Evaluations, Metrics, Run
-from blendclip.reporting.report.label_efficiency import Sweep, listed, sweep_of
+from blendclip.reporting.report.label_efficiency import RatioSweep, sweep_of
 from blendclip.reporting.report.published import Method, published
-from blendclip.reporting.report.table import Column, Row, Table, Value
+from blendclip.reporting.report.table import BestIn, Column, Row, Table, Value
+from blendclip.reporting.report.wording import joined
 
 GENERATED = "generated data, says nothing about real streets"
 _SLICES = {"by_distance": "distance, m", "by_points": "points", "by_visibility": "visibility level"}
@@ -18,9 +19,14 @@ _TAUGHT_BY = {(): "no", ("synthetic",): "CAD alone", ("real",): "recordings alon
 def headline(found: Evaluations, generated: Collection[str]) -> Table:
     """Runs by benchmarks: top-1 with its interval, top-5, and the mean over classes.
 
-    Benchmarks of generated data are labelled so. Published numbers follow for the public benchmarks among ours.
+    Published numbers follow for the public benchmarks among ours.
+
+    Args:
+        found: what the report shows.
+        generated: benchmarks of generated data, which are labelled so.
     """
-    columns, rows = [Column("run")], [[run] for run in found.runs]
+    columns = [Column("run")]
+    rows: list[list[Value]] = [[run] for run in found.runs]
     known = {name: key for name in found.benchmarks if (key := published().known_as(name))}
     methods = [method for method in published().methods if set(method.accuracy) & set(known.values())]
     others: list[list[Value]] = [[method.method] for method in methods]
@@ -28,13 +34,13 @@ def headline(found: Evaluations, generated: Collection[str]) -> Table:
         group = f"{name} ({found.any_of(name).clouds:,} clouds)"
         label = GENERATED if name in generated else ""
         columns += [Column(title, "percent", group, True, label) for title in ("top-1", "top-5", "mean class")]
-        for row, metrics in zip(rows, found.of_benchmark(name).values(), strict=True):
-            row += [metrics.top1, metrics.top5.value, metrics.mean_class.value]
-        for row, method in zip(others, methods, strict=True):
-            row += [*_published_cells(method, known.get(name)), None]
+        for cells, metrics in zip(rows, found.of_benchmark(name).values(), strict=True):
+            cells += [metrics.top1, metrics.top5.value, metrics.mean_class.value]
+        for cells, method in zip(others, methods, strict=True):
+            cells += [*_published_cells(method, known.get(name)), None]
     parts = [f"{_clouds(found, name)}, most frequent class {_percent(found, name)} %" for name in found.benchmarks]
     labelled = [name for name in found.benchmarks if name in generated]
-    parts += [f"{listed(labelled)}: {GENERATED}"] * bool(labelled)
+    parts += [f"{joined(labelled)}: {GENERATED}"] * bool(labelled)
     return Table(
         "headline",
         "Zero-shot accuracy of each run on each benchmark",
@@ -47,7 +53,7 @@ def headline(found: Evaluations, generated: Collection[str]) -> Table:
 
 
 def published_numbers() -> Table:
-    """Accuracy that others state; none of it is measured here."""
+    """Published accuracies of others; none of them is measured here."""
     known = published().benchmarks
     groups = [Column(title, "percent", about.title) for about in known.values() for title in ("top-1", "top-5")]
     rows = [
@@ -71,7 +77,7 @@ def per_class(found: Evaluations, benchmark: str) -> Table:
 
 
 def by_slice(found: Evaluations, benchmark: str, kind: str) -> Table:
-    """Accuracy by distance, points or visibility (`by_distance`, ...); no rows where the benchmark knows none."""
+    """Accuracy by distance, points or visibility (`kind` is `by_distance`, ...); no rows where these are unknown."""
     columns = [Column(f"{_SLICES[kind]} from"), Column("to"), Column("clouds", "count")]
     columns += [Column(run, "percent", best=True) for run in found.runs]
     of_run = [getattr(metrics, kind) for metrics in found.of_benchmark(benchmark).values()]
@@ -95,18 +101,19 @@ def tracks(found: Evaluations, benchmark: str) -> Table:
         rows.append(Row((run, one.top1, *(by_clouds.get(clouds) for clouds in sorted(sizes)))))
     count = next(iter(of_run.values())).tracks if of_run else 0
     note = (
-        f"{count:,} tracks. A track is classified by the mean embedding of at most so many of its clouds; in brackets "
-        "the tracks that have as many."
+        f"{count:,} tracks. A track is classified by the mean embedding of at most the stated number of its clouds; in "
+        "brackets the tracks that have as many."
     )
     return _of_benchmark(found, benchmark, "tracks", "Top-1 of tracks", columns, rows, note=note)
 
 
 def held_out(found: Evaluations) -> Table:
-    """Accuracy on classes that some run never saw in training; other runs on the same classes for comparison."""
+    """Accuracy on classes that some run was not trained on, and of other runs on the same classes."""
     columns = [Column("benchmark"), Column("held-out classes"), Column("run"), Column("trained on them")]
     columns += [Column("clouds", "count", "held out"), Column("top-1", "percent", "held out")]
     columns += [Column("clouds", "count", "others"), Column("top-1", "percent", "others")]
     rows = []
+    order = list(_TAUGHT_BY.values())
     for name in found.benchmarks:
         of_run = found.of_benchmark(name)
         for classes in dict.fromkeys(tuple(one.held_out.classes) for one in of_run.values() if one.held_out):
@@ -114,7 +121,7 @@ def held_out(found: Evaluations) -> Table:
                 (name, ", ".join(classes), run, *_held_out_cells(found.runs[run], of_run[run], classes))
                 for run in of_run
             ]
-            rows += sorted((Row(one) for one in cells), key=lambda row: list(_TAUGHT_BY.values()).index(row.values[3]))
+            rows += sorted((Row(one) for one in cells), key=lambda row: order.index(str(row.values[3])))
     files, commands = tuple(found.files_of(found.benchmarks)), _commands(found, found.benchmarks)
     note = "What other runs reach on these classes is counted from their confusion, without one."
     return Table("held_out", "Top-1 on held-out classes", tuple(columns), tuple(rows), files, commands, note)
@@ -133,7 +140,7 @@ def retrieval(found: Evaluations) -> Table:
         rows.append(Row((benchmark, run, one.clouds, one.texts, *recalls)))
     files = tuple(found.results.metrics(*key) for key in of_all)
     commands = tuple(found.metrics[key].command for key in of_all)
-    note = "Share of questions with a right cloud, of that caption or of that picture's object, among the k nearest."
+    note = "Share of queries with a right cloud, of that caption or of that image's object, among the k nearest."
     return Table("retrieval", "Recall at k", tuple(columns), tuple(rows), files, commands, note)
 
 
@@ -158,7 +165,7 @@ def label_efficiency(found: Evaluations) -> Table:
 
 
 def datasets(found: Evaluations) -> Table:
-    """What mining made of each split."""
+    """Numbers of what mining made of each split."""
     columns = [Column("dataset"), Column("split"), Column("scenes", "count"), Column("objects", "count")]
     columns += [Column(title, "count") for title in ("boxes", "clouds", "views", "triplets", "classes")]
     keys = ("scenes", "objects", "annotations", "clouds", "views", "triplets")
@@ -171,7 +178,7 @@ def datasets(found: Evaluations) -> Table:
 
 
 def rejects(found: Evaluations) -> Table:
-    """What mining left out, by rule."""
+    """Numbers of what mining left out of each split, by rule."""
     columns = [Column(title) for title in ("dataset", "split", "stage", "rule", "kind", "of")]
     keys = ("stage", "rule", "kind", "of", "count", "example")
     rows = [
@@ -192,7 +199,7 @@ def _of_benchmark(
     columns: Sequence[Column],
     rows: Sequence[Row],
     note: str = "",
-    best_in: str = "column",
+    best_in: BestIn = "column",
 ) -> Table:
     """A table about one benchmark, from the metrics of all runs."""
     return Table(
@@ -241,7 +248,7 @@ def _track_column(clouds: int, count: int) -> Column:
 
 
 def _held_out_cells(run: Run, metrics: Metrics, classes: tuple[str, ...]) -> tuple[Value, ...]:
-    """What taught them, then clouds and accuracy on the held-out classes and on the others."""
+    """Which data the run learned the held-out classes from, then clouds and accuracy on these and on the others."""
     one = metrics.held_out
     if one and tuple(one.classes) == classes:
         left = set() if one.excluded_from == "both" else run.domains - {one.excluded_from}
@@ -255,8 +262,8 @@ def _taught_by(domains: set[str]) -> str:
 
 
 def _counted(metrics: Metrics, chosen: list[bool]) -> tuple[int, float]:
-    """Clouds of some classes, and the share on the diagonal of the confusion."""
-    rows = [(sum(row), row[place]) for place, row in enumerate(metrics.confusion) if chosen[place]]
+    """Clouds of the `chosen` classes, and the share of them on the diagonal of the confusion."""
+    rows = [(sum(row), row[label]) for label, row in enumerate(metrics.confusion) if chosen[label]]
     clouds = sum(count for count, _ in rows)
     return clouds, sum(right for _, right in rows) / clouds if clouds else math.nan
 
@@ -265,7 +272,7 @@ def _kind(found: Evaluations, benchmark: str) -> str:
     return "drives" if found.any_of(benchmark).from_drives else "objects"
 
 
-def _rows_of_share(found: Evaluations, sweep: Sweep, share: float) -> list[Row]:
+def _rows_of_share(found: Evaluations, sweep: RatioSweep, share: float) -> list[Row]:
     """A row for each run of a share, and one for their mean where there are several."""
     runs = sweep.runs_of(share)
     about = [(share, found.runs[run].real_samples, run, f"{found.runs[run].recipe['seed']}") for run in runs]

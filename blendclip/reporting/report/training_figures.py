@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from blendclip.reporting.report.evaluations import Evaluations, Run
-from blendclip.reporting.report.label_efficiency import listed
-from blendclip.reporting.report.plot import PALETTE, Figure, colors_of, drawing, legend_above, percent_axis
+from blendclip.reporting.report.plot import PALETTE, Figure, colors_by_name, drawing, legend_above, percent_axis
+from blendclip.reporting.report.wording import joined
 
 _NO_CLASS = "(no class)"
 _LINES = ("-", "--", ":", "-.")
@@ -23,7 +23,7 @@ def draw_training(found: Evaluations, runs: Sequence[str], folder: Path) -> Figu
     splits = list(dict.fromkeys(split for run in runs for split in _splits(found.runs[run])))
     with drawing(folder, "training", 5.4) as canvas:
         (mixture, loss), (batch, validation) = canvas.subplots(2, 2, sharex=True)
-        for run, color in colors_of(runs).items():
+        for run, color in colors_by_name(runs).items():
             one = found.runs[run]
             _draw_entries(mixture, one, "real_share", 100, color)
             _draw_entries(loss, one, "loss", 1, color)
@@ -42,7 +42,7 @@ def draw_training(found: Evaluations, runs: Sequence[str], folder: Path) -> Figu
     return Figure(
         "training",
         "Training",
-        f"Four panels over the training steps of {listed(runs)}. " + " ".join(_ending(found.runs[run]) for run in runs),
+        f"Four panels over the training steps of {joined(runs)}. " + " ".join(_ending(found.runs[run]) for run in runs),
         "The share is that of the recipe at each logged step; the loss adds caption and image pairs.",
         tuple(found.results.metrics_log(run) for run in runs),
         tuple(found.results.named.commands.train(run) for run in runs),
@@ -105,7 +105,7 @@ def draw_rejects(found: Evaluations, folder: Path) -> Figure | None:
     rules, height = list(counts), 0.8 / len(splits)
     with drawing(folder, "rejects", 0.9 + (0.13 * len(splits) + 0.14) * len(rules)) as canvas:
         axes = canvas.subplots()
-        for place, (split, color) in enumerate(colors_of(splits).items()):
+        for place, (split, color) in enumerate(colors_by_name(splits).items()):
             places = np.arange(len(rules)) + (place - (len(splits) - 1) / 2) * height
             bars = axes.barh(places, [counts[rule].get(split, 0) for rule in rules], height, label=split, color=color)
             axes.bar_label(bars, padding=2, fontsize=7.5)
@@ -117,7 +117,7 @@ def draw_rejects(found: Evaluations, folder: Path) -> Figure | None:
     return Figure(
         "rejects",
         "Left out, by rule",
-        f"Annotations that mining left out, by stage and rule, for {listed(splits)}. Most by {most}.",
+        f"Annotations that mining left out, by stage and rule, for {joined(splits)}. Most by {most}.",
         "An annotation without a view of its own may still become a triplet, with a view of the same object.",
         tuple(found.summaries),
         tables=("rejects",),
@@ -127,14 +127,14 @@ def draw_rejects(found: Evaluations, folder: Path) -> Figure | None:
 def _draw_entries(
     axes: Axes, run: Run, key: str, scale: float, color: str, style: str = "-", label: str | None = ""
 ) -> None:
-    """A number of the training log over the steps; `label` is the run's name unless it is None."""
+    """Draw a number of the metrics log over the steps; `label` None leaves the run out of the legend."""
     entries = [entry for entry in run.entries("train") if key in entry]
     steps, values = [entry["step"] for entry in entries], [scale * entry[key] for entry in entries]
     axes.plot(steps, values, style, color=color, label=None if label is None else run.name, linewidth=1.3)
 
 
 def _draw_validation(axes: Axes, run: Run, color: str, splits: list[str]) -> None:
-    """Top-1 on each split at each validation; one line style for each split."""
+    """Draw top-1 on each split at each validation, with a line style for each split."""
     entries = run.entries("validation")
     for place, split in enumerate(splits):
         points = [(entry["step"], 100 * entry[f"{split}/top1"]) for entry in entries if f"{split}/top1" in entry]
@@ -172,7 +172,7 @@ def _ending(run: Run) -> str:
 
 
 def _clouds_by_class(summary: dict[str, Any]) -> dict[str, int]:
-    """Clouds of each class; a CAD triplet is a cloud."""
+    """Number of clouds of each class; a CAD triplet is a cloud."""
     return {name: counts.get("clouds", counts["triplets"]) for name, counts in summary["classes"].items()}
 
 

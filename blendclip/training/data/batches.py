@@ -1,9 +1,12 @@
-"""Samples of a step, read from packed splits: a pure function of (plan, step, rank)."""
+"""Samples of a step, read from packed splits: a pure function of (plan, step, rank).
+
+Letters in names: B samples, D width of a feature, n points of a cloud.
+"""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +20,7 @@ from blendclip.errors import UserError
 from blendclip.randomness import bits, subsample
 from blendclip.schemas import UNSEEN_GREY
 from blendclip.training.data.packed import PackedSplit
-from blendclip.training.data.plan import BatchPlan, Draws, Source, kept_rows
+from blendclip.training.data.plan import BatchPlan, Draws, SampleSource, kept_rows
 from blendclip.training.recipe import Data
 from blendclip.training.stopping import SIGNALS
 
@@ -29,32 +32,39 @@ class Batch:
     clouds: Clouds
     """Box frame, metres where the source has metres."""
     texts: Tensor
-    """(B, D) float32, unit length."""
+    """(B, D) float32 features of captions, unit length."""
     images: Tensor
-    """(B, D) float32, unit length."""
+    """(B, D) float32 features of views, unit length."""
     seeds: Tensor
-    """(B,) int64, of all that is random about a sample."""
+    """(B,) int64, seed of all that is random about a sample."""
     synthetic: Tensor
-    """(B,) bool: of a CAD object."""
+    """(B,) bool: whether the cloud is of a CAD object."""
     ids: list[str]
     """Triplet ids."""
 
     def to(self, device: torch.device) -> Batch:
-        """The same on another device."""
-        tensors = (self.texts, self.images, self.seeds, self.synthetic)
-        return Batch(self.clouds.to(device), *(tensor.to(device, non_blocking=True) for tensor in tensors), self.ids)
+        """The same batch on another device."""
+        return self._moved(self.clouds.to(device), lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> Batch:
-        """The same in page-locked memory, from which copies to a GPU do not wait."""
+        """The same batch in page-locked memory, from which copies to a GPU are asynchronous."""
         clouds = self.clouds
         rgb = None if clouds.rgb is None else clouds.rgb.pin_memory()
         pinned = Clouds(clouds.points.pin_memory(), clouds.lengths.pin_memory(), rgb)
+        return self._moved(pinned, Tensor.pin_memory)
+
+    def _moved(self, clouds: Clouds, move: Callable[[Tensor], Tensor]) -> Batch:
         tensors = (self.texts, self.images, self.seeds, self.synthetic)
-        return Batch(pinned, *(tensor.pin_memory() for tensor in tensors), self.ids)
+        texts, images, seeds, synthetic = map(move, tensors)
+        return Batch(clouds, texts, images, seeds, synthetic, self.ids)
 
 
-def sources_of(data: Data, splits: Sequence[PackedSplit]) -> list[Source]:
-    """What a plan may draw: the rows of each split, in the order of `data`, that its rules keep.
+def sources_of(data: Data, splits: Sequence[PackedSplit]) -> list[SampleSource]:
+    """What a plan may draw from: of each split the rows that the options keep.
+
+    Args:
+        data: options of the recipe.
+        splits: packed splits, the synthetic ones of `data` first, in its order.
 
     Raises:
         UserError: nothing is left of a split.
@@ -62,7 +72,7 @@ def sources_of(data: Data, splits: Sequence[PackedSplit]) -> list[Source]:
     names = [*data.synthetic, *data.real]
     domains = ["synthetic"] * len(data.synthetic) + ["real"] * len(data.real)
     columns = {
-        name: (split.column("class_name"), split.column("category"))
+        name: (list(split.column("class_name")), list(split.column("category")))
         for name, domain, split in zip(names, domains, splits, strict=True)
         if data.excluded_from in ("both", domain)
     }
@@ -73,12 +83,12 @@ def sources_of(data: Data, splits: Sequence[PackedSplit]) -> list[Source]:
         rows = rows[np.asarray(split.num_points)[rows] >= data.min_points]
         if not len(rows):
             raise UserError(f"{name} has no cloud of data.min_points = {data.min_points} points: lower it")
-        sources.append(Source(name, domain, rows, data.weights.get(name)))
+        sources.append(SampleSource(name, domain, rows, data.weights.get(name)))
     return sources
 
 
 class Batches(Dataset):
-    """Micro-batches of one process by number: that of step s and part m is number s * micro_batches + m."""
+    """Micro-batches of one process by number: micro-batch m of step s has number s * micro_batches + m."""
 
     def __init__(
         self,
@@ -90,7 +100,21 @@ class Batches(Dataset):
         rank: int = 0,
         world_size: int = 1,
         micro_batches: int = 1,
-    ):
+    ) -> None:
+        """Read the samples that a plan draws.
+
+        Args:
+            plan: of the run.
+            splits: packed splits of the plan's sources, in their order.
+            data: options of the recipe.
+            colors: whether clouds have colours.
+            rank: number of this process.
+            world_size: processes that share a batch.
+            micro_batches: parts of the share of each process.
+
+        Raises:
+            UserError: a batch cannot be shared out evenly.
+        """
         self._plan, self._splits, self._data, self._colors = plan, splits, data, colors
         self._ids = [split.column("triplet_id") for split in splits]
         self._rank, self._world_size, self._micro_batches = rank, world_size, micro_batches
@@ -104,7 +128,7 @@ class Batches(Dataset):
         return self.read(self._plan.batch(step).part(self._rank, self._world_size, micro_batch, self._micro_batches))
 
     def read(self, draws: Draws) -> Batch:
-        """The samples of some draws."""
+        """The samples of some draws, on the CPU."""
         splits = [self._splits[source] for source in draws.source_B]
         rows, seeds = draws.row_B.tolist(), draws.seed_B
         most = self._data.max_points
@@ -112,7 +136,7 @@ class Batches(Dataset):
         points = [subsample(split.points(row), most, seed) for split, row, seed in drawn]
         rgb = None
         if self._colors:
-            rgb = [subsample(colors_of(split, row), most, seed) for split, row, seed in drawn]
+            rgb = [subsample(cloud_colors(split, row), most, seed) for split, row, seed in drawn]
         domains = [source.domain == "synthetic" for source in self._plan.sources]
         return Batch(
             clouds=Clouds(
@@ -127,8 +151,8 @@ class Batches(Dataset):
             ids=[self._ids[source][row] for source, row in zip(draws.source_B, rows, strict=True)],
         )
 
-    def _features(self, candidates: list[np.ndarray], seeds: np.ndarray, name: str) -> Tensor:
-        """Of each sample's features its own, which comes first, or a random one."""
+    def _features(self, candidates: list[NDArray[np.float16]], seeds: NDArray[np.int64], name: str) -> Tensor:
+        """(B, D) a feature of each sample: of its candidates (k, D) the first, which is its own, or a random one."""
         if self._data.views == "own":
             chosen = np.zeros(len(candidates), np.int64)
         else:
@@ -138,7 +162,14 @@ class Batches(Dataset):
 
 
 def loader(batches: Batches, first: int, workers: int, on_gpu: bool) -> Iterator[Batch]:
-    """Micro-batches from number `first` to the last, read ahead by `workers` processes."""
+    """Micro-batches from number `first` to the last.
+
+    Args:
+        batches: of this process.
+        first: number of the first micro-batch.
+        workers: processes that read ahead; 0 reads in this one.
+        on_gpu: whether to hand them over in page-locked memory.
+    """
     return iter(
         DataLoader(
             batches,
@@ -152,13 +183,13 @@ def loader(batches: Batches, first: int, workers: int, on_gpu: bool) -> Iterator
 
 
 def _leave_signals(worker: int) -> None:
-    """A signal to all processes is for the one that trains: it needs those that read until it has stopped."""
+    """Ignore signals in a process that reads: the one that trains needs it until it has stopped itself."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 
-def colors_of(split: PackedSplit, row: int) -> NDArray[np.float32]:
-    """The colours (n, 3) of a cloud, 0 to 1; grey where it has none."""
+def cloud_colors(split: PackedSplit, row: int) -> NDArray[np.float32]:
+    """The colours (n, 3) of a packed cloud, 0 to 1; grey where it has none."""
     rgb = split.rgb(row)
     if rgb is None:
         return np.full((int(split.num_points[row]), 3), UNSEEN_GREY / 255, np.float32)

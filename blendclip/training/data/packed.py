@@ -1,9 +1,9 @@
 """Random access to the packed clouds and features of a dataset and split, without reading them first.
 
-Files are memory-mapped and what is returned are numpy views of them, read-only, so that processes share one copy of the
-data; a `PackedSplit` that is sent to another process is opened there anew.
+Files are memory-mapped, and arrays are read-only views of them, so that processes share one copy of the data; a
+`PackedSplit` that is sent to another process is opened there anew.
 
-Letters in names: T triplets, D numbers of a feature.
+Letters in names: T triplets, D width of a feature, n points of a cloud.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from blendclip.results import Results
 from blendclip.training.data.packing import DIGEST
 
 COLUMNS = tuple(field.name for field in schemas.PACKED_CLOUDS if not pa.types.is_list(field.type))
-"""What `PackedSplit.column` knows."""
+"""Columns of `PackedSplit.column`."""
 
 _NULL = {"distance_m": np.nan, "visibility": 0}
 
@@ -32,7 +32,7 @@ class PackedSplit:
     """The T triplets of a dataset and split: all parts, in order, as one sequence."""
 
     def __init__(self, clouds: Sequence[Path], features: Sequence[Path]) -> None:
-        """Open packed files, those of clouds and those of features part by part; see `open`.
+        """Open packed files of clouds and of features, part by part in the same order; see `open`.
 
         Raises:
             UserError: a file is missing or broken, or two of a part are not of the same triplets.
@@ -50,15 +50,15 @@ class PackedSplit:
         self.width = _width(features, feature_files)
         """D; 0 where there is no triplet."""
         self.num_points: NDArray[np.int32] = _joined(self._cloud_batches, "num_points", np.int32)
-        """(T,)"""
+        """(T,) points of each cloud."""
         sizes = [sum(batch.num_rows for batch in batches) for batches in features_by_part]
         first_of_part_T = np.repeat(np.cumsum(sizes) - sizes, sizes)
         self.instances: NDArray[np.int64] = first_of_part_T + _joined(feature_batches, "held_by", np.int32)
-        """(T,) the first triplet of each triplet's instance: alike where two are of one object."""
+        """(T,) row of the first triplet of each triplet's instance, which identifies the instance."""
         self.num_images: NDArray[np.int32] = _joined(feature_batches, "num_images", np.int32)
-        """(T,) how many `images` has."""
+        """(T,) length of `images` of each triplet."""
         self.num_texts: NDArray[np.int32] = _joined(feature_batches, "num_texts", np.int32)
-        """(T,) how many `texts` has."""
+        """(T,) length of `texts` of each triplet."""
         own_image_T, own_text_T = (_joined(feature_batches, name, np.int32) for name in ("own_image", "own_text"))
         self._images = _Runs.of(feature_batches, "images").within(self.instances, own_image_T, self.num_images)
         self._texts = _Runs.of(feature_batches, "texts").within(self.instances, own_text_T, self.num_texts)
@@ -66,7 +66,14 @@ class PackedSplit:
 
     @classmethod
     def open(cls, results: Path, clip_name: str, dataset: str, split: str, parts: int | None = None) -> PackedSplit:
-        """A split as it lies in a results folder, in so many `parts`; None takes all that are there.
+        """A split of a results folder.
+
+        Args:
+            results: the results folder.
+            clip_name: folder name of the CLIP whose features are opened.
+            dataset: name of the dataset.
+            split: name of the split.
+            parts: number of parts that the split must have; None takes all that are there.
 
         Raises:
             UserError: a file is missing, broken or left over, or two of a part are not of the same triplets.
@@ -91,41 +98,41 @@ class PackedSplit:
         return len(self.num_points)
 
     def points(self, row: int) -> NDArray[np.float32]:
-        """The cloud of a triplet, (n, 3), in its box frame, neither normalised nor centred; a view of the file."""
+        """Points (n, 3) of a triplet's cloud in its box frame, neither normalised nor centred; a view of the file."""
         return self._points.run(row)
 
     def rgb(self, row: int) -> NDArray[np.uint8] | None:
-        """Colours of its points (n, 3), 0-255, `schemas.UNSEEN_GREY` where no camera sees one; None without colours."""
+        """Colours (n, 3) of a triplet's points, 0-255, `schemas.UNSEEN_GREY` where unseen; None without colours."""
         return self._rgb.get(row)
 
     def intensity(self, row: int) -> NDArray[np.float32] | None:
-        """What the sensor says of its points, (n,); None where nothing does."""
+        """Intensities (n,) of a triplet's points, as the sensor gives them; None where it gives none."""
         return self._intensity.get(row)
 
     def time_lag_s(self, row: int) -> NDArray[np.float32] | None:
-        """By how much its points are older than the keyframe, (n,); None where they have no times."""
+        """Seconds (n,) by which a triplet's points are older than its keyframe; None where they have no times."""
         return self._time_lag_s.get(row)
 
     def image(self, row: int) -> NDArray[np.float16]:
-        """The feature of a triplet's own view, (D,), unit length; a view of the file."""
+        """Feature (D,) of a triplet's own view, unit length; a view of the file."""
         return self._images.first(row)
 
     def text(self, row: int) -> NDArray[np.float16]:
-        """The feature of a triplet's own caption, (D,), unit length; a view of the file."""
+        """Feature (D,) of a triplet's own caption, unit length; a view of the file."""
         return self._texts.first(row)
 
     def images(self, row: int) -> NDArray[np.float16]:
-        """Features of all views of a triplet's instance, (k, D), unit length, its own first; a view of the file."""
+        """Features (k, D) of all views of a triplet's instance, unit length, its own first; a view of the file."""
         return self._images.run(row)
 
     def texts(self, row: int) -> NDArray[np.float16]:
-        """Features of all captions of a triplet's instance, (m, D), unit length, its own first; a view of the file."""
+        """Features (m, D) of all captions of a triplet's instance, unit length, its own first; a view of the file."""
         return self._texts.run(row)
 
     def column(self, name: str) -> list[Any] | NDArray[Any]:
-        """One of `COLUMNS` for all triplets: a list of texts (None where null), or an array of numbers.
+        """One of `COLUMNS` for all triplets: a list of strings (None where null), or an array of numbers (T,).
 
-        Where null, `distance_m` is NaN and `visibility`, whose levels begin at 1, is 0.
+        Where null, `distance_m` is NaN, and `visibility`, whose levels begin at 1, is 0.
         """
         assert name in COLUMNS, f"{name} is none of {COLUMNS}"
         kind = schemas.PACKED_CLOUDS.field(name).type
@@ -147,8 +154,8 @@ class PackedSplit:
         return _Runs.of(self._cloud_batches, "time_lag_s")
 
 
-def as_text(split: PackedSplit) -> str:
-    """What a split holds, in a line: counts, and the bytes of its files."""
+def split_summary(split: PackedSplit) -> str:
+    """A line on what a split holds: counts, and the size of its files."""
     holders = split.instances == np.arange(len(split))
     clouds_mb, features_mb = (
         sum(path.stat().st_size for path in paths) / 1e6 for paths in (split.clouds, split.features)
@@ -161,31 +168,32 @@ def as_text(split: PackedSplit) -> str:
 
 
 class _Runs:
-    """For each row a run of one of several arrays over a file."""
+    """For each row a range of one of several arrays, which are views of files."""
 
     __slots__ = ("_batch", "_start", "_stop", "_values")
 
     def __init__(self, values: Sequence[NDArray], batch: NDArray, start: NDArray, stop: NDArray) -> None:
+        """Row i is `values[batch[i]][start[i] : stop[i]]`."""
         self._values = values
-        # memoryviews give Python integers, several times faster than arrays give theirs
-        self._batch, self._start, self._stop = (memoryview(numbers) for numbers in (batch, start, stop))
+        # A memoryview gives a Python integer several times faster than an array gives its own.
+        self._batch, self._start, self._stop = batch.data, start.data, stop.data
 
     @classmethod
     def of(cls, batches: Sequence[pa.RecordBatch], name: str) -> _Runs:
-        """A column of lists."""
+        """The rows of a column of lists."""
         lists = [batch.column(name) for batch in batches]
         ends = [np.zeros(1, np.int32), *(column.offsets.to_numpy() for column in lists)]
         batch = np.repeat(np.arange(len(lists)), [len(column) for column in lists])
-        starts, stops = (np.concatenate([run[piece] for run in ends]) for piece in (slice(-1), slice(1, None)))
+        starts, stops = (np.concatenate([run[cut] for run in ends]) for cut in (slice(-1), slice(1, None)))
         return cls([_array(column.values) for column in lists], batch, starts, stops)
 
     def within(self, rows_T: NDArray, skipped_T: NDArray, counts_T: NDArray) -> _Runs:
-        """Of the runs in some rows, so many values each, without the first few."""
+        """For triplet t, row `rows_T[t]` from value `skipped_T[t]` on, `counts_T[t]` values long."""
         start = np.asarray(self._start)[rows_T] + skipped_T
         return _Runs(self._values, np.asarray(self._batch)[rows_T], start, start + counts_T)
 
     def run(self, row: int) -> NDArray:
-        """All of a row; not `__getitem__`, since Python calls a plain method faster."""
+        """All values of a row; no `__getitem__`, since Python calls a plain method faster."""
         return self._values[self._batch[row]][self._start[row] : self._stop[row]]
 
     def first(self, row: int) -> NDArray:
@@ -193,19 +201,20 @@ class _Runs:
         return self._values[self._batch[row]][self._start[row]]
 
     def get(self, row: int) -> NDArray | None:
-        """A run, None where the column is null: it is never empty otherwise."""
+        """All values of a row; None where the column is null, since lists are never empty."""
         values = self.run(row)
         return values if len(values) else None
 
 
 def _array(values: pa.Array) -> NDArray:
-    """Numbers (N,) or lists of fixed size (N, size) as an array over the same memory."""
+    """Numbers (m,), or lists of fixed size (m, size), as an array over the same memory."""
     if pa.types.is_fixed_size_list(values.type):
         return values.flatten().to_numpy().reshape(len(values), values.type.list_size)
     return values.to_numpy()
 
 
 def _joined(batches: Sequence[pa.RecordBatch], name: str, kind: type) -> NDArray:
+    """(T,) a column of numbers of all batches."""
     return np.concatenate([np.zeros(0, kind), *(batch.column(name).to_numpy() for batch in batches)])
 
 
@@ -224,7 +233,7 @@ def _opened(path: Path, maker: str) -> pa.ipc.RecordBatchFileReader:
 
 
 def _check_pair(paths: tuple[Path, Path], files: tuple[pa.ipc.RecordBatchFileReader, ...]) -> None:
-    """The two files of a part are laid out as this version reads them, and are of the same triplets."""
+    """Raise a UserError unless the two files of a part are of this version, and of the same triplets."""
     images = files[1].schema.field("images") if "images" in files[1].schema.names else None
     width = images.type.value_type.list_size if images else 0
     for path, file, schema in zip(paths, files, (schemas.PACKED_CLOUDS, schemas.packed_features(width)), strict=True):

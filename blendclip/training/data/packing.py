@@ -1,6 +1,6 @@
-"""Clouds of one part of triplets as an Arrow file that is memory-mapped, so that any of them is read at once.
+"""Packing: the clouds of one part of triplets as an Arrow file for random access through memory mapping.
 
-Colours become what the encoder is given: 0-255, grey for a point that no camera sees. Nothing else is changed.
+Colours become what the encoder takes: 0-255, grey for a point that no camera sees. Nothing else is changed.
 
 Letters in names: N points of all clouds of a table together.
 """
@@ -19,7 +19,7 @@ from blendclip import schemas, storage
 from blendclip.errors import UserError
 
 DIGEST = "triplets"
-"""Metadata key of packed files: a digest of the triplets, alike in files that belong together."""
+"""Metadata key of packed files: the digest of the triplets, equal in files that belong together."""
 
 _PER_POINT = ("points", "rgb", "intensity", "time_lag_s")
 _ROWS_AT_ONCE = 64
@@ -28,10 +28,13 @@ _ROWS_AT_ONCE = 64
 def pack_clouds(triplets: Path, output: Path, points_per_batch: int = 2_000_000) -> int:
     """Write the clouds of a part (schema `schemas.PACKED_CLOUDS`); return their number.
 
-    A record batch ends once it has `points_per_batch` points, which bounds memory and keeps offsets within int32.
+    Args:
+        triplets: Parquet file of the part.
+        output: Arrow file to write.
+        points_per_batch: points that end a record batch, which bounds memory and keeps offsets within int32.
 
     Raises:
-        UserError: the triplets are not there, or values of points do not fit their number.
+        UserError: the triplets are missing, or a cloud has not one value of a column for each of its points.
     """
     about = storage.metadata("packed", {"triplets": storage.options_of(triplets)})
     about[DIGEST] = triplets_digest(storage.read_parquet(triplets, ["triplet_id", "caption"]))
@@ -63,7 +66,7 @@ def _read(triplets: Path) -> Iterator[pa.Table]:
 
 
 def _check_lengths(table: pa.Table, triplets: Path) -> None:
-    """Each cloud has points, and one value of everything for each of them, or null."""
+    """Raise a UserError unless each cloud has points, and one value of each column for each of them, or null."""
     for name in _PER_POINT:
         lengths = pc.list_value_length(table[name])
         if name != "points":
@@ -79,7 +82,7 @@ def _check_lengths(table: pa.Table, triplets: Path) -> None:
 
 
 def _seen_or_grey(rgb: pa.ListArray) -> pa.ListArray:
-    """Colours of clouds, with grey for points that are null; null for clouds that are."""
+    """Colours of clouds, grey for points that are null, and null for clouds that are null."""
     colour_N = rgb.flatten()
     rgb_N3 = np.full((len(colour_N), 3), schemas.UNSEEN_GREY, np.uint8)
     rgb_N3[colour_N.is_valid().to_numpy(zero_copy_only=False)] = colour_N.flatten().to_numpy().reshape(-1, 3)
@@ -88,8 +91,9 @@ def _seen_or_grey(rgb: pa.ListArray) -> pa.ListArray:
 
 
 def _gathered(tables: Iterable[pa.Table], points: int) -> Iterator[pa.Table]:
-    """Tables laid together until they have so many points."""
-    waiting, count = [], 0
+    """Tables, concatenated until they have at least `points` points."""
+    waiting: list[pa.Table] = []
+    count = 0
     for table in tables:
         waiting.append(table)
         count += pc.sum(table["num_points"]).as_py()

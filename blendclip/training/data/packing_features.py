@@ -1,11 +1,12 @@
-"""CLIP features of one part of triplets as an Arrow file that is memory-mapped.
+"""Packing: the CLIP features of one part of triplets as an Arrow file for random access through memory mapping.
 
-Many triplets share an instance. Its features, of all its views and captions, lie once in the file, in the row of its
-first triplet; every triplet says which row that is, and which of the features are of its own view. The first features
-are repeated after the last, as far as is needed for a run to begin at any triplet's own and hold them all, so that
-reading one's own first copies nothing.
+Many triplets share an instance. The features of all its views and captions are stored once, in the row of its first
+triplet, which holds them for the others; every triplet says which row that is, and which of the features are its own.
+The first features are repeated after the last, as far as a range needs that begins at any triplet's own feature and
+holds all of them: so all features, a triplet's own first, are read without a copy.
 
-Letters in names: T triplets, E rows of embeddings, K of them that are held for some triplets, D numbers of a feature.
+Letters in names: T triplets, E rows of embeddings, K rows of embeddings that triplets hold, with repeats, D width of a
+feature.
 """
 
 from __future__ import annotations
@@ -34,38 +35,44 @@ class FeatureSources:
     """The files of one part that packed features are made of."""
 
     triplets: Path
+    """Parquet file of triplets."""
     views: Path
+    """Parquet file of views."""
     captions: Path
+    """Parquet file of captions."""
     embeddings: Path
+    """Parquet file of the features of these views and captions."""
 
 
 @dataclass(frozen=True)
 class _Part:
-    """What is in the files of a part, without pictures, clouds and features."""
+    """The content of a part, without clouds, images and features."""
 
     sources: FeatureSources
     triplets: pa.Table
+    """T rows with the columns `_OF_TRIPLET`."""
     embeddings: pa.Table
+    """E rows with the columns `_OF_EMBEDDING`."""
     own_view_T: list[str]
     """view_id of each triplet's view."""
     held_by_T: NDArray[np.int32]
     """First triplet of each triplet's instance."""
     held_by_E: NDArray[np.int64]
-    """First triplet of the instance that an embedding is of; -1 where it has none."""
+    """First triplet of the instance of each embedding; -1 where the instance has no triplet."""
 
 
 @dataclass(frozen=True)
 class _Links:
-    """Which embeddings of one kind a part holds."""
+    """The embeddings of one kind that the triplets of a part hold."""
 
     rows_K: NDArray[np.int64]
-    """Their rows, ordered by the triplet in whose row they lie, with repeats."""
+    """Rows of embeddings, ordered by the triplet that holds them, with repeats."""
     lengths_T: NDArray[np.int64]
-    """How many lie in the row of each triplet, with repeats."""
+    """Number of embeddings that each triplet holds, with repeats."""
     own_T: NDArray[np.int32]
-    """Place of a triplet's own in the row that holds those of its instance."""
+    """Index of each triplet's own embedding among those of its instance."""
     counts_T: NDArray[np.int32]
-    """How many a triplet's instance has."""
+    """Number of embeddings of each triplet's instance."""
 
 
 def pack_features(sources: FeatureSources, output: Path, features_per_batch: int = 25_000) -> int:
@@ -74,6 +81,11 @@ def pack_features(sources: FeatureSources, output: Path, features_per_batch: int
     An embedding belongs to the instance of its view or, where it names no view, of its triplet. A triplet's own are the
     image of its view and the text of that view's caption; where texts name triplets, the first that is the triplet's
     caption, else the first of all. Embeddings of instances without a triplet are left out.
+
+    Args:
+        sources: files of the part.
+        output: Arrow file to write.
+        features_per_batch: features that end a record batch, which bounds memory.
 
     Raises:
         UserError: a file is missing, files do not belong together, a triplet has no image or no text, or a feature has
@@ -96,7 +108,7 @@ def pack_features(sources: FeatureSources, output: Path, features_per_batch: int
 
 
 def _read_part(sources: FeatureSources) -> _Part:
-    """The files of a part, once it is sure that they belong together."""
+    """The content of a part; raises a UserError unless its files belong together."""
     triplets = storage.read_parquet(sources.triplets, _OF_TRIPLET)
     views = storage.read_parquet(sources.views, ["view_id", *_VIEW_KEY])
     captions = storage.read_parquet(sources.captions, ["view_id", "caption"])
@@ -117,13 +129,13 @@ def _read_part(sources: FeatureSources) -> _Part:
 
 
 def _looked_up(names: pa.ChunkedArray, known: pa.ChunkedArray, values: list[int]) -> NDArray[np.int64]:
-    """For each name the value of the same name among `known`; -1 where it is null."""
-    place = pc.fill_null(pc.index_in(names, value_set=known, skip_nulls=True), -1).to_numpy()
-    return np.array([*values, -1], np.int64)[place]
+    """For each name the value at its index in `known`; -1 where it is null."""
+    index = pc.fill_null(pc.index_in(names, value_set=known, skip_nulls=True), -1).to_numpy()
+    return np.array([*values, -1], np.int64)[index]
 
 
 def _own_views(sources: FeatureSources, triplets: pa.Table, views: pa.Table) -> list[str]:
-    """The view of each triplet, which is of its instance, in its channel, at its time."""
+    """The view_id of each triplet's view, found by instance, channel and time."""
     view_of = dict(zip(_zipped(views, *_VIEW_KEY), views["view_id"].to_pylist(), strict=True))
     assert len(view_of) == views.num_rows, "a channel shows an instance once at a time"
     own = []
@@ -136,7 +148,7 @@ def _own_views(sources: FeatureSources, triplets: pa.Table, views: pa.Table) -> 
 
 
 def _check_captions(sources: FeatureSources, triplets: pa.Table, captions: pa.Table, own_view_T: list[str]) -> None:
-    """The caption of a triplet is that of its view, where the part has captions of views."""
+    """Raise a UserError unless each triplet has the caption of its view, where the part has captions of views."""
     caption_of = dict(_zipped(captions, "view_id", "caption"))
     for (who, text), view in zip(_zipped(triplets, "triplet_id", "caption"), own_view_T, strict=True):
         if caption_of and caption_of.get(view) != text:
@@ -147,7 +159,7 @@ def _check_captions(sources: FeatureSources, triplets: pa.Table, captions: pa.Ta
 
 
 def _check_origin(sources: FeatureSources, triplets: pa.Table, views: pa.Table, embeddings: pa.Table) -> None:
-    """Embeddings are of the dataset and split of the triplets, and of views or triplets that there are."""
+    """Raise a UserError unless embeddings are of the triplets' dataset and split, and of known views or triplets."""
     for name in ("dataset", "split"):
         strange = set(embeddings[name].unique().to_pylist()) - set(triplets[name].unique().to_pylist())
         if triplets.num_rows and strange:
@@ -162,7 +174,7 @@ def _check_origin(sources: FeatureSources, triplets: pa.Table, views: pa.Table, 
 
 
 def _check_complete(sources: FeatureSources, views: pa.Table, captions: pa.Table, embeddings: pa.Table) -> None:
-    """Where embeddings name views, there is one of each view and one of each caption as it is now."""
+    """Raise a UserError unless embeddings that name views are one of each view and one of each present caption."""
     found: dict[str, dict[str, str | None]] = {kind: {} for kind in _KINDS}
     for view, kind, text in _zipped(embeddings, "view_id", "kind", "text"):
         if view is not None and view in found[kind]:
@@ -186,15 +198,16 @@ def _zipped(table: pa.Table, *names: str) -> Iterator[tuple]:
 
 
 def _linked(part: _Part, kind: str) -> _Links:
-    """The embeddings of one kind, by instance, and which are each triplet's own."""
+    """The embeddings of one kind that triplets hold, and which are each triplet's own."""
     is_kind = pc.equal(part.embeddings["kind"], kind).to_numpy()
     held = np.flatnonzero(is_kind & (part.held_by_E >= 0))
     rows_K = held[np.argsort(part.held_by_E[held], kind="stable")]
     counts_T = np.bincount(part.held_by_E[rows_K], minlength=part.triplets.num_rows)
     starts_T = np.cumsum(counts_T) - counts_T
-    place_E = np.empty(part.embeddings.num_rows, np.int64)
-    place_E[rows_K] = np.arange(len(rows_K))
-    own_T = place_E[_own_rows(part, kind, rows_K)] - starts_T[part.held_by_T]
+    index_E = np.empty(part.embeddings.num_rows, np.int64)
+    index_E[rows_K] = np.arange(len(rows_K))
+    own_T = index_E[_own_rows(part, kind, rows_K)] - starts_T[part.held_by_T]
+    # A range that begins at own feature o of n and holds all n ends o after the last: so many are repeated.
     repeats_T = np.zeros_like(counts_T)
     np.maximum.at(repeats_T, part.held_by_T, own_T)
     lengths_T = counts_T + repeats_T
@@ -204,7 +217,7 @@ def _linked(part: _Part, kind: str) -> _Links:
 
 
 def _own_rows(part: _Part, kind: str, rows_K: NDArray[np.int64]) -> list[int]:
-    """The embedding of each triplet's own view or caption."""
+    """The row of the embedding of each triplet's own view or caption."""
     row_of: dict[tuple[str, ...], int] = {}
     of_kind = _zipped(part.embeddings.take(rows_K), "view_id", "triplet_id", "text")
     for row, (view, triplet, text) in zip(rows_K.tolist(), of_kind, strict=True):
@@ -221,7 +234,7 @@ def _own_rows(part: _Part, kind: str, rows_K: NDArray[np.int64]) -> list[int]:
 
 
 def _vectors(embeddings: Path) -> NDArray[np.float16]:
-    """All features of a file, (E, D), as they are; (0, 0) of a file without any."""
+    """(E, D) all features of a file, as they are; (0, 0) for a file without any."""
     column = storage.read_parquet(embeddings, ["embedding"])["embedding"]
     widths = pc.unique(pc.list_value_length(column)).to_pylist()
     if not widths:
@@ -232,14 +245,14 @@ def _vectors(embeddings: Path) -> NDArray[np.float16]:
 
 
 def _batches(lengths_T: NDArray[np.int64], most: int) -> Iterator[slice]:
-    """Runs of triplets; a run ends with the triplet that takes its count to a multiple of `most`."""
+    """Slices of triplets for record batches: a slice ends where the sum of lengths passes a multiple of `most`."""
     run_T = (np.cumsum(lengths_T) - lengths_T) // most
     ends = [*(np.flatnonzero(np.diff(run_T)) + 1).tolist(), len(lengths_T)]
     yield from (slice(start, end) for start, end in zip([0, *ends], ends, strict=False) if end > start)
 
 
 def _unit_lists(part: _Part, links: _Links, rows: slice, vectors_ED: NDArray, schema: pa.Schema) -> pa.ListArray:
-    """The features that lie in some rows, of unit length."""
+    """The features that some triplets hold, as lists of unit vectors."""
     before, count = links.lengths_T[: rows.start].sum(), links.lengths_T[rows].sum()
     rows_K = links.rows_K[before : before + count]
     vectors_KD = vectors_ED[rows_K].astype(np.float32)

@@ -26,17 +26,17 @@ _UNIT = 1 << 32  # the expected number of real samples is summed as whole multip
 
 
 @dataclass(frozen=True)
-class Source:
+class SampleSource:
     """A split of a dataset to draw from."""
 
     name: str
-    """What its draws are seeded by and errors speak of; unique within a plan."""
+    """Name that seeds its draws and stands in errors; unique within a plan."""
     domain: str
-    """synthetic or real."""
+    """`synthetic` or `real`."""
     rows: NDArray[np.int64]
-    """The rows of the split that may be drawn."""
+    """(R,) rows of the split that may be drawn."""
     weight: float | None = None
-    """Its share of its domain's draws against the other sources'; None for all of a domain: as many as it has rows."""
+    """How often it is drawn against the other sources of its domain; None in all of them stands for R."""
 
 
 @dataclass(frozen=True)
@@ -44,19 +44,19 @@ class Draws:
     """The samples of a batch or of a part of one, in order."""
 
     source_B: NDArray[np.int64]
-    """Which source, counted in the plan."""
+    """Number of each sample's source in the plan."""
     row_B: NDArray[np.int64]
-    """Which row of the source's split."""
+    """Row of each sample in the source's split."""
     seed_B: NDArray[np.int64]
-    """Seed of all that is random about the sample: of (plan's seed, source, row, epoch of the source), nothing else."""
+    """Seed of all that is random about each sample, hashed from the plan's seed, the source, its epoch and the row."""
 
     def __len__(self) -> int:
         return len(self.row_B)
 
     def part(self, rank: int = 0, world_size: int = 1, micro_batch: int = 0, micro_batches: int = 1) -> Draws:
-        """What one rank takes in one micro-batch.
+        """The samples of one rank in one micro-batch.
 
-        A micro-batch of several ranks, theirs end to end, is that of one rank.
+        Micro-batch m of all ranks, end to end, holds the same samples in the same order whatever `world_size` is.
 
         Raises:
             UserError: the batch cannot be shared out evenly.
@@ -81,9 +81,16 @@ class BatchPlan:
     """
 
     def __init__(
-        self, sources: Sequence[Source], mixture: Mixture, *, batch_size: int, total_steps: int, seed: int
+        self, sources: Sequence[SampleSource], mixture: Mixture, *, batch_size: int, total_steps: int, seed: int
     ) -> None:
-        """Plan `total_steps` batches of `batch_size` samples, those of all ranks and micro-batches together.
+        """Plan the batches of a run.
+
+        Args:
+            sources: splits to draw from.
+            mixture: share of real samples as a function of progress.
+            batch_size: samples of a batch, of all ranks and micro-batches together.
+            total_steps: number of batches.
+            seed: of all draws.
 
         Raises:
             UserError: a domain that the mixture draws from has no source, weights are wrong, a name comes twice, or
@@ -107,18 +114,19 @@ class BatchPlan:
         self._order: dict[int, tuple[int, NDArray[np.int64]]] = {}
 
     def drawn(self, step: int) -> NDArray[np.int64]:
-        """(sources,) how often each source was drawn before `step`."""
+        """(sources,) number of samples that were drawn from each source before `step`."""
         counts = np.zeros(len(self.sources), np.int64)
         for domain, left in zip(DOMAINS, self._drawn_by_domain(step), strict=True):
             for source, share in self._chains[domain]:
-                # Of k draws the first takes k * share, rounded; the rest goes down the chain. So no count ever falls.
+                # Of k draws the first source takes k * share, rounded, and the sources after it share what is left.
+                # Neither falls as k grows, so no source's count ever falls.
                 taken = (2 * left * share.numerator + share.denominator) // (2 * share.denominator)
                 counts[source] = taken
                 left -= taken
         return counts
 
     def batch(self, step: int) -> Draws:
-        """The whole batch of `step`, from 0."""
+        """The whole batch of a step, counted from 0."""
         assert 0 <= step < self.total_steps, step
         before, after = self.drawn(step), self.drawn(step + 1)
         drawn = [
@@ -133,17 +141,17 @@ class BatchPlan:
         return step * self.batch_size - real, real
 
     def _draw(self, source: int, first: int, end: int) -> tuple[NDArray[np.int64], ...]:
-        """Source, row and seed of the draws first ... end - 1 of a source."""
-        epoch, place = np.divmod(np.arange(first, end), len(self.sources[source].rows))
-        row = np.empty_like(place)
+        """Source, row and seed, each (end - first,), of the draws `first` to `end` - 1 of a source."""
+        epoch, index = np.divmod(np.arange(first, end), len(self.sources[source].rows))
+        row = np.empty_like(index)
         for number in np.unique(epoch):
-            row[epoch == number] = self._shuffled(source, int(number))[place[epoch == number]]
+            row[epoch == number] = self._shuffled(source, int(number))[index[epoch == number]]
         row = self.sources[source].rows[row]
         return np.full_like(row, source), row, _sample_seeds(key_of(self.seed, self.sources[source].name), row, epoch)
 
     def _shuffled(self, source: int, epoch: int) -> NDArray[np.int64]:
-        """The order of a source in one of its epochs; the last one asked for is kept."""
-        if self._order.get(source, (None,))[0] != epoch:
+        """(R,) order of a source's rows in one of its epochs, kept until another epoch is asked for."""
+        if source not in self._order or self._order[source][0] != epoch:
             name, rows = self.sources[source].name, self.sources[source].rows
             self._order[source] = epoch, permutation(len(rows), key_of("epoch", self.seed, name, epoch))
         return self._order[source][1]
@@ -155,8 +163,8 @@ def kept_rows(
     """The rows of each split whose class_name and category are both not excluded (for open-vocabulary experiments).
 
     Args:
-        splits: by name of the source, its columns class_name and category; only sources that classes are left out of.
-        excluded_classes: class names or categories, spelt as in the columns.
+        splits: columns class_name and category of each source that classes are excluded from, by its name.
+        excluded_classes: class names or categories, as in the columns.
 
     Raises:
         UserError: nothing is left of a source, or no source knows an excluded class.
@@ -180,10 +188,16 @@ def kept_rows(
 
 
 def samples_per_epoch(objects: int, coverage: float = 0.8, rule: str = "coupon_collector") -> int:
-    """How many CAD samples to call an epoch, so that a share `coverage` of the objects is seen in one.
+    """Samples of an epoch that sees a share `coverage` of the objects.
 
-    `coupon_collector`, the published recipe, draws with replacement and takes N ln(1 / (1 - coverage)) samples. This
-    project draws without, where coverage * N (`distinct`) see as much; the former makes epochs as long as the paper's.
+    The published recipe draws with replacement: k draws miss one of N objects with probability (1 - 1 / N)^k, about
+    exp(-k / N), so that k = N ln(1 / (1 - coverage)) (`coupon_collector`). This project draws without replacement,
+    where coverage * N draws (`distinct`) see as much; the former makes epochs as long as the paper's.
+
+    Args:
+        objects: N.
+        coverage: share of the objects, above 0 and below 1.
+        rule: `coupon_collector` or `distinct`.
 
     Raises:
         UserError: a value is out of its range.
@@ -198,8 +212,8 @@ def samples_per_epoch(objects: int, coverage: float = 0.8, rule: str = "coupon_c
     )
 
 
-def _chain(domain: str, sources: Sequence[Source]) -> list[tuple[int, Fraction]]:
-    """The sources of a domain, each with its share of what the ones before it leave; the last one's is 1.
+def _chain(domain: str, sources: Sequence[SampleSource]) -> list[tuple[int, Fraction]]:
+    """The sources of a domain by number, each with its share of what those before it leave: 1 for the last.
 
     Raises:
         UserError: weights are not all given or all left out, or not positive; or a source is empty.
@@ -212,11 +226,11 @@ def _chain(domain: str, sources: Sequence[Source]) -> list[tuple[int, Fraction]]
         raise UserError(f"some {domain} datasets have a weight and others none: give one to all of them or to none")
     weights = [_weight(sources[number]) for number in own]
     return [
-        (number, weight / sum(weights[place:])) for place, (number, weight) in enumerate(zip(own, weights, strict=True))
+        (number, weight / sum(weights[index:])) for index, (number, weight) in enumerate(zip(own, weights, strict=True))
     ]
 
 
-def _weight(source: Source) -> Fraction:
+def _weight(source: SampleSource) -> Fraction:
     if source.weight is None:
         return Fraction(len(source.rows))
     if not 0 < source.weight < math.inf:

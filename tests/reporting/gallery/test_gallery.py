@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from blendclip.errors import UserError
-from blendclip.reporting.gallery.writing import write_gallery
+from blendclip.reporting.gallery.write_gallery import write_gallery
 from tests.reporting.gallery.toy import CLASSES, SCRIPT, make_results, write_benchmark, write_evaluation
 
 
@@ -85,7 +85,7 @@ def shown_points(folder: Path, card: ElementTree.Element) -> tuple[np.ndarray, f
 
 @pytest.mark.parametrize("run", ["first", "second"])
 @pytest.mark.parametrize("kind", ["right", "wrong"])
-def test_answers_are_those_of_the_run(toy, run, kind):
+def test_predictions_are_those_of_the_run(toy, run, kind):
     folder, clouds, fragment = toy
     said = predictions(folder, run)
     [panel] = [
@@ -96,7 +96,7 @@ def test_answers_are_those_of_the_run(toy, run, kind):
     cards = of_class(panel, "gallery-card")
     of_kind = [row for row in said.values() if (row["rank"] == 0) == (kind == "right")]
     assert len(cards) == min(8, len({row["instance_token"] for row in of_kind}))
-    assert f"{len(cards)} of {len(of_kind)} {kind} answers" in words(panel)
+    assert f"{len(cards)} of {len(of_kind)} {kind} predictions" in words(panel)
     assert len({clouds[card.get("data-cloud-id")]["instance_token"] for card in cards}) == len(cards)
     for card in cards:
         row = said[card.get("data-cloud-id")]
@@ -109,12 +109,12 @@ def test_answers_are_those_of_the_run(toy, run, kind):
         ]
         marked = [name for line, name in zip(lines, names, strict=True) if "gallery-right" in line.get("class", "")]
         assert marked == [row["class_name"]] * (row["rank"] < 5)
-        assert ("The right name comes at place 6." in words(card)) == (row["rank"] == 5)
+        assert ("The right class comes at place 6." in words(card)) == (row["rank"] == 5)
         assert words(next(card.iter("h5"))).startswith(row["class_name"])
         assert words(of_class(card, "gallery-about")[-1]).startswith(f"{row['num_points']:,} point")
 
 
-def test_answers_are_spread_over_classes_and_the_surest_mistake_is_shown(toy):
+def test_predictions_are_spread_over_classes_and_the_surest_mistake_is_shown(toy):
     folder, clouds, fragment = toy
     said = predictions(folder, "first")
     for panel in of_class(tree(fragment), "gallery-panel"):

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from blendclip.reporting.gallery.writing import write_gallery
+from blendclip.reporting.gallery.write_gallery import write_gallery
 from tests.reporting.gallery.browser import CHROMIUM, Page, visit
 from tests.reporting.gallery.toy import make_results
 

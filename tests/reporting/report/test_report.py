@@ -17,7 +17,7 @@ from blendclip.reporting.report import tables
 from blendclip.reporting.report.evaluations import read_evaluations
 from blendclip.reporting.report.label_efficiency import sweep_of, without_repeats
 from blendclip.reporting.report.table import Column, Row, Table, as_csv, as_markdown
-from blendclip.reporting.report.writing import headline_text, write_report
+from blendclip.reporting.report.write_report import headline_text, write_report
 from tests.reporting.report import toy
 
 NAMES = ["car", "bus", "cone"]
@@ -255,7 +255,7 @@ def test_a_gallery_finds_its_place(results, tmp_path):
 
 def test_the_commands_print_the_page_and_the_accuracy(results, capsys, monkeypatch):
     monkeypatch.setattr(
-        "blendclip.reporting.gallery.writing.write_gallery", lambda *asked: f"<p>pictures of {asked[1]}</p>"
+        "blendclip.reporting.gallery.write_gallery.write_gallery", lambda *asked: f"<p>pictures of {asked[1]}</p>"
     )
     choice = ["--results", str(results), "--runs", "first", "second", "--benchmarks", "street"]
     assert main(["report", *choice]) == 0

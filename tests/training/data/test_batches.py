@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from blendclip.errors import UserError
-from blendclip.training.data.batches import Batches, colors_of, loader, sources_of
+from blendclip.training.data.batches import Batches, cloud_colors, loader, sources_of
 from blendclip.training.data.packed import PackedSplit
 from blendclip.training.data.plan import BatchPlan
 from tests.training import toy
@@ -96,7 +96,7 @@ def test_clouds_without_colours_are_grey(splits):
     batch = batches[0]
     assert batch.clouds.rgb.shape == batch.clouds.points.shape
     assert torch.equal(batch.clouds.rgb, torch.full_like(batch.clouds.points, 0.4))
-    assert colors_of(splits[0], 0).shape == (128, 3)
+    assert cloud_colors(splits[0], 0).shape == (128, 3)
 
 
 def test_classes_and_small_clouds_are_left_out(splits):

@@ -5,11 +5,11 @@ import pytest
 
 from blendclip.errors import UserError
 from blendclip.training.data.mixture import SCHEDULES, Mixture
-from blendclip.training.data.plan import BatchPlan, Draws, Source, kept_rows, samples_per_epoch
+from blendclip.training.data.plan import BatchPlan, Draws, SampleSource, kept_rows, samples_per_epoch
 
 
 def source(name, domain, size, weight=None, first=0):
-    return Source(name, domain, np.arange(first, first + size), weight)
+    return SampleSource(name, domain, np.arange(first, first + size), weight)
 
 
 SOURCES = [source("cad", "synthetic", 1000), source("city", "real", 70), source("truck", "real", 30)]

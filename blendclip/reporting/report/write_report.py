@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from blendclip.errors import UserError
+from blendclip.reporting.report.evaluations import read_evaluations
+from blendclip.reporting.report.label_efficiency import without_repeats
+from blendclip.reporting.report.page import write_page
+from blendclip.reporting.report.sections import Writer, sections_of
+from blendclip.reporting.report.table import as_plain_text
+from blendclip.reporting.report.tables import headline
+from blendclip.reporting.report.wording import joined
+
 Gallery = Callable[[Path, Sequence[str], Sequence[str], Path], str]
+"""Writes the files of a gallery for (results, runs, benchmarks, output); returns its HTML."""
 
 
 def write_report(
@@ -19,7 +29,7 @@ def write_report(
     splits: Sequence[str] | None = None,
     gallery: Gallery | None = None,
 ) -> Path:
-    """Write `output/index.html` with what it shows, and each table as CSV and Markdown into `tables`; return the page.
+    """Write the page, and each table as CSV and Markdown; return `output/index.html`.
 
     Args:
         results: results folder with evaluation, runs and, where something was mined here, triplets.
@@ -28,22 +38,16 @@ def write_report(
         output: folder of the page, which opens from there without a network.
         tables: folder for the tables.
         generated: benchmarks and datasets that are generated, and labelled so.
-        shown: runs of the figures; the first six that are not another one's seed where it is empty.
+        shown: runs of the figures; if empty, the first six runs that do not repeat another one with another seed.
         splits: dataset/split of the accounts of mining; None shows all in `results`.
-        gallery: writes the gallery's files for (results, runs, benchmarks, output) and returns its HTML; none without.
+        gallery: writes a gallery; None for no gallery.
 
     Raises:
-        UserError: a file is missing or not as it should be.
+        UserError: a file is missing or not as it should be, or `shown` names another run.
     """
-    from blendclip.errors import UserError
-    from blendclip.reporting.report.evaluations import read_evaluations
-    from blendclip.reporting.report.label_efficiency import listed, without_repeats
-    from blendclip.reporting.report.page import write_page
-    from blendclip.reporting.report.sections import Writer, sections_of
-
     if unknown := [run for run in shown if run not in runs]:
         raise UserError(
-            f"the figures are to show {listed(unknown)}, not among the runs of the report: add it to --runs"
+            f"the figures are to show {joined(unknown)}, not among the runs of the report: add it to --runs"
         )
     found = read_evaluations(results, runs, benchmarks, splits)
     writer = Writer(found, list(shown) or without_repeats(found), output / "figures", tables, tuple(generated))
@@ -54,13 +58,15 @@ def write_report(
 
 
 def headline_text(results: Path, runs: Sequence[str], benchmarks: Sequence[str], generated: Sequence[str] = ()) -> str:
-    """The headline table for a terminal.
+    """The headline table as plain text for a terminal.
+
+    Args:
+        results: results folder with evaluation and runs.
+        runs: runs in order.
+        benchmarks: benchmarks in order.
+        generated: benchmarks that are generated, and labelled so.
 
     Raises:
         UserError: a file is missing or not as it should be.
     """
-    from blendclip.reporting.report.evaluations import read_evaluations
-    from blendclip.reporting.report.table import as_plain_text
-    from blendclip.reporting.report.tables import headline
-
     return as_plain_text(headline(read_evaluations(results, runs, benchmarks, splits=()), generated))

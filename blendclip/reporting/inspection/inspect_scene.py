@@ -1,4 +1,4 @@
-"""A projection check: pictures of a scene that show at a glance whether calibration, axes and times are right."""
+"""The projection check: drawings of a scene that show at a glance whether calibration, axes and times are right."""
 
 from __future__ import annotations
 
@@ -6,30 +6,29 @@ from pathlib import Path
 
 from blendclip.errors import UserError
 from blendclip.mining.scene import read_scene
+from blendclip.reporting.inspection.above import draw_above
+from blendclip.reporting.inspection.cameras import draw_cameras
+from blendclip.reporting.inspection.colored import draw_colored
+from blendclip.reporting.inspection.moment import moment_of
+from blendclip.reporting.inspection.movers import draw_movers
 
 
 def inspect_scene(
     index: Path, root: Path, output: Path, scene: str | None = None, keyframe: int | None = None, movers: int = 8
 ) -> list[Path]:
-    """Write the pictures of a scene into `output/{scene}` and return their paths.
+    """Write the drawings of a scene into `output/{scene}`; return their paths.
 
     Args:
         index: scene index of one split.
-        root: the dataset's folder.
+        root: folder of the dataset.
         output: folder to write into.
-        scene: name or number of a scene; the first where it is None.
-        keyframe: number of the keyframe to look at; the middle one of those with boxes where it is None.
-        movers: how many moving objects the sheet of motion shows.
+        scene: name or number of the scene; None for the first.
+        keyframe: number of the keyframe; None for the middle one of those with boxes.
+        movers: most moving objects that the sheet of motion shows.
 
     Raises:
-        UserError: no index there, no such scene or keyframe in it, or none of the scene's files under `root`.
+        UserError: the index, the scene, its keyframe, or all of the scene's files under `root` are missing.
     """
-    from blendclip.reporting.inspection.above import draw_above
-    from blendclip.reporting.inspection.cameras import draw_cameras
-    from blendclip.reporting.inspection.colored import draw_colored
-    from blendclip.reporting.inspection.moment import moment_of
-    from blendclip.reporting.inspection.movers import draw_movers
-
     moment = moment_of(read_scene(index, scene), root, keyframe)
     files = [*moment.scene.sweeps.path, *moment.scene.images.path]
     if not any((root / path).is_file() for path in files):

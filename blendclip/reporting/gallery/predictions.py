@@ -1,4 +1,4 @@
-"""Right and wrong answers of a run on a benchmark, chosen to show."""
+"""Right and wrong predictions of a run on a benchmark, chosen to show."""
 
 from __future__ import annotations
 
@@ -18,52 +18,57 @@ _COLUMNS = "cloud_id instance_token class_name num_points distance_m rank top5 t
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a run says to a cloud."""
+class ShownPrediction:
+    """The prediction of a run for a cloud."""
 
     row: int
-    """In the benchmark."""
+    """Row of the cloud in the benchmark."""
     cloud_id: str
     class_name: str
+    """The right class."""
     num_points: int
+    """Points of the cloud."""
     distance_m: float | None
+    """Distance of the cloud from the ego vehicle; None where unknown."""
     rank: int
     """Wrong classes that score at least as high as the right one; 0 is right."""
     named: list[tuple[str, float]]
-    """Classes and cosines, best first."""
+    """Predicted classes and cosines, best first."""
     is_confident: bool
-    """A wrong answer chosen for its lead over the second name."""
+    """Whether it is wrong and was chosen for its lead over the second class."""
 
 
 @dataclass(frozen=True)
-class ChosenAnswers:
-    """Answers of a run on a benchmark."""
+class ChosenPredictions:
+    """Predictions of a run on a benchmark, chosen to show."""
 
     run: str
     benchmark: str
-    right: list[Answer]
-    wrong: list[Answer]
+    right: list[ShownPrediction]
+    wrong: list[ShownPrediction]
     num_right: int
+    """Right predictions on the whole benchmark."""
     num_wrong: int
+    """Wrong predictions on the whole benchmark."""
 
     def clouds(self) -> dict[str, int]:
-        """Ids of the clouds to show, and their rows in the benchmark."""
-        return {answer.cloud_id: answer.row for answer in [*self.right, *self.wrong]}
+        """Rows in the benchmark of the clouds to show, by cloud id."""
+        return {prediction.cloud_id: prediction.row for prediction in [*self.right, *self.wrong]}
 
 
-def choose_answers(
+def choose_predictions(
     results: Path, run: str, benchmark: str, cloud_ids: pa.ChunkedArray, count: int = 8
-) -> ChosenAnswers:
-    """About `count` right and as many wrong answers, spread over classes, no two of one object.
+) -> ChosenPredictions:
+    """At most `count` right and as many wrong predictions, spread over classes, no two of one object.
 
-    Half of the wrong ones have the greatest lead of the first name over the second, so that they look sure.
+    Half of the wrong ones have the greatest lead of the first class over the second, so that they look sure.
 
     Args:
         results: results folder.
         run: name of the run.
         benchmark: name of the benchmark.
         cloud_ids: of the benchmark, in its order.
-        count: how many of each kind.
+        count: most predictions of each kind.
 
     Raises:
         UserError: predictions or metrics are missing, or are of other clouds than the benchmark now holds.
@@ -81,11 +86,11 @@ def choose_answers(
     objects = {columns["instance_token"][row] for row in sure}
     others = [row for row in wrong if columns["instance_token"][row] not in objects]
     others = _in_turn(others, columns, count - len(sure))
-    return ChosenAnswers(
+    return ChosenPredictions(
         run=run,
         benchmark=benchmark,
-        right=[_answer(row, columns, names, False) for row in _in_turn(right, columns, count)],
-        wrong=[_answer(row, columns, names, row in sure) for row in [*sure, *others]],
+        right=[_shown(row, columns, names, False) for row in _in_turn(right, columns, count)],
+        wrong=[_shown(row, columns, names, row in sure) for row in [*sure, *others]],
         num_right=len(right),
         num_wrong=len(wrong),
     )
@@ -99,8 +104,8 @@ def _lead(scores: list[float]) -> float:
     return scores[0] - scores[1] if len(scores) > 1 else 0.0
 
 
-def _answer(row: int, columns: dict[str, list[Any]], names: list[str], is_confident: bool) -> Answer:
+def _shown(row: int, columns: dict[str, list[Any]], names: list[str], is_confident: bool) -> ShownPrediction:
     own = {name: columns[name][row] for name in ("cloud_id", "class_name", "num_points", "distance_m", "rank")}
     top = [names[number] for number in columns["top5"][row]]
     named = list(zip(top, columns["top5_scores"][row], strict=True))
-    return Answer(row=row, named=named, is_confident=is_confident, **own)
+    return ShownPrediction(row=row, named=named, is_confident=is_confident, **own)
