@@ -10,7 +10,19 @@ import logging
 import sys
 
 from blendclip import __version__
-from blendclip.cli import benchmarks, cad, captions, encoding, evaluation, mining, packing, reporting, tiny, training
+from blendclip.cli import (
+    benchmarks,
+    cad,
+    captions,
+    encoding,
+    evaluation,
+    mining,
+    naming,
+    packing,
+    reporting,
+    tiny,
+    training,
+)
 from blendclip.errors import UserError
 
 
@@ -36,6 +48,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("blendclip", description="Mine triplets of LiDAR points, camera crop and caption.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="STAGE")
-    for room in (mining, captions, cad, benchmarks, encoding, packing, tiny, training, evaluation, reporting):
+    for room in (mining, captions, cad, benchmarks, encoding, packing, tiny, training, evaluation, reporting, naming):
         room.add_commands(commands)
     return parser
