@@ -35,13 +35,14 @@ def crop(sweep: NDArray[np.floating], boxes: ArrayLike) -> list[NDArray[np.float
     points, boxes = _points(sweep), _boxes(boxes)
     if not len(boxes):
         return []
-    origin = boxes[:, :3].mean(axis=0) if np.abs(boxes[:, :3]).max() > _FAR_M else np.zeros(3)
-    xyz = np.ascontiguousarray(points[:, :3] - origin if origin.any() else points[:, :3], np.float32)
+    points, origin = _near(points, boxes)
     box_SE3_sensor = geometry.inverse(geometry.pose(_rotations(boxes), boxes[:, :3] - origin))
     standing = Passage(np.zeros(1, np.int64), box_SE3_sensor[:, None], np.arange(len(boxes)))
-    offsets, rows, xyz_box = points_in_boxes(xyz, None, standing, boxes[:, 3:6])
-    inside = np.concatenate([xyz_box, points[rows, 3:].astype(np.float32)], axis=1)
-    return [inside[begin:end] if end > begin else None for begin, end in zip(offsets, offsets[1:], strict=False)]
+    offsets, rows, xyz_box = points_in_boxes(points, None, standing, boxes[:, 3:6])
+    inside = points.take(rows, axis=0)
+    inside[:, :3] = xyz_box
+    ends = offsets.tolist()
+    return [inside[begin:end] if end > begin else None for begin, end in zip(ends, ends[1:], strict=False)]
 
 
 def box_faults(boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -59,6 +60,19 @@ def _points(sweep: Any) -> NDArray[np.floating]:
             f"the sweep has shape {points.shape} and type {points.dtype}: give (N, 3) or wider floats, x, y, z first"
         )
     return points
+
+
+def _near(points: NDArray[np.floating], boxes: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """The points in float32, as they are where they can be, and the origin that was taken from all coordinates.
+
+    It is the middle of boxes that are far from the frame's own, so that float32 keeps its digits.
+    """
+    origin = np.zeros(3)
+    if np.abs(boxes[:, :3]).max() > _FAR_M:
+        origin = boxes[:, :3].mean(axis=0)
+        points = points.astype(np.float64)
+        points[:, :3] -= origin
+    return np.ascontiguousarray(points, np.float32), origin
 
 
 def _boxes(given: ArrayLike) -> NDArray[np.float64]:
