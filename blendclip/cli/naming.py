@@ -73,9 +73,21 @@ def _name_boxes(args: argparse.Namespace) -> None:
         named = name_results(
             model, args.boxes, args.index, _weights(model, args), **places, sweeps=args.sweeps, top=args.top
         )
+    if args.html:
+        _write_page(args)
+        named.files.append(args.html)
     for path in named.files:
         sys.stdout.write(f"{path}\n")
     sys.stdout.write(f"{named.summary()}\n")
+
+
+def _write_page(args: argparse.Namespace) -> None:
+    from blendclip.naming.page.writing import write_sample_page, write_sweep_page
+
+    if args.index is None:
+        write_sweep_page(args.inputs[0], args.output, args.html)
+    else:
+        write_sample_page(args.index, args.root, args.output, args.html)
 
 
 def _list_names(path: Path) -> None:

@@ -22,7 +22,7 @@ from blendclip.evaluation.zero_shot import unit
 from blendclip.mining.clouds import CloudOptions
 from blendclip.mining.scene import Scene, read_scenes
 from blendclip.naming.cloud_files import read_cloud
-from blendclip.naming.crops import crop
+from blendclip.naming.crops import crop, rotations_of
 from blendclip.naming.detected_scenes import detected_clouds
 from blendclip.naming.detections import Boxes, boxes_of, read_boxes, read_results, renamed
 from blendclip.naming.predictions import SCHEMA as PREDICTION
@@ -44,6 +44,7 @@ BOXES = pa.schema(
         ("detector_score", pa.float32()),
         ("translation", pa.list_(pa.float64(), 3)),  # of the centre, metres, frame of the results or the sweep
         ("size_lwh_m", pa.list_(pa.float64(), 3)),
+        ("rotation_wxyz", pa.list_(pa.float64(), 4)),
         ("num_points", pa.int32()),  # of its own cloud
         *PREDICTION,  # by the mean embedding of all boxes with its tracking_id in the scene
         *EMBEDDING,  # that mean; null where none of them holds a point
@@ -234,6 +235,7 @@ def _table(
     columns = {name: [row.get(name) for row in who] for name in ("cloud_id", "sample_token", "scene", "box")}
     columns |= {"tracking_id": boxes.tracking_id, "detector_name": boxes.name, "detector_score": boxes.score}
     columns |= {"translation": list(boxes.values[:, :3]), "size_lwh_m": list(boxes.values[:, 3:6])}
+    columns["rotation_wxyz"] = list(rotations_of(boxes.values))
     columns["num_points"] = [0 if cloud is None else len(cloud) for cloud in clouds]
     arrays = {name: pa.array(values, BOXES.field(name).type) for name, values in columns.items()}
     arrays |= {name: predictions.table[name] for name in PREDICTION.names}

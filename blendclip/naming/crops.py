@@ -36,7 +36,7 @@ def crop(sweep: NDArray[np.floating], boxes: ArrayLike) -> list[NDArray[np.float
     if not len(boxes):
         return []
     points, origin = _near(points, boxes)
-    box_SE3_sensor = geometry.inverse(geometry.pose(_rotations(boxes), boxes[:, :3] - origin))
+    box_SE3_sensor = geometry.inverse(geometry.pose(rotations_of(boxes), boxes[:, :3] - origin))
     standing = Passage(np.zeros(1, np.int64), box_SE3_sensor[:, None], np.arange(len(boxes)))
     offsets, rows, xyz_box = points_in_boxes(points, None, standing, boxes[:, 3:6])
     inside = points.take(rows, axis=0)
@@ -93,8 +93,8 @@ def _boxes(given: ArrayLike) -> NDArray[np.float64]:
     return boxes
 
 
-def _rotations(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Quaternions w, x, y, z (M, 4)."""
+def rotations_of(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Quaternions w, x, y, z (M, 4) of boxes (M, 7 or 10)."""
     if boxes.shape[1] == 10:
         return boxes[:, 6:]
     half, zeros = boxes[:, 6] / 2, np.zeros(len(boxes))
