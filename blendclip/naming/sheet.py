@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from blendclip.storage import replacing
 
 _TILE_PX, _TEXT_PX, _MARGIN_PX, _FONT_PX = 170, 34, 12, 13
+_GAP_PX = 2  # between the two sides of a cloud
 _COLUMNS = 4
 _BACK, _INK, _MUTED = (16, 21, 27), (30, 34, 40), (110, 118, 128)
 _RAMP = np.array([[74, 128, 255], [41, 204, 199], [255, 219, 89], [255, 102, 69]], np.float64)  # low to high
@@ -32,7 +33,7 @@ class Shown:
 
 def write_sheet(rows: Sequence[tuple[str, Sequence[Shown]]], output: Path) -> None:
     """Draw the hits of each query under its own heading, as a PNG."""
-    cell = 2 * _TILE_PX + _MARGIN_PX, _TILE_PX + _TEXT_PX + _MARGIN_PX
+    cell = 2 * _TILE_PX + _GAP_PX + _MARGIN_PX, _TILE_PX + _TEXT_PX + _MARGIN_PX
     heights = [_TEXT_PX + -(-len(shown) // _COLUMNS) * cell[1] for _, shown in rows]
     columns = min(_COLUMNS, max(len(shown) for _, shown in rows))
     sheet = Image.new("RGB", (columns * cell[0] + _MARGIN_PX, sum(heights) + _MARGIN_PX), "white")
@@ -49,7 +50,7 @@ def write_sheet(rows: Sequence[tuple[str, Sequence[Shown]]], output: Path) -> No
 
 def _draw(sheet: Image.Image, one: Shown, left: int, upper: int) -> None:
     for number, side in enumerate(_SIDES):
-        sheet.paste(Image.fromarray(_tile(one.points[:, :3], *side)), (left + number * _TILE_PX, upper))
+        sheet.paste(Image.fromarray(_tile(one.points[:, :3], *side)), (left + number * (_TILE_PX + _GAP_PX), upper))
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(_FONT_PX)
     draw.text((left, upper + _TILE_PX + 2), one.title, _INK, font)
     draw.text((left, upper + _TILE_PX + 4 + _FONT_PX), one.detail, _MUTED, font)
@@ -65,7 +66,8 @@ def _tile(points: NDArray[np.floating], right: int, up: int) -> NDArray[np.uint8
     column, line = (_TILE_PX / 2 + placed[:, right]).astype(int), (_TILE_PX / 2 - placed[:, up]).astype(int)
     share = (points[order, 2] - low[2]) / max(float(high[2] - low[2]), 1e-6) * (len(_RAMP) - 1)
     shades = np.stack([np.interp(share, np.arange(len(_RAMP)), _RAMP[:, part]) for part in range(3)], axis=1)
-    for down in (0, 1):
-        for across in (0, 1):
+    dot = range(2 if len(points) > 400 else 3 if len(points) > 80 else 5)
+    for down in dot:
+        for across in dot:
             tile[np.clip(line + down, 0, _TILE_PX - 1), np.clip(column + across, 0, _TILE_PX - 1)] = shades
     return tile

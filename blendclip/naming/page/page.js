@@ -41,10 +41,11 @@
     }
     context.font = `${12 * ratio}px system-ui, sans-serif`;
     context.textAlign = "center";
-    view.middles = boxes.map((box, number) => (shown.has(number) ? outlined(context, place, box, number, ratio) : null));
+    view.labels = [];
+    view.middles = boxes.map((box, number) => (shown.has(number) ? outlined(context, view, place, box, number, ratio) : null));
   }
 
-  function outlined(context, place, { corners, edges, name }, number, ratio) {
+  function outlined(context, view, place, { corners, edges, name }, number, ratio) {
     const ends = corners.map((corner) => place(...corner));
     context.strokeStyle = context.fillStyle = number === marked ? MARKED : PLAIN;
     context.lineWidth = (number === marked ? 3 : 1.4) * ratio;
@@ -56,7 +57,11 @@
     context.stroke();
     const top = Math.min(...ends.map(([, y]) => y));
     const middle = [0, 1].map((axis) => ends.reduce((sum, end) => sum + end[axis], 0) / ends.length);
-    context.fillText(name, middle[0], top - 4 * ratio);
+    const isFree = view.labels.every(([x, y]) => Math.abs(x - middle[0]) > 70 * ratio || Math.abs(y - top) > 13 * ratio);
+    if (isFree || number === marked) {
+      context.fillText(name, middle[0], top - 4 * ratio);
+      view.labels.push([middle[0], top]);
+    }
     return middle;
   }
 
