@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from blendclip.encoders.checkpoints import load_foreign
 from blendclip.encoders.clip_names import HUB
 from blendclip.encoders.hub import fetch_model, push_model
 from blendclip.encoders.model_folder import (
@@ -249,8 +250,6 @@ class Model:
 
 
 def _foreign(path: Path, device: str | torch.device) -> tuple[PointBert, Description]:
-    from blendclip.encoders.checkpoints import load_foreign
-
     encoder, origin = load_foreign(path)
     up = "y" if origin in _Y_UP else "z"
     log.info("%s is of %s: clouds are turned to %s up for it", path, origin, up)

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from blendclip.encoders.clip_names import HUB
-from blendclip.encoders.model_folder import MODEL, find_model
+from blendclip.encoders.model_folder import find_model
 from blendclip.errors import UserError
+from blendclip.results import MODEL_ABOUT, MODEL_WEIGHTS
 
-_FILES = (str(Path(MODEL).with_suffix(".json")), MODEL)
+_FILES = (MODEL_ABOUT, MODEL_WEIGHTS)
 
 
 def fetch_model(place: str) -> Path:

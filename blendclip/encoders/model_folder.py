@@ -18,9 +18,9 @@ from blendclip.encoders.clip_names import HUB, LOCAL_FOLDER, TINY, clip_name
 from blendclip.encoders.model_card import model_card
 from blendclip.encoders.pointbert import PointBert
 from blendclip.errors import UserError
+from blendclip.results import METRICS, MODEL_WEIGHTS, Results
 from blendclip.storage import replacing
 
-MODEL = "model.safetensors"
 CARD = "README.md"
 FORMAT = 2
 UNIT_SPHERE = "unit_sphere"
@@ -123,7 +123,7 @@ def write_run_model(path: Path, encoder: PointBert, description: Description) ->
 
 def write_model_folder(folder: Path, encoder: PointBert, description: Description) -> None:
     """Write weights, description and card of a model into a folder, over those that are there."""
-    write_run_model(folder / MODEL, encoder, description)
+    write_run_model(folder / MODEL_WEIGHTS, encoder, description)
     with replacing(folder / CARD) as temporary:
         temporary.write_text(model_card(folder.resolve().name, encoder.config, description.as_json()))
 
@@ -156,13 +156,13 @@ def find_model(place: Path) -> Path:
     """
     if place.suffix == ".safetensors" and place.is_file():
         return place
-    if (place / MODEL).is_file():
-        return place / MODEL
+    if (place / MODEL_WEIGHTS).is_file():
+        return place / MODEL_WEIGHTS
     if not place.exists():
         raise UserError(f"there is no model {place}: give the folder of a run or a model, or hf-hub:OWNER/NAME")
     if any(place.glob("training/*/recipe.json")):
         raise UserError(f"{place} is a run that has not ended: train it to its end first")
-    raise UserError(f"{place} is no model, as it holds no {MODEL}: give the folder of a run or a model")
+    raise UserError(f"{place} is no model, as it holds no {MODEL_WEIGHTS}: give the folder of a run or a model")
 
 
 def evaluations(folder: Path) -> dict[str, Any]:
@@ -172,7 +172,7 @@ def evaluations(folder: Path) -> dict[str, Any]:
         folder: with a folder for each benchmark, such as results/evaluation/runs/curriculum.
     """
     found = {}
-    for path in sorted(folder.glob("*/metrics.json")):
+    for path in sorted(folder.glob(f"*/{METRICS}")):
         numbers = json.loads(path.read_text())
         found[path.parent.name] = {name: _value(numbers[name]) for name in _EVALUATED if name in numbers} | {
             "clouds": numbers["clouds"],
@@ -184,9 +184,8 @@ def evaluations(folder: Path) -> dict[str, Any]:
 def evaluations_beside(path: Path) -> dict[str, Any]:
     """The evaluations of a run whose model is at `path`, results/runs/{run}/model.safetensors; none elsewhere."""
     run = path.resolve().parent
-    if run.parent.name != "runs":
-        return {}
-    return evaluations(run.parents[1] / "evaluation" / "runs" / run.name)
+    results = Results(run.parents[1])
+    return evaluations(results.evaluation(run.name, "any").parent) if results.run(run.name) == run else {}
 
 
 def _value(number: Any) -> float:

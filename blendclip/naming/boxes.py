@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from blendclip import storage
 from blendclip.errors import UserError
 from blendclip.evaluation.zero_shot import unit
-from blendclip.mining.clouds import CloudOptions
+from blendclip.mining.options import CloudOptions
 from blendclip.mining.scene import Scene, read_scenes
 from blendclip.naming.cloud_files import read_cloud
 from blendclip.naming.crops import crop, rotations_of

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from blendclip import geometry
 from blendclip.errors import UserError
-from blendclip.mining.crop import Passage, points_in_boxes
+from blendclip.mining.crop import BoxTrajectories, points_in_boxes
 
 _FAR_M = 1e4  # from here on float32 is coarser than a millimetre
 
@@ -37,7 +37,7 @@ def crop(sweep: NDArray[np.floating], boxes: ArrayLike) -> list[NDArray[np.float
         return []
     points, origin = _near(points, boxes)
     box_SE3_sensor = geometry.inverse(geometry.pose(rotations_of(boxes), boxes[:, :3] - origin))
-    standing = Passage(np.zeros(1, np.int64), box_SE3_sensor[:, None], np.arange(len(boxes)))
+    standing = BoxTrajectories(np.zeros(1, np.int64), box_SE3_sensor[:, None], np.arange(len(boxes)))
     offsets, rows, xyz_box = points_in_boxes(points, None, standing, boxes[:, 3:6])
     inside = points.take(rows, axis=0)
     inside[:, :3] = xyz_box

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from blendclip.mining.clouds import CloudOptions, scene_clouds
+from blendclip.mining.clouds import scene_clouds
+from blendclip.mining.options import CloudOptions
 from blendclip.mining.scene import Annotations, Scene
 from blendclip.mining.scene_rejects import Rejects
 from blendclip.naming.detections import Boxes

@@ -9,8 +9,10 @@ import pytest
 
 from blendclip.cli.main import main
 from blendclip.datasets.drives.index import write_index
+from blendclip.datasets.drives.options import DriveOptions
 from blendclip.errors import UserError
-from blendclip.mining.clouds import CloudOptions, gather_clouds
+from blendclip.mining.clouds import gather_clouds
+from blendclip.mining.options import CloudOptions
 from blendclip.mining.scene import read_scene
 from blendclip.naming.boxes import name_results
 from blendclip.naming.detected_scenes import detected_clouds
@@ -24,7 +26,7 @@ CLASSES = ["car", "excavator", "traffic cone"]
 def city(city_root, tmp_path_factory):
     """Index, root and mined clouds of a generated scene."""
     folder = tmp_path_factory.mktemp("detected")
-    write_index(city_root, "v1.0-mini", "city", ["mini_train"], folder)
+    write_index(city_root, DriveOptions("v1.0-mini"), "city", ["mini_train"], folder)
     index = folder / "mini_train.parquet"
     gather_clouds(index, city_root, 0, 1, folder / "clouds.parquet", folder / "r.parquet", CloudOptions(sweeps=5), 0.1)
     return (

@@ -10,6 +10,7 @@ import pytest
 
 from blendclip.cli.main import main
 from blendclip.datasets.drives.index import write_index
+from blendclip.datasets.drives.options import DriveOptions
 from blendclip.mining.scene import read_scene
 from blendclip.naming.page.writing import write_sample_page
 from tests.models import small_model
@@ -51,7 +52,7 @@ def test_the_page_holds_every_box_with_its_corners_and_its_name(page):
 
 
 def test_a_sample_of_an_index_is_shown_about_the_vehicle(city_root, tmp_path):
-    write_index(city_root, "v1.0-mini", "city", ["mini_train"], tmp_path)
+    write_index(city_root, DriveOptions("v1.0-mini"), "city", ["mini_train"], tmp_path)
     scene = read_scene(tmp_path / "mini_train.parquet")
     model = small_model()
     model.save(tmp_path / "mine")
