@@ -62,9 +62,10 @@ class ClipSource:
         if isinstance(given, ClipSource):
             return given
         if isinstance(given, Mapping):
-            return cls(**given)
+            given = (given.get("model") or "", given.get("pretrained"))
         if not isinstance(given, str):
-            return cls(*given)
+            model, pretrained = given
+            return cls(model, pretrained)
         if given.startswith((HUB, LOCAL_FOLDER)):
             return cls(given)
         if found := cls.named(given):

@@ -80,8 +80,9 @@ def clean_clouds(clouds: Iterable[Any], *, colors: bool, up: str) -> CleanClouds
 def _listed(clouds: Iterable[Any]) -> list[Any]:
     if isinstance(clouds, str | Path):
         raise UserError(f"clouds is the single path {str(clouds)!r}: give a list of clouds, [cloud]")
-    if getattr(clouds, "ndim", 3) < 3:
-        raise UserError(f"clouds is one array of shape {tuple(clouds.shape)}: give a list of clouds, [cloud]")
+    shape = tuple(getattr(clouds, "shape", ()))
+    if len(shape) in (1, 2):
+        raise UserError(f"clouds is one array of shape {shape}: give a list of clouds, [cloud]")
     given = list(clouds)
     if not given:
         raise UserError("there is no cloud: give a list of at least one")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -68,10 +68,10 @@ def draw_found(found: Found, embeddings: Path, output: Path) -> None:
     write_sheet(rows, output)
 
 
-def _hit(row: dict[str, object], score: float) -> Hit:
-    name = row.get("class_name") or row.get("name")
+def _hit(row: dict[str, Any], score: float) -> Hit:
     file = row.get("file")
-    return Hit(str(row["cloud_id"]), name, score, Path(str(file)) if file else None, row.get("row"))
+    name = row.get("class_name") or row.get("name")
+    return Hit(row["cloud_id"], name, score, Path(file) if file else None, row.get("row"))
 
 
 def _shown(hit: Hit, beside: Path) -> Shown:

@@ -145,6 +145,11 @@ def _card(box: dict[str, Any], num_points: int, script: str, number: int) -> dic
 
 
 def _template() -> jinja2.Template:
-    options = {"trim_blocks": True, "lstrip_blocks": True, "undefined": jinja2.StrictUndefined}
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_HERE), autoescape=True, **options)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
     return environment.get_template("page.html.jinja")
