@@ -26,6 +26,7 @@ STAGE_VERSIONS = {
     "benchmarks": 1,
     "evaluation": 2,
     "report": 2,
+    "naming": 1,
 }
 
 CONVENTIONS = {

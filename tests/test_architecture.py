@@ -25,10 +25,10 @@ LAYERS = (
     ("synthetic", "benchmarks"),
     ("encoders",),
     ("evaluation",),
-    ("model",),
     ("training",),
     ("reporting",),
     ("naming",),
+    ("model",),
     ("config",),  # composed of the options of every room
     ("blendclip",),  # the public face, blendclip/__init__.py
     ("cli",),

@@ -19,6 +19,7 @@ from blendclip.cli import (
     evaluation,
     export,
     mining,
+    naming,
     packing,
     reporting,
     setup,
@@ -34,7 +35,7 @@ ROOMS = (
     *(mining, captions, cad, summary, why),
     *(encoding, packing, training),
     *(benchmarks, evaluation, comparison, reporting),
-    *(export, setup, tiny),
+    *(naming, export, setup, tiny),
 )
 GROUPS = {
     "generate and read datasets": "city shapes index validate-index cad",
@@ -42,7 +43,7 @@ GROUPS = {
     "embed and pack": "embed embed-classes embed-summary pack-clouds pack-features show-packed",
     "train": "recipe train show-runs",
     "measure and report": "benchmark lvis-classes evaluate compare report show-report evaluate-clip",
-    "use a model": "export",
+    "use a model": "name encode search export",
     "set up": "schema vllm-env train-tiny-clip",
 }
 

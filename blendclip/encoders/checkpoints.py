@@ -26,16 +26,20 @@ log = logging.getLogger(__name__)
 _HEAD_WIDTH = 64  # of Point-BERT and all that came of it; weights do not show it
 
 
-def save_encoder(path: Path, model: PointBert, recipe: dict[str, Any]) -> None:
+def save_encoder(
+    path: Path, model: PointBert, recipe: dict[str, Any], description: dict[str, Any] | None = None
+) -> None:
     """Write the weights to `path`, NAME.safetensors, and how they came about to NAME.json; same weights, same bytes.
 
     Args:
         path: ends in .safetensors.
         model: its configuration goes into the JSON too.
         recipe: all that the weights depend on, in types that JSON has.
+        description: more keys of the JSON, as `model_folder.Description` has them.
     """
     assert path.suffix == ".safetensors"
     about = {"made_by": f"blendclip {__version__}", "encoder": asdict(model.config), "recipe": recipe}
+    about = (description or {}) | about
     text = json.dumps(about, indent=2, sort_keys=True) + "\n"
     with replacing(path.with_suffix(".json")) as temporary:
         temporary.write_text(text)
@@ -50,11 +54,21 @@ def load_encoder(path: Path, device: torch.device | str = "cpu") -> tuple[PointB
     Raises:
         UserError: a file is missing or damaged, or the two do not belong together.
     """
+    model, about = load_described(path, device)
+    return model, about["recipe"]
+
+
+def load_described(path: Path, device: torch.device | str = "cpu") -> tuple[PointBert, dict[str, Any]]:
+    """The encoder that `save_encoder` wrote, in evaluation mode, and all that its JSON says.
+
+    Raises:
+        UserError: a file is missing or damaged, or the two do not belong together.
+    """
     state, about = _read_ours(path)
     model = PointBert(PointBertConfig(**about["encoder"]))
     _check(model, state, path)
     model.load_state_dict(state)
-    return model.to(device).eval(), about["recipe"]
+    return model.to(device).eval(), about
 
 
 def load_weights(model: PointBert, path: Path, new_projection: bool = False) -> None:

@@ -9,7 +9,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from blendclip.encoders.checkpoints import load_weights, save_encoder
+from blendclip.encoders.checkpoints import load_weights
+from blendclip.encoders.model_folder import described_run, write_run_model
 from blendclip.errors import UserError
 from blendclip.evaluation.class_weights import read_class_weights
 from blendclip.results import METRICS_LOG, MODEL_WEIGHTS, RECIPE, Results, split_of
@@ -17,7 +18,7 @@ from blendclip.storage import existing, replacing
 from blendclip.training.data.packed import PackedSplit
 from blendclip.training.distributed import training_group
 from blendclip.training.loop import Training
-from blendclip.training.metrics_log import MetricsLog
+from blendclip.training.metrics_log import MetricsLog, read_metrics_log
 from blendclip.training.recipe import Recipe, write_recipe
 from blendclip.training.state import fingerprint
 from blendclip.training.stopping import StopRequest
@@ -60,7 +61,7 @@ def train(recipe: Recipe, results: Path, output: Path, workers: int = 0) -> bool
         with MetricsLog(folder, training.step, training.length.total) as metrics_log:
             done = training.run(folder, workers, metrics_log, validation, stop)
         if done:
-            _finish(training, recipe, folder, output)
+            _finish(training, recipe, splits, folder, output)
         else:
             log.warning("stopped after step %d: run the same command to go on", training.step)
         return done
@@ -108,8 +109,37 @@ def _begin(training: Training, recipe: Recipe, folder: Path) -> None:
         load_weights(training.model.encoder, Path(recipe.initial_weights), recipe.new_projection)
 
 
-def _finish(training: Training, recipe: Recipe, folder: Path, output: Path) -> None:
-    """Write the metrics log and the model."""
+def _finish(training: Training, recipe: Recipe, splits: Sequence[PackedSplit], folder: Path, output: Path) -> None:
+    """Write what a run is for: the metrics log, and the model."""
     with replacing(output / METRICS_LOG) as temporary:
         shutil.copyfile(folder / METRICS_LOG, temporary)
-    save_encoder(output / MODEL_WEIGHTS, training.model.encoder, asdict(recipe))
+    description = described_run(
+        asdict(recipe), _seen(recipe, splits), _reached(read_metrics_log(folder / METRICS_LOG), recipe)
+    )
+    write_run_model(output / MODEL_WEIGHTS, training.model.encoder, description)
+
+
+def _seen(recipe: Recipe, splits: Sequence[PackedSplit]) -> dict[str, Any]:
+    """Of each split trained on its domain and size."""
+    return {
+        name: {
+            "domain": "synthetic" if name in recipe.data.synthetic else "real",
+            "triplets": len(split),
+            "instances": len(set(split.instances.tolist())),
+        }
+        for name, split in zip(recipe.splits(), splits, strict=True)
+    }
+
+
+def _reached(entries: Sequence[dict[str, Any]], recipe: Recipe) -> dict[str, Any]:
+    """What the last measurement says of each held-out split."""
+    measured = [entry for entry in entries if entry["kind"] == "validation"]
+    last = measured[-1] if measured else {}
+    return {
+        asked.split: {
+            name.removeprefix(f"{asked.split}/"): value
+            for name, value in last.items()
+            if name.startswith(f"{asked.split}/")
+        }
+        for asked in recipe.validation
+    }

@@ -1,0 +1,1 @@
+"""A page that shows a sweep with its named boxes, and their clouds beside."""
