@@ -6,10 +6,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from blendclip import storage
-from blendclip.benchmarks.writing import FORMATS, benchmark_options
 from blendclip.cli.main import main
 from blendclip.errors import UserError
-from tests.benchmarks.writing import CLASSES, write
+from tests.benchmarks.writing import CLASSES, options_of, write
 
 SQUARE = [[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]]
 
@@ -74,16 +73,16 @@ def test_classes_that_spelling_alone_tells_apart(tmp_path):
 @pytest.mark.parametrize(
     "format, given, message",
     [
-        ("mined", {"results": 1, "split": "a/b", "up": "y"}, "have no `up`"),
-        ("modelnet40", {"path": 1, "variant": "obj_bg"}, "have no `variant`"),
-        ("table", {}, "needs `path`"),
-        ("cad", {"results": 1}, "needs `split`"),
-        ("shapenet", {}, "no benchmark format 'shapenet'"),
+        ("mined", {"results": "r", "split": "a/b", "up": "y"}, "`up` is no option"),
+        ("modelnet40", {"path": "p", "variant": "obj_bg"}, "`variant` is no option"),
+        ("table", {}, "`path` is missing"),
+        ("cad", {"results": "r"}, "`split` is missing"),
+        ("shapenet", {}, "'shapenet', which is no format"),
     ],
 )
 def test_options_that_do_not_fit(format, given, message):
     with pytest.raises(UserError, match=message):
-        benchmark_options(format, given)
+        options_of(format, given)
 
 
 def test_command(tmp_path, capsys):

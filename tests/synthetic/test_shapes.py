@@ -6,8 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from blendclip.datasets.cad.writing import CadFiles, CadPart, cad_options, open_reader, write_cad
+from blendclip.datasets.cad.writing import CadFiles, CadPart, open_reader, write_cad
+from blendclip.datasets.formats import format_named
 from blendclip.errors import UserError
+from blendclip.options import parse
 from blendclip.reporting.triplet_sheet import draw_sheet
 from blendclip.synthetic.shapes.captions import captions_of, main_colors
 from blendclip.synthetic.shapes.classes import CLASSES
@@ -76,7 +78,7 @@ def test_no_object_is_one_sentence(tmp_path):
 
 
 def test_shapes_become_triplets_and_a_sheet(shapes, tmp_path):
-    options = cad_options("meshes", {"views": 2, "image_px": 48, "points": 500})
+    options = parse(format_named("meshes", "cad").options_class(), {"views": 2, "image_px": 48, "points": 500})
     files = CadFiles(*(tmp_path / f"{name}.parquet" for name in ("views", "rejects", "triplets")))
     count = write_cad(open_reader("meshes", shapes, options), CadPart("shapes", "test"), files, options, 0.0)
     assert count == len(CLASSES)

@@ -6,10 +6,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import trimesh
 
-from blendclip.datasets.cad.writing import CadFiles, CadPart, cad_options, open_reader, write_cad
+from blendclip.datasets.cad.writing import CadFiles, CadPart, open_reader, write_cad
+from blendclip.datasets.formats import format_named
 from blendclip.mining.captions.stage import PartFiles, caption_views
 from blendclip.mining.captions.template import TemplateCaptioner
 from blendclip.mining.triplets import join_triplets
+from blendclip.options import parse
 
 TEMPLATE = Path(__file__).parents[3] / "prompts" / "caption" / "template.yaml"
 
@@ -19,7 +21,7 @@ def test_clouds_and_views_are_captioned_and_joined(tmp_path):
         trimesh.creation.box([1, 2, 3]).export(tmp_path / f"{name}.ply")
     rows = [{"path": f"{name}.ply", "name": name, "up": "z"} for name in ("crate", "tile")]
     (tmp_path / "objects.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    options = cad_options("meshes", {"views": 2, "image_px": 48, "points": 100})
+    options = parse(format_named("meshes", "cad").options_class(), {"views": 2, "image_px": 48, "points": 100})
     out = {name: tmp_path / f"{name}.parquet" for name in ("clouds", "views", "rejects", "triplets", "left_out")}
     files = CadFiles(out["views"], out["rejects"], clouds=out["clouds"])
     write_cad(open_reader("meshes", tmp_path, options), CadPart("boxes", "train"), files, options)

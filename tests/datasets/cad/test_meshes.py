@@ -15,8 +15,10 @@ from PIL import Image
 from blendclip import schemas
 from blendclip.datasets.cad.objects import BrokenObjectError, box_R_source
 from blendclip.datasets.cad.surface import read_surface
-from blendclip.datasets.cad.writing import CadFiles, CadPart, cad_options, open_reader, write_cad
+from blendclip.datasets.cad.writing import CadFiles, CadPart, open_reader, write_cad
+from blendclip.datasets.formats import format_named
 from blendclip.errors import UserError
+from blendclip.options import parse
 from tests.real import REAL
 
 SMALL = {"views": 3, "image_px": 64, "points": 2000}
@@ -29,7 +31,7 @@ def files_in(folder, part=0):
 
 def write(root, folder, *, split="train", part=0, parts=1, max_fault_fraction=0.0, **options):
     """Write a folder of meshes; return triplets, views, captions and rejects as lists of rows."""
-    chosen = cad_options("meshes", SMALL | options)
+    chosen = parse(format_named("meshes", "cad").options_class(), SMALL | options)
     files = files_in(folder, part)
     reader = open_reader("meshes", root, chosen)
     write_cad(reader, CadPart("things", split, part, parts), files, chosen, max_fault_fraction)

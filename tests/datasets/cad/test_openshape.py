@@ -11,8 +11,10 @@ import pytest
 from blendclip import schemas
 from blendclip.datasets.cad.objects import BrokenObjectError
 from blendclip.datasets.cad.openshape import read_shape
-from blendclip.datasets.cad.writing import CadFiles, CadPart, cad_options, open_reader, write_cad
+from blendclip.datasets.cad.writing import CadFiles, CadPart, open_reader, write_cad
+from blendclip.datasets.formats import format_named
 from blendclip.errors import UserError
+from blendclip.options import parse
 
 DIM = 1280
 
@@ -65,7 +67,7 @@ def release(root, *shapes):
 
 
 def write(root, folder, max_fault_fraction=0.0, split="train_all", **given):
-    options = cad_options("openshape", given)
+    options = parse(format_named("openshape", "cad").options_class(), given)
     names = ("views", "rejects", "triplets", "captions", "embeddings")
     files = CadFiles(**{name: folder / f"{name}.parquet" for name in names})
     write_cad(open_reader("openshape", root, options), CadPart("os", split), files, options, max_fault_fraction)

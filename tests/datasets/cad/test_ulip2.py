@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 
 from blendclip.datasets.cad.ulip2 import CAPTIONS, CLOUDS, RENDERS, rgb_image
-from blendclip.datasets.cad.writing import CadFiles, CadPart, cad_options, open_reader, write_cad
+from blendclip.datasets.cad.writing import CadFiles, CadPart, open_reader, write_cad
+from blendclip.datasets.formats import format_named
 from blendclip.errors import UserError
+from blendclip.options import parse
 
 PREFIX = "/export/einstein-vision/3d_vision/objaverse/render_images_split_100"
 
@@ -45,7 +47,7 @@ def add(root, uid, points, renders, captions, key="point_cloud"):
 
 
 def write(root, folder, max_fault_fraction=0.0, split="train", **given):
-    options = cad_options("ulip2", given)
+    options = parse(format_named("ulip2", "cad").options_class(), given)
     names = ("views", "rejects", "triplets", "captions")
     files = CadFiles(**{name: folder / f"{name}.parquet" for name in names})
     write_cad(open_reader("ulip2", root, options), CadPart("ov", split), files, options, max_fault_fraction)
