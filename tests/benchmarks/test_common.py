@@ -7,6 +7,7 @@ import pytest
 
 from blendclip import storage
 from blendclip.cli.main import main
+from blendclip.datasets.formats import formats_of
 from blendclip.errors import UserError
 from tests.benchmarks.writing import CLASSES, options_of, write
 
@@ -92,4 +93,11 @@ def test_command(tmp_path, capsys):
     assert storage.options_of(tmp_path / "out.parquet")["benchmark"] == "mine"
     assert main(["benchmark", *given, f"--path={tmp_path / 'no.csv'}", f"--output={tmp_path / 'no'}"]) == 1
     assert "there is no file" in capsys.readouterr().err
-    assert set(FORMATS) == {"mined", "cad", "modelnet40", "scanobjectnn", "objaverse_lvis", "table"}
+    assert {one.name for one in formats_of("benchmark")} == {
+        "mined",
+        "cad",
+        "modelnet40",
+        "scanobjectnn",
+        "objaverse_lvis",
+        "table",
+    }

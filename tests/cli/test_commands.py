@@ -14,7 +14,7 @@ import pytest
 
 import blendclip
 from blendclip.cli.main import main
-from blendclip.reporting.report.writing import write_report
+from blendclip.reporting.report.write_report import write_report
 from blendclip.results import Commands, Results
 from tests.reporting.report import toy
 
@@ -114,7 +114,7 @@ def test_tables_name_no_command(results):
 
 
 def test_the_command_on_the_page_writes_that_page(results, monkeypatch):
-    monkeypatch.setattr("blendclip.reporting.gallery.writing.write_gallery", lambda *asked: "")
+    monkeypatch.setattr("blendclip.reporting.gallery.write_gallery.write_gallery", lambda *asked: "")
     (command,) = [line for line in printed_by(results) if line.startswith("blendclip report ")]
     written = {path: path.read_bytes() for folder in ("report", "tables") for path in (results / folder).rglob("*.*")}
     monkeypatch.chdir(results.parent)
