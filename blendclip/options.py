@@ -121,6 +121,7 @@ Axis = Literal["x", "y", "z"]
 SignedAxis = Literal["x", "y", "z", "-x", "-y", "-z"]
 
 
+@dataclasses.dataclass(frozen=True)
 class Options:
     """Base of the dataclasses that hold options; every value is checked against its field, however it is made.
 

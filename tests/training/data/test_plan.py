@@ -9,6 +9,8 @@ from blendclip.options import hints
 from blendclip.training.data.mixture import Mixture
 from blendclip.training.data.plan import BatchPlan, Draws, SampleSource, kept_rows, samples_per_epoch
 
+SCHEDULES = get_args(hints(Mixture)["schedule"])
+
 
 def source(name, domain, size, weight=None, first=0):
     return SampleSource(name, domain, np.arange(first, first + size), weight)
@@ -28,7 +30,7 @@ def as_tuples(draws):
 
 @pytest.mark.parametrize(
     ("schedule", "ratio"),
-    [("constant", 0.015), *((schedule, 0.3) for schedule in get_args(hints(Mixture)["schedule"]))],
+    [("constant", 0.015), *((schedule, 0.3) for schedule in SCHEDULES)],
 )
 def test_ten_thousand_batches_follow_each_schedule(schedule, ratio):
     mixture = Mixture(schedule, ratio, warmup=0.1)
