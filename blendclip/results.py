@@ -180,6 +180,19 @@ class Results:
         clouds, features = (_part_files(self._packed(name, dataset, split), ".arrow") for name in (None, clip))
         return clouds, features
 
+    def indices(self, dataset: str = "*", split: str = "*") -> list[Path]:
+        """The scene indices that are there, perhaps none, by dataset and split."""
+        pattern = self.index(dataset, split)
+        return sorted(self.index("*", "*").parents[1].glob(f"{dataset}/{pattern.name}"))
+
+    def rejects_parts(self, dataset: str, split: str) -> list[Path]:
+        """The files of rejects of all stages that are there, perhaps none, in order of parts."""
+        return _part_files(self._rejects(dataset, split))
+
+    def mined_parts(self, stage: Stage, dataset: str, split: str) -> list[Path]:
+        """The files of a stage that are there, perhaps none, in order of their parts."""
+        return _part_files(self._stage(stage, dataset, split), ".parquet")
+
     def every_part(self, stage: Stage) -> list[tuple[str, Path]]:
         """The files of a stage in all splits, perhaps none, each behind its dataset/split, in order."""
         folders = sorted((self.root / stage).glob("*/*"))

@@ -14,6 +14,7 @@ from blendclip import storage
 from blendclip.errors import UserError
 from blendclip.mining.rules import RULES
 from blendclip.mining.scene import Scene, open_index, read_scenes
+from blendclip.results import Results
 
 Stage = Literal["clouds", "views", "captions", "triplets"]
 Row = dict[str, Any]
@@ -62,14 +63,14 @@ def explain(results: Path, name: str, dataset: str | None = None, split: str | N
     Raises:
         UserError: no index of such a dataset and split, no such name in it, or a file that cannot be read.
     """
-    indexes = sorted((results / "index").glob(f"{dataset or '*'}/{split or '*'}.parquet"))
+    indexes = Results(results).indices(dataset or "*", split or "*")
     where = f"{dataset or 'any dataset'}/{split or 'any split'}"
     if not indexes:
-        raise UserError(f"{results / 'index'} has no index of {where}: name a dataset and split that were indexed")
+        raise UserError(f"{results} has no index of {where}: name a dataset and split that were indexed")
     found = [history for index in indexes for history in _histories(results, index, name)]
     if not found:
         raise UserError(
-            f"{name} is no annotation, instance, view or triplet of {where} in {results / 'index'}: "
+            f"{name} is no annotation, instance, view or triplet of {where} in {results}: "
             "take a token from a column annotation_token or instance_token"
         )
     return found
@@ -132,7 +133,8 @@ class _Tables:
             )
 
     def _files(self, folder: str) -> list[Path]:
-        return sorted((self._results / folder / self._scene.dataset / self._scene.split).glob("part-*.parquet"))
+        files, place = Results(self._results), (self._scene.dataset, self._scene.split)
+        return files.rejects_parts(*place) if folder == "rejects" else files.mined_parts(folder, *place)
 
     def _rows(self, folder: str, columns: list[str], tokens: pa.Array) -> list[Row]:
         """Some columns of the rows of annotations, each with `annotation_token` and the `file` that holds it."""

@@ -13,7 +13,7 @@ _PAGE = """# Why something was left out
 
 Every annotation, view, object or file that is left out is a row of
 `results/rejects/{{dataset}}/{{split}}/part-*.{{stage}}.parquet`, whose columns [data.md](data.md#rejects) explains.
-`blendclip why TOKEN` says of an annotation, or of each annotation of an instance, what every stage made of it and which
+`blendclip why` says of an annotation, or of each annotation of an instance, what every stage made of it and which
 of these rules stopped it. This page is what `blendclip rules` prints.
 
 `filtered` is left out on purpose, as a key of `config.yaml` says where there is one. A `fault` is broken data: a job in

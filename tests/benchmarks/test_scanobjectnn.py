@@ -61,7 +61,7 @@ def test_variant_must_be_told(tmp_path):
     h5(tmp_path / "in" / "main_split_nobg" / "test_objectdataset.h5")
     with pytest.raises(UserError, match="holds obj_only, obj_bg: set `variant`"):
         run(tmp_path, tmp_path / "in")
-    with pytest.raises(UserError, match="no variant 'hardest'"):
+    with pytest.raises(UserError, match='`variant` is "hardest": take one of obj_only, obj_bg'):
         run(tmp_path, tmp_path / "in", variant="hardest")
     with pytest.raises(UserError, match="there is no file .*scale75"):
         run(tmp_path, tmp_path / "in", variant="pb_t50_rs")

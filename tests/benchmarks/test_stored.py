@@ -79,7 +79,7 @@ def test_names_of_mined_classes_are_exact(tmp_path):
 def test_no_files(tmp_path):
     with pytest.raises(UserError, match="holds no part-"):
         write(tmp_path / "out.parquet", "mined", ["car"], results=tmp_path, split="city/mini_val")
-    with pytest.raises(UserError, match="names no split"):
+    with pytest.raises(UserError, match='`split` is "city": it must be dataset/split'):
         write(tmp_path / "out.parquet", "cad", ["car"], results=tmp_path, split="city")
 
 
