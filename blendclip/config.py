@@ -34,6 +34,7 @@ from blendclip.options import (
     shown,
     unknown_key,
 )
+from blendclip.results import split_of
 from blendclip.storage import replacing
 from blendclip.training.recipe import Recipe, as_recipe
 
@@ -193,7 +194,7 @@ class Benchmark(_OfFormat):
     def place(self) -> tuple[str, str] | None:
         """Dataset and split that its clouds are of; None where they are from elsewhere."""
         split = getattr(self.options, "split", None)
-        return None if split is None else tuple(split.split("/"))
+        return None if split is None else split_of(split)
 
 
 @dataclass(frozen=True)
@@ -307,7 +308,7 @@ class Config(FaultOptions):
         if run not in self.recipes:
             raise UserError(f"{run} is no run: `runs` does not describe it")
         for place in places_of(self.recipes[run]):
-            if not self.has_split(*place.split("/")):
+            if not self.has_split(*split_of(place)):
                 raise UserError(f"run {run} reads {place}, which is no split of a dataset under `mine` or `cad`")
         return self.recipes[run]
 
@@ -342,7 +343,7 @@ def places_of(recipe: Recipe) -> list[str]:
 
 def part_of(options: Part | Any, cls: type[Part]) -> Part:
     """The options of `cls` alone, out of those of a class that inherits from it."""
-    return cls(**{one.name: getattr(options, one.name) for one in fields(cls)})  # type: ignore[arg-type]
+    return cls(**{one.name: getattr(options, one.name) for one in fields(cls)})
 
 
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import math
 import re
 import textwrap
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import (
@@ -28,6 +28,7 @@ from typing import (
     Self,
     TypeVar,
     Union,
+    cast,
     get_args,
     get_origin,
     get_type_hints,
@@ -130,7 +131,7 @@ class Options:
     """
 
     def __post_init__(self) -> None:
-        for one in dataclasses.fields(self):  # type: ignore[arg-type]  # subclasses are dataclasses
+        for one in dataclasses.fields(self):
             _value(getattr(self, one.name), hints(type(self))[one.name], one.name, _AS_IT_IS)
 
     @classmethod
@@ -145,7 +146,7 @@ class Options:
     def read(cls, content: Any, path: str, how: How) -> Self:
         """Options from plain data; `parse` says what is raised."""
         values = _checked(cls, content, path, how)
-        for one in dataclasses.fields(cls):  # type: ignore[arg-type]
+        for one in dataclasses.fields(cls):
             if one.init and _is_needed(one) and one.name not in values:
                 about = sentences(cls).get(one.name, "").rstrip(".")
                 raise UserError(f"`{joined(path, one.name)}` is missing: set it" + (f" ({about})" if about else ""))
@@ -166,6 +167,7 @@ class FaultOptions(Options):
 
 
 Made = TypeVar("Made", bound=Options)
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class How(NamedTuple):
@@ -182,13 +184,18 @@ class How(NamedTuple):
 _AS_IT_IS = How(text=False)
 
 
-@cache
+def _cached(function: Function) -> Function:
+    """`functools.cache` that keeps the function's types."""
+    return cast(Function, cache(function))
+
+
+@_cached
 def hints(cls: type) -> dict[str, Any]:
     """The types of a dataclass's fields, with their ranges."""
     return get_type_hints(cls, include_extras=True)
 
 
-@cache
+@_cached
 def sentences(cls: type) -> dict[str, str]:
     """The string under each field of a dataclass, in one line; of an inherited field, that of its owner."""
     found: dict[str, str] = {}
@@ -198,12 +205,9 @@ def sentences(cls: type) -> dict[str, str]:
         body = ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0]
         assert isinstance(body, ast.ClassDef)
         for field, text in zip(body.body, body.body[1:], strict=False):
-            if (
-                isinstance(field, ast.AnnAssign)
-                and "ClassVar" not in ast.unparse(field.annotation)
-                and isinstance(field.target, ast.Name)
-                and isinstance(text, ast.Expr)
-            ):
+            if not isinstance(field, ast.AnnAssign) or "ClassVar" in ast.unparse(field.annotation):
+                continue
+            if isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
                 found[field.target.id] = " ".join(ast.literal_eval(text.value).split())
     return found
 
@@ -263,7 +267,7 @@ def plain(options: Options) -> dict[str, Any]:
     """Options as JSON has them, without those that are derived."""
     return {
         one.name: _plain(getattr(options, one.name))
-        for one in dataclasses.fields(options)  # type: ignore[arg-type]
+        for one in dataclasses.fields(options)
         if not one.metadata.get("derived")
     }
 

@@ -21,7 +21,9 @@ class CommandParser(argparse.ArgumentParser):
         """Have `add` called before this parser reads its arguments or prints its help."""
         self._later.append(add)
 
-    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+    def parse_known_args(  # type: ignore[override]  # argparse has overloads of it
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> Any:
         """As argparse does, once all flags are there."""
         while self._later:
             self._later.pop(0)()

@@ -64,12 +64,12 @@ class Format:
         Raises:
             UserError: it cannot be imported.
         """
-        return _loaded(self.options, self.name)  # type: ignore[no-any-return]
+        return _loaded(self.options, self.name)
 
     def generator_options(self) -> type[Options]:
         """The class of its generator's options; only of a format that has one."""
         assert self.generator is not None
-        return _loaded(self.generator.options, self.name)  # type: ignore[no-any-return]
+        return _loaded(self.generator.options, self.name)
 
 
 _DRIVES, _CAD, _BENCHMARKS = "blendclip.datasets.drives", "blendclip.datasets.cad", "blendclip.benchmarks"

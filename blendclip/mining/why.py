@@ -132,11 +132,11 @@ class _Tables:
                 missing=missing,
             )
 
-    def _files(self, folder: str) -> list[Path]:
+    def _files(self, folder: Stage | Literal["rejects"]) -> list[Path]:
         files, place = Results(self._results), (self._scene.dataset, self._scene.split)
         return files.rejects_parts(*place) if folder == "rejects" else files.mined_parts(folder, *place)
 
-    def _rows(self, folder: str, columns: list[str], tokens: pa.Array) -> list[Row]:
+    def _rows(self, folder: Stage | Literal["rejects"], columns: list[str], tokens: pa.Array) -> list[Row]:
         """Some columns of the rows of annotations, each with `annotation_token` and the `file` that holds it."""
         found: list[Row] = []
         for path in self._files(folder):
