@@ -17,23 +17,8 @@ from blendclip.encoders.clip_names import ClipOptions
 from blendclip.errors import UserError
 from blendclip.json_schema import table_schema
 from blendclip.mining.options import CaptionOptions, CloudOptions, ServerOptions, ViewOptions
-from blendclip.options import (
-    DERIVED,
-    FaultOptions,
-    How,
-    Listed,
-    Name,
-    Options,
-    Pattern,
-    Range,
-    SplitName,
-    Text,
-    check,
-    fields_of,
-    parse,
-    shown,
-    unknown_key,
-)
+from blendclip.options import DERIVED, FaultOptions, How, Options, check, fields_of, parse, shown, unknown_key
+from blendclip.ranges import Listed, Name, Pattern, Range, SplitName, Text
 from blendclip.results import split_of
 from blendclip.storage import replacing
 from blendclip.training.recipe import Recipe, as_recipe

@@ -17,6 +17,7 @@ PACKAGE = REPOSITORY / "blendclip"
 
 LAYERS = (
     ("errors",),
+    ("ranges",),
     ("options",),
     ("geometry", "json_schema", "randomness", "sampling", "schemas"),
     ("storage",),

@@ -16,7 +16,8 @@ from blendclip.config import merged, read_config, schema
 from blendclip.errors import UserError
 from blendclip.json_schema import table_schema
 from blendclip.mining.options import CloudOptions
-from blendclip.options import NoOptions, Range, parse, sentences
+from blendclip.options import NoOptions, parse, sentences
+from blendclip.ranges import Range
 from tests.test_workflow import REPOSITORY, run
 
 DEFAULT = yaml.safe_load((REPOSITORY / "config.yaml").read_text())

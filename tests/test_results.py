@@ -49,6 +49,7 @@ SPELT = {
     "reporting/gallery/assets.py": {"clouds"},  # in the gallery's own folder
 }
 LISTINGS = {"parts", "embedding_parts", "packed_parts", "every_part", "summaries", "count_parts", "check_parts"}
+LISTINGS |= {"indices", "mined_parts", "rejects_parts"}
 
 
 @pytest.mark.parametrize(("name", "names", "place"), [(name, *rest) for name, rest in PLACES.items()], ids=PLACES)
@@ -107,6 +108,18 @@ def test_parts_are_listed_by_number_and_nothing_else_is(tmp_path):
     assert [part_number(path) for path in found] == [2, 10, 100000]
     with pytest.raises(UserError, match="views/city/val holds no part-.*: run the stage that writes it first"):
         Results(tmp_path).parts("views", "city", "val")
+
+
+def test_indices_and_rejects_are_listed_where_there_are_any(tmp_path):
+    files = Results(tmp_path)
+    assert files.indices() == files.rejects_parts("city", "val") == files.mined_parts("views", "city", "val") == []
+    touch(tmp_path, "index/town/val.parquet", "index/city/val.parquet", "index/city/train.parquet")
+    touch(tmp_path, "rejects/city/val/part-00001.clouds.parquet", "rejects/city/val/part-00000.views.parquet")
+    touch(tmp_path, "views/city/val/part-00000.parquet")
+    assert files.indices() == [files.index(*place) for place in (("city", "train"), ("city", "val"), ("town", "val"))]
+    assert files.indices("city") == files.indices()[:2] and files.indices(split="train") == files.indices()[:1]
+    assert [path.name[5:10] for path in files.rejects_parts("city", "val")] == ["00000", "00001"]
+    assert files.mined_parts("views", "city", "val") == [files.part("views", "city", "val", 0)]
 
 
 def test_features_and_packed_files_are_listed(tmp_path):

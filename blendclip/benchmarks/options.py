@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from blendclip.options import DERIVED, Axis, Options, Range, SplitPlace
+from blendclip.options import DERIVED, Options
+from blendclip.ranges import Axis, Range, SplitPlace
 from blendclip.results import DEFAULT_ROOT
 
 

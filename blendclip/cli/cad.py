@@ -61,11 +61,15 @@ def _cad(args: argparse.Namespace) -> None:
 
 
 def _add_cad_sheet(commands: Commands) -> None:
-    parser = new_command(commands, "cad-sheet", _cad_sheet, "draw triplets: picture, cloud from two sides, caption")
+    parser = new_command(commands, "cad-sheet", _cad_sheet, "draw triplets: view, cloud from two sides, caption")
     parser.add_argument("--triplets", type=Path, nargs="+", required=True, help="Parquet files of triplets")
     parser.add_argument("--output", type=Path, required=True, help="PNG to draw")
     parser.add_argument("--count", type=int, default=24, help="triplets to show, at most")
-    parser.add_argument("--per-category", type=int, help="show so many of each category; else spread over the files")
+    parser.add_argument(
+        "--per-category",
+        type=int,
+        help="at most this many of each category; without, spread over the files",
+    )
 
 
 def _cad_sheet(args: argparse.Namespace) -> None:

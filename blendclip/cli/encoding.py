@@ -25,8 +25,8 @@ def _add_embed(commands: Commands) -> None:
     add("--captions", type=Path, nargs="+", required=True, help="Parquet files of captions, named as the views")
     add("--output", type=Path, required=True, help="folder for features, named as the views")
     add("--cache", type=Path, help="folder for finished work, to go on after a kill; .cache in the output by default")
-    add("--workers", type=int, default=1, help="processes; on a GPU they only decode pictures")
-    add("--batch-size", type=int, help="pictures in a forward pass; by default 32, on a GPU what it has room for")
+    add("--workers", type=int, default=1, help="processes; on a GPU they only decode images")
+    add("--batch-size", type=int, help="images in a forward pass; by default 32, on a GPU what it has room for")
     add("--device", help="such as cpu or cuda:1; by default a GPU where there is one")
     parser.later(lambda: add_options(parser, ClipOptions, name="clip"))
 

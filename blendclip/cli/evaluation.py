@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 def add_commands(commands: Commands) -> None:
     """Add the commands of this room."""
-    parser = new_command(commands, "evaluate", _evaluate, "tell the clouds of a benchmark by name with a trained run")
+    parser = new_command(commands, "evaluate", _evaluate, "classify a benchmark zero-shot with a trained run")
     add = parser.add_argument
     add("--results", type=Path, default=DEFAULT_ROOT, help="results folder with runs, benchmarks and class weights")
     add("--run", required=True, help="name of the run")
     add("--benchmark", required=True, help="name of the benchmark, as `blendclip benchmark` wrote it")
     add("--classes", required=True, help="name of the file of prompts/classes that the benchmark was labelled with")
     add("--templates", required=True, help="name of the file of prompts/templates")
-    add("--triplets", help="dataset/split of packed triplets of the same clouds, to find clouds by text and picture")
+    add("--triplets", help="dataset/split of packed triplets of the same clouds, to retrieve clouds by text and image")
     add("--device", help="such as cpu or cuda:1; by default a GPU where there is one")
     add("--threads", type=int, help="of torch on the CPU; its own choice when not given")
 

@@ -64,7 +64,7 @@ def _add_train(commands: Commands) -> None:
     parser.add_argument("--threads", type=int, help="of torch on the CPU; its own choice when not given")
     parser.add_argument("--workers", type=int, default=0, help="processes that read ahead, for each that trains")
     parser.add_argument(
-        "--gpus", type=int, default=0, help="train in so many processes, a GPU each; 0 and 1 are this one"
+        "--gpus", type=int, default=0, help="number of processes to train in, a GPU each; 0 and 1 are this one"
     )
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from blendclip.errors import UserError
-from blendclip.options import Options, Text
+from blendclip.options import Options
+from blendclip.ranges import Text
 
 TINY = "tiny"
 TINY_FOLDER = Path(__file__).with_name("tiny_clip")

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
 from blendclip.errors import UserError
-from blendclip.options import DERIVED, Count, Options, Positive, Range
+from blendclip.options import DERIVED, Options
+from blendclip.ranges import Count, Positive, Range
 
 PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {"depth": 4, "width": 128, "heads": 4, "encoder_width": 64, "max_patches": 64, "drop_path": 0.0},

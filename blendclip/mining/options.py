@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from blendclip.options import Count, Natural, Options, Pattern, Positive, Range, Text
+from blendclip.options import Options
+from blendclip.ranges import Count, Natural, Pattern, Positive, Range, Text
 
 Motion = Literal["per_point", "interpolate", "none"]
 Backend = Literal["template", "vllm", "endpoint"]

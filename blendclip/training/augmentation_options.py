@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from blendclip.options import Count, Natural, NotNegative, Options, Range, Share
+from blendclip.options import Options
+from blendclip.ranges import Count, Natural, NotNegative, Range, Share
 
 
 @dataclass(frozen=True)

@@ -10,19 +10,8 @@ from typing import Annotated, Any, Literal
 
 from blendclip.encoders.pointbert_config import PointBertConfig
 from blendclip.errors import UserError
-from blendclip.options import (
-    DERIVED,
-    Count,
-    Name,
-    Natural,
-    NotNegative,
-    Options,
-    Positive,
-    Range,
-    SplitPlace,
-    Text,
-    parse,
-)
+from blendclip.options import DERIVED, Options, parse
+from blendclip.ranges import Count, Name, Natural, NotNegative, Positive, Range, SplitPlace, Text
 from blendclip.storage import replacing
 from blendclip.training.augmentation_options import Augmentation
 from blendclip.training.data.mixture import Mixture

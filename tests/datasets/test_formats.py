@@ -26,7 +26,8 @@ import numpy as np
 
 from blendclip.benchmarks.clouds import LabeledCloud
 from blendclip.errors import UserError
-from blendclip.options import Options, Range
+from blendclip.options import Options
+from blendclip.ranges import Range
 
 
 class Drives:

@@ -48,7 +48,7 @@ def test_features_of_openshape_are_its_own(tmp_path):
 def test_openshape_with_another_clip_is_one_clear_sentence(tmp_path):
     place = configure(tmp_path, {"model": "tiny"}, ["os"], os=OPENSHAPE)
     status, printed = run(place, "embed", "--dry-run")
-    assert status != 0 and "os holds no pictures, only features of ViT-bigG-14: set `clip` to" in printed
+    assert status != 0 and "os holds no images, only features of ViT-bigG-14: set `clip` to" in printed
     status, printed = run(place, "cad_triplets", "--dry-run")
     assert status == 0, printed
 
@@ -56,8 +56,8 @@ def test_openshape_with_another_clip_is_one_clear_sentence(tmp_path):
 @pytest.mark.parametrize(
     ("clip", "sentence"),
     [
-        ({"model": "ViT-B-16"}, "'required': ['pretrained']"),
-        ({"model": "ViT-B-16", "tag": "openai"}, "'tag'"),
+        ({"model": "ViT-B-16"}, "`clip.pretrained` is missing: name the weights of ViT-B-16"),
+        ({"model": "ViT-B-16", "tag": "openai"}, "`clip.tag` is no option"),
         ({"model": "ViT-B-16", "pretrained": "/nowhere/w.pt"}, "`clip` names /nowhere/w.pt, which is not there"),
     ],
 )

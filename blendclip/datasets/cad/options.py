@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from blendclip.options import DERIVED, Axis, Options, Positive, Range, SignedAxis
+from blendclip.options import DERIVED, Options
+from blendclip.ranges import Axis, Positive, Range, SignedAxis
 
 ViewCount = Annotated[int, Range(ge=1, le=100)]
 

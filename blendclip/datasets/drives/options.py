@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from blendclip.options import Options, Text
+from blendclip.options import Options
+from blendclip.ranges import Text
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from blendclip.options import Natural, Options, Range
+from blendclip.options import Options
+from blendclip.ranges import Natural, Range
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from blendclip.options import Natural, Options
+from blendclip.options import Options
+from blendclip.ranges import Natural
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from blendclip.errors import UserError
-from blendclip.options import Options, Range, Share
+from blendclip.options import Options
+from blendclip.ranges import Range, Share
 
 
 @dataclass(frozen=True)

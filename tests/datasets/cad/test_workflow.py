@@ -33,8 +33,14 @@ def test_shapes_are_generated_read_and_summed_up_in_the_same_bytes(tmp_path):
         ({"cad": ["city"]}, "`cad` names city, whose format belongs under `mine`"),
         ({"mine": ["shapes"]}, "`mine` names shapes, whose format belongs under `cad`"),
         ({"cad": ["chairs"]}, "`cad` names chairs, which `datasets` does not describe"),
-        ({"datasets": {"m": {"format": "meshes", "splits": ["a"], "parts": 1}}}, "'root' is a required property"),
-        ({"datasets": {"o": {"format": "openshape", "root": "x", "splits": ["a"], "parts": 1, "views": 3}}}, "'views'"),
+        (
+            {"datasets": {"m": {"format": "meshes", "splits": ["a"], "parts": 1}}},
+            "`datasets.m.root` is missing: set it",
+        ),
+        (
+            {"datasets": {"o": {"format": "openshape", "root": "x", "splits": ["a"], "parts": 1, "views": 3}}},
+            "`datasets.o.views` is no option",
+        ),
     ],
 )
 def test_a_wrong_config_names_itself(tmp_path, config, sentence):
@@ -48,5 +54,5 @@ def test_openshape_is_planned_with_its_features(tmp_path):
     (tmp_path / "config.yaml").write_text(yaml.safe_dump({"cad": ["os"], "datasets": {"os": dataset}}))
     status, printed = run(tmp_path, "cad_triplets", "--dry-run", "--printshellcmds")
     assert status == 0, printed
-    assert "--front=-z" in printed
+    assert '--options \'{"front": "-z", "up": "y"}\'' in printed
     assert "results/embeddings/ViT-bigG-14_laion2b_s39b_b160k/os/train_all/part-00002.parquet" in printed

@@ -108,7 +108,7 @@ def test_missing_input_is_one_clear_sentence(city_root, tmp_path):
         write(city_root, tmp_path, split="mini")
     with pytest.raises(UserError, match=r"split 'val' is not one of version v1.0-mini .*\['mini_train', 'mini_val'\]"):
         write(city_root, tmp_path, split="val")
-    with pytest.raises(UserError, match="no adapter for format 'kitti'"):
+    with pytest.raises(UserError, match="`format` is 'kitti', which is no format: take one of nuscenes"):
         write_index(city_root, DriveOptions("v1.0-mini"), "x", ["mini_train"], tmp_path, format="kitti")
     assert not list(tmp_path.glob("*.parquet"))
 
