@@ -126,7 +126,7 @@ def test_a_new_projection_takes_the_place_of_theirs(tmp_path):
 def test_the_released_blendclip_gives_its_own_features(tmp_path):
     checkpoint = blendclip()
     encoder, _ = load_foreign(saved(tmp_path / "blendclip.pt", checkpoint))
-    clouds = random_clouds([1, 2, 31, 32, 48, 700])
+    clouds = random_clouds([1, 2, 31, 32, 48, 700, 2048])
     with torch.no_grad():
         features = encoder(clouds)
         for number, points in enumerate(clouds.points.split(clouds.lengths.tolist())):
