@@ -3,17 +3,19 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from blendclip.evaluation.prompts import read_classes, read_templates
 
 PROMPTS = Path(__file__).parents[1] / "prompts"
 COUNTS = {"nuscenes": 10, "truckscenes": 12, "modelnet40": 40, "scanobjectnn": 15, "city": 10, "shapes": 56}
+PUBLISHED = ("nuscenes", "truckscenes", "modelnet40")
 
 
 @pytest.mark.parametrize("path", sorted((PROMPTS / "classes").iterdir()), ids=lambda path: path.stem)
 def test_class_names_are_texts_without_duplicates(path):
     classes = read_classes(path)
-    assert len(classes) == COUNTS[path.stem]
+    assert len(classes) == COUNTS[path.stem.removesuffix("_published")]
     words = [word for group in classes.values() for word in group]
     assert all(isinstance(word, str) and word == word.strip() and word for word in [*classes, *words])
     assert len(words) == len(set(words)), "a word for two classes cannot tell them apart"
@@ -39,3 +41,19 @@ def test_the_generated_shapes_have_these_classes():
     from blendclip.synthetic.shapes.classes import CLASSES
 
     assert list(read_classes(PROMPTS / "classes" / "shapes.yaml")) == list(CLASSES)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_words_are_the_names_alone_for_the_same_classes_in_the_same_order(name):
+    ours, published = (read_classes(PROMPTS / "classes" / f"{file}.yaml") for file in (name, f"{name}_published"))
+    assert list(published) == list(ours)
+    assert published == {key: [key.replace("_", " ")] for key in ours}
+
+
+def test_the_paper_s_benchmarks_take_published_words_and_its_template():
+    paper = yaml.safe_load((PROMPTS.parent / "configs" / "paper.yaml").read_text())
+    for name in PUBLISHED:
+        assert paper["benchmarks"][name]["classes"] == f"{name}_published" and name in paper["evaluate"]
+        template = read_templates(PROMPTS / "templates" / f"{paper['benchmarks'][name]['templates']}.yaml")
+        assert template == ["point cloud of a {}."]
+        assert paper["benchmarks"][f"{name}_words"]["classes"] == name
