@@ -15,6 +15,7 @@ import yaml
 from blendclip.datasets.formats import Format, Kind, format_named, formats_of
 from blendclip.encoders.clip_names import ClipOptions
 from blendclip.errors import UserError
+from blendclip.evaluation.options import MeasuredModel
 from blendclip.json_schema import table_schema
 from blendclip.mining.options import CaptionOptions, CloudOptions, ServerOptions, ViewOptions
 from blendclip.options import DERIVED, FaultOptions, How, Options, check, fields_of, parse, shown, unknown_key
@@ -242,6 +243,8 @@ class Config(FaultOptions):
     """How runs are trained, where `runs` says nothing else."""
     runs: dict[RunName, Changes] = field(default_factory=dict)
     """Runs by name, each with what it changes of `recipe`."""
+    models: dict[RunName, MeasuredModel] = field(default_factory=dict)
+    """Models to measure beside the runs under `train`, by a name of your choice: checkpoints as they are published."""
     sweep: RunNames = ()
     """Runs for the curve of accuracy against the share of real samples, of those under `runs`."""
     evaluate: Annotated[tuple[Name, ...], Listed(1)] = field(kw_only=True)
@@ -257,6 +260,8 @@ class Config(FaultOptions):
         self._check_listed("cad", cad=True)
         for key in ("train", "sweep"):
             _check_named(key, getattr(self, key), "runs", self.runs)
+        if both := sorted(set(self.models) & set(self.runs)):
+            raise UserError(f"`models` and `runs` both describe {both[0]}: give the model another name")
         _check_named("evaluate", self.evaluate, "benchmarks", self.benchmarks)
 
     @classmethod
@@ -296,6 +301,10 @@ class Config(FaultOptions):
             if not self.has_split(*split_of(place)):
                 raise UserError(f"run {run} reads {place}, which is no split of a dataset under `mine` or `cad`")
         return self.recipes[run]
+
+    def clip_of(self, name: str) -> ClipOptions:
+        """The CLIP that a run or a model is aligned to."""
+        return (self.models[name].clip if name in self.models else None) or self.clip
 
     def benchmark_of(self, name: str) -> Benchmark:
         """A benchmark.

@@ -5,7 +5,6 @@ Letters in names: N clouds, C classes, D width of an embedding.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -16,18 +15,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from blendclip.encoders.checkpoints import load_foreign
 from blendclip.encoders.clip_names import HUB
 from blendclip.encoders.hub import fetch_model, push_model
-from blendclip.encoders.model_folder import (
-    ClipSource,
-    Description,
-    evaluations,
-    evaluations_beside,
-    find_model,
-    read_model,
-    write_model_folder,
-)
+from blendclip.encoders.model_folder import ClipSource, Description, evaluations, open_model, write_model_folder
 from blendclip.encoders.pointbert import PointBert
 from blendclip.errors import UserError
 from blendclip.evaluation.choices import Names, Templates, class_words, template_patterns, warn_of_alike
@@ -41,14 +31,9 @@ from blendclip.naming.predictions import Predictions
 if TYPE_CHECKING:
     from blendclip.encoders.clip import Clip
 
-log = logging.getLogger(__name__)
-
 ClipGiven = str | tuple[str, str | None] | Mapping[str, str | None]
 """Folder name of a CLIP, (model, pretrained) as open_clip has them, or a mapping of these two."""
-FOREIGN = (".pt", ".pth", ".ckpt", ".bin")
 TEMPLATES = "point_cloud"
-_FOREIGN_MAX_POINTS = 8192  # as these encoders were trained
-_Y_UP = ("Point-BERT", "ULIP", "ULIP-2")  # trained on CAD objects alone
 
 
 class Model:
@@ -81,15 +66,8 @@ class Model:
             UserError: there is no such model, or it cannot be read; the sentence says what to do.
         """
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        if str(place).startswith(HUB):
-            path = fetch_model(str(place))
-        elif Path(place).suffix in FOREIGN and Path(place).is_file():
-            return cls(*_foreign(Path(place), device))._with(clip, up)
-        else:
-            path = find_model(Path(place))
-        encoder, description = read_model(path, device)
-        measured = description.metrics | evaluations_beside(path)
-        return cls(encoder, replace(description, metrics=measured))._with(clip, up)
+        path = fetch_model(str(place)) if str(place).startswith(HUB) else Path(place)
+        return cls(*open_model(path, device))._with(clip, up)
 
     def encode(self, clouds: Iterable[Any]) -> NDArray[np.float32]:
         """Embeddings (N, D) of clouds, of unit length; NaN in the rows of empty ones.
@@ -247,13 +225,6 @@ class Model:
         if up is not None:
             self.description = replace(self.description, up=up)
         return self
-
-
-def _foreign(path: Path, device: str | torch.device) -> tuple[PointBert, Description]:
-    encoder, origin = load_foreign(path)
-    up = "y" if origin in _Y_UP else "z"
-    log.info("%s is of %s: clouds are turned to %s up for it", path, origin, up)
-    return encoder.to(device), Description(None, _FOREIGN_MAX_POINTS, up=up, origin=origin)
 
 
 def _source_of(name: str | None) -> ClipSource:

@@ -111,6 +111,10 @@ class Results:
         """Metrics log of a trained run, a line of JSON for each entry."""
         return self.run(run) / METRICS_LOG
 
+    def model(self, run: str) -> Path:
+        """Folder of a run's model as it is shared, with a card."""
+        return self.root / "models" / run
+
     def benchmark(self, name: str) -> Path:
         """Labelled clouds of a benchmark."""
         return self.root / "evaluation" / "benchmarks" / f"{name}.parquet"
@@ -277,10 +281,27 @@ class Commands:
         files = self._results
         return _line("train", recipe=files.recipe(run), results=files.root, output=files.run(run))
 
-    def evaluate(self, run: str, benchmark: str, classes: str, templates: str, triplets: str | None = None) -> str:
-        """The one that measures a run on a benchmark; `triplets` is the dataset/split to retrieve from, if any."""
+    def evaluate(
+        self,
+        run: str,
+        benchmark: str,
+        classes: str,
+        templates: str,
+        triplets: str | None = None,
+        **model: str | Path | None,
+    ) -> str:
+        """The one that measures a run, or a model, on a benchmark.
+
+        Args:
+            run: its name.
+            benchmark: its name.
+            classes: name of a file of prompts/classes.
+            templates: name of a file of prompts/templates.
+            triplets: dataset/split to retrieve from, if any.
+            model: `model`, `up` and `clip` of what is no run.
+        """
         names = {"run": run, "benchmark": benchmark, "classes": classes, "templates": templates, "triplets": triplets}
-        return _line("evaluate", results=self._results.root, **names)
+        return _line("evaluate", results=self._results.root, **names, **model)
 
     def report(
         self,

@@ -27,6 +27,7 @@ STAGE_VERSIONS = {
     "evaluation": 2,
     "report": 2,
     "naming": 1,
+    "models": 1,
 }
 
 CONVENTIONS = {

@@ -65,7 +65,17 @@ WRONG = [
     ({"datasets": {"city": {"parts": 0}}}, "`datasets.city.parts` is 0: it must be at least 1"),
     ({"datasets": {"city": {"scenes": {"mini_val": 9}}}}, "`datasets.city.scenes.mini_val` is 9"),
     ({"datasets": {"a b": DRIVE}}, '`datasets` is "a b": it must be a name'),
+    ({"models": {"ulip2": {"path": "u.pt", "up": "w"}}}, '`models.ulip2.up` is "w": take one of x, y, z'),
+    ({"recipe": {"epochs": {"count": -1}}}, "`recipe.epochs.count` is -1: it must be at least 0"),
     # missing or unknown things
+    ({"models": {"ulip2": {"up": "y"}}}, "`models.ulip2.path` is missing"),
+    ({"models": {"ulip2": {"path": "u.pt", "clip": {"model": "ViT-bigG-14"}}}}, "name the weights of ViT-bigG-14"),
+    ({"models": {"static": {"path": "u.pt"}}}, "`models` and `runs` both describe static: give the model another name"),
+    ({"runs": {"as_it_is": {"epochs": {"count": 0}}}}, "epochs.count is 0, and there are no weights to measure"),
+    (
+        {"runs": {"as_it_is": {"epochs": {"count": 0}, "initial_weights": "w.pt", "new_projection": True}}},
+        "name a whole checkpoint as initial_weights, without new_projection",
+    ),
     (
         {"datasets": {"mine": {"format": "nuscenes", "splits": ["val"], "parts": 1, "root": "/d"}}},
         "version` is missing",

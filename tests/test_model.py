@@ -218,13 +218,13 @@ def test_the_same_cloud_has_the_same_embedding_every_time(model):
 def test_a_foreign_checkpoint_says_whose_it_is_and_takes_a_clip(tmp_path, monkeypatch):
     (tmp_path / "ulip.pt").touch()
     made = small_encoder()
-    monkeypatch.setattr("blendclip.model.load_foreign", lambda path: (made, "ULIP"))
+    monkeypatch.setattr("blendclip.encoders.model_folder.load_foreign", lambda path: (made, "ULIP"))
     model = blendclip.load(tmp_path / "ulip.pt", clip="tiny")
     assert model.description.up == "y" and model.description.origin == "ULIP"
     assert model.classify([cloud()], NAMES).names[0] in NAMES
     with pytest.raises(UserError, match=r"does not say which CLIP .* load it with clip="):
         blendclip.load(tmp_path / "ulip.pt").encode_text(["a car"])
-    monkeypatch.setattr("blendclip.model.load_foreign", lambda path: (made, "BlendCLIP"))
+    monkeypatch.setattr("blendclip.encoders.model_folder.load_foreign", lambda path: (made, "BlendCLIP"))
     assert blendclip.load(tmp_path / "ulip.pt").description.up == "z"
     assert blendclip.load(tmp_path / "ulip.pt", up="x").description.up == "x"
 

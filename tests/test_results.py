@@ -30,6 +30,7 @@ PLACES = {
     "model_weights": (("curriculum",), "runs/curriculum/model.safetensors"),
     "model_about": (("curriculum",), "runs/curriculum/model.json"),
     "metrics_log": (("curriculum",), "runs/curriculum/log.jsonl"),
+    "model": (("curriculum",), "models/curriculum"),
     "benchmark": (("street",), "evaluation/benchmarks/street.parquet"),
     "evaluation": (("curriculum", "street"), "evaluation/runs/curriculum/street"),
     "metrics": (("curriculum", "street"), "evaluation/runs/curriculum/street/metrics.json"),

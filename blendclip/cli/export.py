@@ -1,9 +1,10 @@
-"""Commands that take a trained encoder to where there is no torch."""
+"""Commands that write a trained model for others, and for where there is no torch."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,41 @@ if TYPE_CHECKING:
 
 def add_commands(commands: Commands) -> None:
     """Add the commands of this room."""
+    for add in (_add_model, _add_export):
+        add(commands)
+
+
+def _add_model(commands: Commands) -> None:
+    parser = new_command(commands, "model", _model, "write the model of a run as a folder to share, with a card")
+    parser.add_argument("model", type=Path, help="folder of a run or model, or its .safetensors file")
+    parser.add_argument(
+        "--metrics",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="metrics.json of `blendclip evaluate` for the card; by default all that there are of the run",
+    )
+    parser.add_argument("--output", type=Path, required=True, help="folder to write")
+
+
+def _model(args: argparse.Namespace) -> None:
+    from blendclip.encoders.model_folder import (
+        evaluations_beside,
+        evaluations_in,
+        find_model,
+        read_model,
+        write_model_folder,
+    )
+
+    path = find_model(args.model)
+    encoder, about = read_model(path)
+    measured = evaluations_in(args.metrics) if args.metrics else evaluations_beside(path)
+    write_model_folder(args.output, encoder, replace(about, metrics=about.metrics | measured))
+    sys.stdout.write(f"{args.output}: measured on {', '.join(measured) or 'nothing'}\n")
+
+
+def _add_export(commands: Commands) -> None:
     parser = new_command(commands, "export", _export, "write the point encoder of a model as an ONNX file")
     parser.add_argument(
         "model",

@@ -43,7 +43,7 @@ GROUPS = {
     "embed and pack": "embed embed-classes embed-summary pack-clouds pack-features show-packed",
     "train": "recipe train show-runs",
     "measure and report": "benchmark lvis-classes evaluate compare report show-report evaluate-clip",
-    "use a model": "name encode search export",
+    "use a model": "name encode search model export",
     "set up": "schema vllm-env train-tiny-clip",
 }
 

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from blendclip import __version__
-from blendclip.encoders.foreign import PROJECTION, read_foreign, some
+from blendclip.encoders.foreign import PROJECTION, read_foreign, some, up_of
 from blendclip.encoders.pointbert import PointBert
 from blendclip.encoders.pointbert_config import PointBertConfig
 from blendclip.errors import UserError
@@ -71,10 +71,10 @@ def load_described(path: Path, device: torch.device | str = "cpu") -> tuple[Poin
     return model.to(device).eval(), about
 
 
-def load_weights(model: PointBert, path: Path, new_projection: bool = False) -> None:
-    """Give `model` the weights of a checkpoint, of ours (.safetensors) or of another project (`read_foreign`).
+def load_weights(model: PointBert, path: Path, new_projection: bool = False) -> str:
+    """Give `model` the weights of a checkpoint, ours or another project's, and return the axis up in its clouds.
 
-    Nothing that is not weights is unpickled.
+    Ours end in .safetensors; for others see `read_foreign`. Nothing that is not weights is unpickled.
 
     Args:
         model: of the same shape.
@@ -85,12 +85,14 @@ def load_weights(model: PointBert, path: Path, new_projection: bool = False) -> 
         UserError: the file cannot be read, or is of another architecture; the sentence says which and what to set.
     """
     if path.suffix == ".safetensors":
-        state = _read_ours(path)[0]
+        state, about = _read_ours(path)
+        up = about.get("up", "z")
     else:
         weights = read_foreign(path)
-        state = weights.state
+        state, up = weights.state, up_of(weights.origin)
         log.info("%s is of %s", path, weights.origin)
     _fill(model, state, path, new_projection)
+    return up
 
 
 def load_foreign(
@@ -163,9 +165,7 @@ def _check(model: PointBert, state: dict[str, Tensor], path: Path) -> None:
     """Raise a UserError unless the weights are just those of the model."""
     expected = model.state_dict()
     if PROJECTION not in state:
-        raise UserError(
-            f"{path} has no projection to CLIP's width: set `new_projection: true` to start with a fresh one"
-        )
+        raise UserError(f"{path} has no projection to CLIP's width: set `new_projection: true` to train a fresh one")
     found, wanted = _shape(state), _shape(expected)
     differing = [name for name in wanted if found[name] not in (None, wanted[name])]  # None: not shown, as it lacks it
     if differing:

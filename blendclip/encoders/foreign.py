@@ -25,6 +25,7 @@ from blendclip.errors import UserError
 from blendclip.storage import existing
 
 PROJECTION = "projection.weight"
+_Y_UP = ("Point-BERT", "ULIP", "ULIP-2")  # trained on CAD objects alone
 
 # What training wraps a model in, as segments of names: data parallelism and torch.compile.
 _WRAPPERS = ("module", "_orig_mod")
@@ -151,6 +152,11 @@ def weights_alone(path: Path) -> Iterator[Path]:
     with TemporaryDirectory() as folder:
         torch.save(state, Path(folder) / "weights.pt")
         yield Path(folder) / "weights.pt"
+
+
+def up_of(origin: str) -> str:
+    """The axis that points up for encoders of a project."""
+    return "y" if origin in _Y_UP else "z"
 
 
 def some(names: list[str]) -> str:

@@ -6,26 +6,33 @@ Files of format 1, which older runs wrote, hold encoder and recipe alone; what e
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from blendclip.encoders.checkpoints import load_described, save_encoder
+from blendclip.encoders.checkpoints import load_described, load_foreign, save_encoder
 from blendclip.encoders.clip_names import HUB, LOCAL_FOLDER, TINY, clip_name
+from blendclip.encoders.foreign import up_of
 from blendclip.encoders.model_card import model_card
 from blendclip.encoders.pointbert import PointBert
 from blendclip.errors import UserError
 from blendclip.results import METRICS, MODEL_WEIGHTS, Results
-from blendclip.storage import replacing
+from blendclip.storage import existing, replacing
+
+log = logging.getLogger(__name__)
 
 CARD = "README.md"
 FORMAT = 2
 UNIT_SPHERE = "unit_sphere"
 """Mean at the origin, furthest point at distance 1."""
 OURS = "the package blendclip"
+FOREIGN = (".pt", ".pth", ".ckpt", ".bin")
+"""Endings of checkpoints of other projects."""
+_FOREIGN_MAX_POINTS = 8192  # as these encoders were trained
 _EVALUATED = ("top1", "top5", "mean_class", "most_frequent")
 
 
@@ -149,6 +156,27 @@ def read_model(path: Path, device: torch.device | str = "cpu") -> tuple[PointBer
     return encoder, Description(**known | {"clip": clip})
 
 
+def open_model(place: Path, device: torch.device | str = "cpu") -> tuple[PointBert, Description]:
+    """The encoder and the description of what lies at `place`: a model of ours or a checkpoint of another project.
+
+    Args:
+        place: folder of a run or a model, its .safetensors file, or a .pt, .pth, .ckpt or .bin of Point-BERT, ULIP,
+            ULIP-2 or the released BlendCLIP.
+        device: where the encoder runs.
+
+    Raises:
+        UserError: there is no such model, or it cannot be read; the sentence says what to do.
+    """
+    if place.suffix not in FOREIGN or not place.is_file():
+        path = find_model(place)
+        encoder, description = read_model(path, device)
+        return encoder, replace(description, metrics=description.metrics | evaluations_beside(path))
+    encoder, origin = load_foreign(place)
+    up = up_of(origin)
+    log.info("%s is of %s: clouds are turned to %s up for it", place, origin, up)
+    return encoder.to(device), Description(None, _FOREIGN_MAX_POINTS, up=up, origin=origin)
+
+
 def find_model(place: Path) -> Path:
     """The .safetensors file of a run's folder, of a model's folder, or `place` itself where it is one.
 
@@ -172,9 +200,18 @@ def evaluations(folder: Path) -> dict[str, Any]:
     Args:
         folder: with a folder for each benchmark, such as results/evaluation/runs/curriculum.
     """
+    return evaluations_in(sorted(folder.glob(f"*/{METRICS}")))
+
+
+def evaluations_in(files: Iterable[Path]) -> dict[str, Any]:
+    """What `evaluations` gives, from files of metrics, each in a folder that its benchmark names.
+
+    Raises:
+        UserError: a file is missing.
+    """
     found = {}
-    for path in sorted(folder.glob(f"*/{METRICS}")):
-        numbers = json.loads(path.read_text())
+    for path in files:
+        numbers = json.loads(existing(path).read_text())
         found[path.parent.name] = {name: _value(numbers[name]) for name in _EVALUATED if name in numbers} | {
             "clouds": numbers["clouds"],
             "classes": len(numbers["classes"]),

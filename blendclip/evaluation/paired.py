@@ -30,6 +30,7 @@ class PairedDifference:
     measure: str
     """top-1 or mean class."""
     run_a: str
+    """Name of run A; of a model that was not trained here with whose it is."""
     run_b: str
     accuracy_a: float
     accuracy_b: float
@@ -56,7 +57,8 @@ def compare_runs(results: Path, runs: Sequence[str], benchmarks: Sequence[str] =
     for run_a, run_b in combinations(runs, 2):
         for benchmark in benchmarks or sorted(measured[run_a] & measured[run_b]):
             tables = [_read(results, run, benchmark) for run in (run_a, run_b)]
-            differences += _differences(benchmark, run_a, run_b, *tables)
+            names = [_title(results, run, benchmark) for run in (run_a, run_b)]
+            differences += _differences(benchmark, *names, *tables)
     if not differences:
         raise UserError(f"{' and '.join(runs)} have no benchmark in common: evaluate them on the same one")
     return sorted(differences, key=lambda one: one.benchmark)
@@ -88,6 +90,12 @@ def _read(results: Path, run: str, benchmark: str) -> pa.Table:
     """Rows of predictions by cloud, whatever order they were written in."""
     path = Results(results).predictions(run, benchmark)
     return storage.read_parquet(path, ["cloud_id", "instance_token", "class_name", "rank"]).sort_by("cloud_id")
+
+
+def _title(results: Path, run: str, benchmark: str) -> str:
+    """The name of a run, or of a model that was not trained here with whose it is."""
+    model = storage.options_of(Results(results).predictions(run, benchmark)).get("model")
+    return f"{run} (of {model['origin']})" if model else run
 
 
 def _differences(benchmark: str, run_a: str, run_b: str, a: pa.Table, b: pa.Table) -> list[PairedDifference]:

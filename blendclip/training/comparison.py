@@ -32,7 +32,7 @@ def runs_table(runs: Sequence[Path]) -> str:
 def _last(run: Path) -> dict[str, float]:
     """Top-1 of the last validation of a run, by split."""
     entries = read_metrics_log(run / METRICS_LOG)
-    if not entries:
+    if not (run / METRICS_LOG).is_file():
         raise UserError(f"{run} holds no {METRICS_LOG}: train the run to its end first")
     validations = [entry for entry in entries if entry["kind"] == "validation"]
     ending = "/top1"

@@ -55,8 +55,8 @@ class Data(Options):
 class Epochs(Options):
     """How long a run is."""
 
-    count: Count = 250
-    """Number of epochs."""
+    count: Natural = 250
+    """Number of epochs; 0 trains nothing, so that `initial_weights` are measured as they are."""
     coverage: Annotated[float, Range(gt=0, le=1)] = 0.8
     """Share of the CAD objects (of the real ones, where there are no others) that an epoch sees."""
     rule: Literal["coupon_collector", "distinct"] = "coupon_collector"
@@ -67,7 +67,7 @@ class Epochs(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.warmup >= self.count:
+        if self.count and self.warmup >= self.count:
             raise UserError(f"epochs.warmup is {self.warmup:g}: it must be below epochs.count, {self.count}")
         samples_per_epoch(1, self.coverage, self.rule)
 
@@ -152,6 +152,11 @@ class Recipe(Options):
             raise UserError(
                 f"batch_size {self.batch_size} leaves a micro-batch without two samples to tell apart: "
                 f"make it at least {2 * self.micro_batches}"
+            )
+        if not self.epochs.count and (self.initial_weights is None or self.new_projection):
+            raise UserError(
+                "epochs.count is 0, and there are no weights to measure as they are: name a whole checkpoint as "
+                "initial_weights, without new_projection"
             )
         measured = Counter(validation.split for validation in self.validation)
         if twice := [name for name, count in measured.items() if count > 1]:

@@ -106,7 +106,12 @@ def _begin(training: Training, recipe: Recipe, folder: Path) -> None:
     """Go on from the newest checkpoint, else from the weights that the recipe names, if any."""
     training.resume(folder)
     if training.step == 0 and recipe.initial_weights is not None:
-        load_weights(training.model.encoder, Path(recipe.initial_weights), recipe.new_projection)
+        up = load_weights(training.model.encoder, Path(recipe.initial_weights), recipe.new_projection)
+        if up != "z" and not training.length.total:
+            raise UserError(
+                f"{recipe.initial_weights} was trained with {up} up, and clouds of runs are z up: measure it as it is "
+                "under `models` of config.yaml, which turns them"
+            )
 
 
 def _finish(training: Training, recipe: Recipe, splits: Sequence[PackedSplit], folder: Path, output: Path) -> None:
@@ -120,7 +125,9 @@ def _finish(training: Training, recipe: Recipe, splits: Sequence[PackedSplit], f
 
 
 def _seen(recipe: Recipe, splits: Sequence[PackedSplit]) -> dict[str, Any]:
-    """Of each split trained on its domain and size."""
+    """Of each split trained on its domain and size; of a run without a step no split."""
+    if not recipe.epochs.count:
+        return {}
     return {
         name: {
             "domain": "synthetic" if name in recipe.data.synthetic else "real",

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 import blendclip
+from blendclip.cli.main import main
 from blendclip.encoders.checkpoints import save_encoder
 from blendclip.encoders.model_card import license_of
 from blendclip.encoders.model_folder import ClipSource, described_run, read_model, write_run_model
@@ -124,6 +125,25 @@ def test_numbers_of_a_folder_of_evaluations_join_the_card(run, tmp_path):
     model.save(tmp_path / "mine", metrics=run.parents[1] / "evaluation" / "runs" / "curriculum")
     assert "| city | 2 | 700 | 50.0 |" in (tmp_path / "mine" / "README.md").read_text()
     assert model.description.metrics == {}
+
+
+def test_the_command_writes_the_folder_of_a_run_with_the_numbers_that_it_is_given(run, tmp_path, capsys):
+    measured = run.parents[1] / "evaluation" / "runs" / "curriculum" / "city" / "metrics.json"
+    stale = measured.parents[1] / "stale" / "metrics.json"
+    stale.parent.mkdir()
+    stale.write_text(measured.read_text())
+    output = tmp_path / "results" / "models" / "curriculum"
+    assert main(["model", str(run / "model.safetensors"), "--metrics", str(measured), "--output", str(output)]) == 0
+    assert capsys.readouterr().out == f"{output}: measured on city\n"
+    card = (output / "README.md").read_text()
+    assert "| city | 2 | 700 | 50.0 | 50.0 | 50.0 | 30.0 |" in card and "stale" not in card
+    assert 'blendclip.load("curriculum")' in card
+    assert json.loads((output / "model.json").read_text())["metrics"].keys() == {"city", "city/mini_val"}
+    assert np.array_equal(blendclip.load(output).encode(CLOUDS), blendclip.load(run).encode(CLOUDS))
+    assert main(["model", str(run), "--output", str(tmp_path / "all")]) == 0
+    assert "| stale | 2 | 700 |" in (tmp_path / "all" / "README.md").read_text()
+    assert main(["model", str(run), "--metrics", "nowhere/metrics.json", "--output", str(output)]) == 1
+    assert "nowhere/metrics.json is missing" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

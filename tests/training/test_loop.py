@@ -1,6 +1,7 @@
 """The parts of training, and what goes wrong in it, in this process."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,9 +9,11 @@ import torch
 
 from blendclip.cli.main import main
 from blendclip.encoders.checkpoints import save_encoder
+from blendclip.encoders.model_folder import read_model
 from blendclip.encoders.pointbert import PointBert
 from blendclip.encoders.pointbert_config import PointBertConfig
 from blendclip.errors import UserError
+from blendclip.evaluation.class_weights import read_class_weights
 from blendclip.evaluation.encoding import encode_clouds
 from blendclip.training import loop
 from blendclip.training.comparison import runs_table
@@ -114,6 +117,38 @@ def test_initial_weights(results, tmp_path):
     trained = load_file(tmp_path / "b" / "model.safetensors")
     for name, parameter in given.named_parameters():
         torch.testing.assert_close(trained[name], parameter.detach(), atol=1e-6, rtol=0)
+
+
+def test_a_run_of_no_epoch_is_the_weights_that_it_starts_from(results, tmp_path, capsys):
+    given = PointBert(PointBertConfig(**SMALL))
+    save_encoder(tmp_path / "given.safetensors", given, {})
+    recipe = toy.toy_recipe(initial_weights=str(tmp_path / "given.safetensors"), epochs__count=0)
+    assert train(recipe, results, tmp_path / "run")
+    encoder, about = read_model(tmp_path / "run" / "model.safetensors")
+    assert all(torch.equal(value, encoder.state_dict()[name]) for name, value in given.state_dict().items())
+    assert about.data == {} and about.recipe["epochs"]["count"] == 0
+    (entry,) = read_metrics_log(tmp_path / "run" / "log.jsonl")
+    assert (entry["kind"], entry["step"]) == ("validation", 0)
+    split = PackedSplit.open(results, "tiny", "road", "val")
+    features = encode_clouds(given, lambda row: (split.points(row), None), split.num_points, 96)
+    weights = read_class_weights(results / "embeddings/tiny/classes/toys.plain.parquet")
+    right = (features @ weights.weights_CD.T).argmax(1) == weights.labels(list(split.column("class_name")))
+    assert entry["road/val/top1"] == pytest.approx(right.mean())
+    assert "road/val" in runs_table([tmp_path / "run"])
+    assert train(replace(recipe, validation=()), results, tmp_path / "unwatched")
+    assert read_metrics_log(tmp_path / "unwatched" / "log.jsonl") == []
+    assert runs_table([tmp_path / "unwatched"]).splitlines()[1].strip() == "unwatched"
+
+
+def test_weights_of_other_axes_are_not_measured_as_if_they_were_z_up(results, tmp_path):
+    save_encoder(tmp_path / "given.safetensors", PointBert(PointBertConfig(**SMALL)), {}, {"up": "y"})
+    recipe = toy.toy_recipe(initial_weights=str(tmp_path / "given.safetensors"), epochs__count=0)
+    with pytest.raises(
+        UserError, match="was trained with y up, and clouds of runs are z up: measure it as it is under"
+    ):
+        train(recipe, results, tmp_path / "run")
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+    assert train(replace(recipe, epochs=replace(recipe.epochs, count=1, warmup=0.0)), results, tmp_path / "trained")
 
 
 def test_another_recipe_or_other_data_train_anew_and_watching_otherwise_does_not(results, tmp_path, capsys):

@@ -1,4 +1,5 @@
 import json
+import re
 import shlex
 from dataclasses import asdict
 from pathlib import Path
@@ -8,7 +9,7 @@ from blendclip.encoders.clip_names import local_files
 from blendclip.errors import UserError
 from blendclip.mining.options import CaptionOptions, ServerOptions
 from blendclip.options import as_json
-from blendclip.results import Results
+from blendclip.results import MODEL_ABOUT, MODEL_WEIGHTS, Results
 from blendclip.schemas import STAGE_VERSIONS
 
 
@@ -31,6 +32,7 @@ CONFIG = told(read_config)(config)
 PLACES = Results(CONFIG.results)
 PROMPTS = Path(workflow.basedir).parent / "prompts"
 CLIP = CONFIG.clip.name
+CLIPS = {one.name: one for one in [CONFIG.clip, *(CONFIG.clip_of(name) for name in CONFIG.models)]}
 OPENSHAPE_CLIP = "ViT-bigG-14_laion2b_s39b_b160k"  # the one whose features its files hold
 MINED, CAD = CONFIG.chosen(cad=False), CONFIG.chosen(cad=True)
 DATASETS = MINED | CAD
@@ -148,12 +150,18 @@ def every_embedding(wildcards):
 
 
 def clip_files(wildcards):
-    """The user's own files that the configured CLIP is read from."""
-    files = local_files(CONFIG.clip.model, CONFIG.clip.pretrained)
+    """The user's own files that the wildcards' CLIP is read from, or the configured one."""
+    clip = CLIPS[wildcards.get("clip", CLIP)]
+    files = local_files(clip.model, clip.pretrained)
     missing = [str(path) for path in files if not path.is_file()]
     if missing:
         raise WorkflowError(f"`clip` names {missing[0]}, which is not there: set it to where the weights lie")
     return files
+
+
+def clip_options(wildcards):
+    """The wildcards' CLIP, as JSON."""
+    return as_json(CLIPS[wildcards.clip])
 
 
 def packed_parts(name, split):
@@ -200,3 +208,4 @@ wildcard_constraints:
     part="[0-9]{5}",
     run="[^/]+",
     benchmark="[^/]+",
+    clip="|".join(map(re.escape, CLIPS)),

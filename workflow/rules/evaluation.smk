@@ -23,8 +23,7 @@ rule write_benchmark:
 rule evaluate_run:
     input:
         benchmark=PLACES.benchmark("{benchmark}"),
-        model=PLACES.model_weights("{run}"),
-        about=PLACES.model_about("{run}"),
+        model=measured_files,
         classes=benchmark_weights,
         packed=benchmark_packed,
     output:
@@ -45,6 +44,26 @@ rule evaluate_run:
     shell:
         "blendclip evaluate --results {params.results:q} --run {wildcards.run:q} --benchmark {wildcards.benchmark:q}"
         " {params.options} --threads {threads} > {log:q} 2>&1"
+
+
+# What is shared of a run: weights, what they are, and a card with the numbers of the report.
+rule write_model:
+    input:
+        weights=PLACES.model_weights("{run}"),
+        about=PLACES.model_about("{run}"),
+        metrics=run_metrics,
+    output:
+        directory(PLACES.model("{run}")),
+    log:
+        "<logs>/models/{run}.log",
+    benchmark:
+        "<timings>/models/{run}.tsv"
+    resources:
+        mem_mb=4000,
+    params:
+        stage_version=STAGE_VERSIONS["models"],
+    shell:
+        "blendclip model {input.weights:q} --metrics {input.metrics:q} --output {output:q} > {log:q} 2>&1"
 
 
 # The report on the runs under `train`, and the one on those under `sweep`.
@@ -81,7 +100,7 @@ for name, key in {"report": "train", "sweep_ratios": "sweep"}.items():
             mem_mb=4000,
         params:
             results=CONFIG.results,
-            runs=getattr(CONFIG, key),
+            runs=reported(key),
             benchmarks=CONFIG.evaluate,
             generated=generated_names(),
             splits=["/".join(which) for which in splits_of(DATASETS)],

@@ -16,15 +16,15 @@ rule embed_classes:
         templates=PROMPTS / "templates" / "{templates}.yaml",
         weights=clip_files,
     output:
-        PLACES.class_weights(CLIP, "{classes}", "{templates}"),
+        PLACES.class_weights("{clip}", "{classes}", "{templates}"),
     log:
-        f"<logs>/embeddings/{CLIP}/classes/{{classes}}.{{templates}}.log",
+        "<logs>/embeddings/{clip}/classes/{classes}.{templates}.log",
     benchmark:
-        f"<timings>/embeddings/{CLIP}/classes/{{classes}}.{{templates}}.tsv"
+        "<timings>/embeddings/{clip}/classes/{classes}.{templates}.tsv"
     resources:
         mem_mb=4000,
     params:
-        clip=as_json(CONFIG.clip),
+        clip=clip_options,
         stage_version=STAGE_VERSIONS["class_weights"],
     shell:
         "blendclip embed-classes --classes {input.classes:q} --templates {input.templates:q} --clip {params.clip:q}"

@@ -92,6 +92,18 @@ class Retrieval:
 
 
 @dataclass(frozen=True)
+class Foreign:
+    """What is known of a model that was not trained here."""
+
+    origin: str
+    """Whose code trained it."""
+    up: str
+    """Axis that points up for it."""
+    clip: str
+    """Folder name of the CLIP that it is aligned to."""
+
+
+@dataclass(frozen=True)
 class Metrics:
     """The content of one metrics.json: accuracies 0 to 1 of a run on a benchmark."""
 
@@ -126,6 +138,8 @@ class Metrics:
     """None where nothing was retrieved."""
     command: str
     """Command that wrote the file."""
+    model: Foreign | None
+    """None where it is of a run."""
 
     @property
     def from_drives(self) -> bool:
@@ -142,6 +156,11 @@ class Run:
     """Its recipe, as JSON holds it."""
     log: list[dict[str, Any]]
     """Entries of its metrics log."""
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it took any step, and is not the weights that it started from."""
+        return self.recipe.get("epochs", {}).get("count") != 0
 
     @property
     def is_fixed_mixture(self) -> bool:
@@ -178,6 +197,8 @@ class Evaluations:
 
     results: Results
     """The results folder."""
+    names: list[str]
+    """Names of runs and of models that were not trained here, in order."""
     runs: dict[str, Run]
     """Runs by name, in order."""
     benchmarks: list[str]
@@ -188,16 +209,28 @@ class Evaluations:
     """Accounts of mining of each split, by their files."""
 
     def of_benchmark(self, benchmark: str) -> dict[str, Metrics]:
-        """Metrics of all runs on a benchmark, by run."""
-        return {run: self.metrics[run, benchmark] for run in self.runs}
+        """Metrics of all runs and models on a benchmark, by name."""
+        return {name: self.metrics[name, benchmark] for name in self.names}
+
+    def title(self, name: str) -> str:
+        """The name of a run or model, with a remark where it was not trained here."""
+        if name in self.runs:
+            return name if self.runs[name].is_trained else f"{name} (not trained)"
+        about = self.foreign(name)
+        assert about is not None, f"{name} is no run"
+        return f"{name} (of {about.origin}, not trained here)"
+
+    def foreign(self, name: str) -> Foreign | None:
+        """What is known of a model that was not trained here; None for a run."""
+        return self.metrics[name, self.benchmarks[0]].model
 
     def any_of(self, benchmark: str) -> Metrics:
         """Metrics of the first run on a benchmark, for what is the same in all."""
         return next(iter(self.of_benchmark(benchmark).values()))
 
     def files_of(self, benchmarks: Sequence[str]) -> list[Path]:
-        """The files of metrics of all runs on some benchmarks."""
-        return [self.results.metrics(run, benchmark) for benchmark in benchmarks for run in self.runs]
+        """The files of metrics of all runs and models on some benchmarks."""
+        return [self.results.metrics(name, benchmark) for benchmark in benchmarks for name in self.names]
 
 
 def read_evaluations(
@@ -207,7 +240,7 @@ def read_evaluations(
 
     Args:
         results: the results folder.
-        runs: names of runs, in order.
+        runs: names of runs and of models that were not trained here, in order.
         benchmarks: names of benchmarks, in order.
         splits: dataset/split of the accounts of mining; None reads all that are there.
 
@@ -223,7 +256,8 @@ def read_evaluations(
     files = Results(results)
     paths = files.summaries() if splits is None else [files.summary(*split_of(split)) for split in splits]
     summaries = {path: _read_json(path, files.commands.summary(path.parent.name, path.stem)) for path in paths}
-    return Evaluations(files, {run: read_run(results, run) for run in runs}, list(benchmarks), metrics, summaries)
+    trained = {run: read_run(results, run) for run in runs if metrics[run, benchmarks[0]].model is None}
+    return Evaluations(files, list(runs), trained, list(benchmarks), metrics, summaries)
 
 
 def read_metrics(results: Path, run: str, benchmark: str) -> Metrics:
@@ -257,9 +291,10 @@ def read_run(results: Path, run: str) -> Run:
     if not {"schedule", "max_real_ratio"} <= set(recipe.get("mixture", {})) or "seed" not in recipe:
         raise UserError(f"{path} lacks mixture or seed: write it with `blendclip recipe`")
     entries = read_metrics_log(log)
-    if not entries:
+    found = Run(run, recipe, entries)
+    if not entries and (found.is_trained or not log.is_file()):
         raise UserError(f"there is no entry in {log}: train the run with `{files.commands.train(run)}`")
-    return Run(run, recipe, entries)
+    return found
 
 
 def _check_alike(found: list[Metrics]) -> None:

@@ -43,7 +43,7 @@ class RatioSweep:
 def sweep_of(found: Evaluations) -> RatioSweep:
     """The largest set of runs of one recipe with at least two shares; empty where there is none."""
     alike: dict[str, dict[float, list[str]]] = defaultdict(lambda: defaultdict(list))
-    fixed = [run for run in found.runs.values() if run.is_fixed_mixture]
+    fixed = [run for run in found.runs.values() if run.is_fixed_mixture and run.is_trained]
     for run in fixed:
         if run.recipe["data"]["synthetic"]:
             alike[recipe_but(run, "seed", "mixture")][run.real_share].append(run.name)
@@ -58,10 +58,10 @@ def sweep_of(found: Evaluations) -> RatioSweep:
 
 
 def without_repeats(found: Evaluations, most: int = 6) -> list[str]:
-    """Names of the first `most` runs that do not repeat an earlier one with another seed."""
+    """The first `most` names of models, and of runs that do not repeat an earlier one with another seed."""
     first: dict[str, str] = {}
-    for run in found.runs.values():
-        first.setdefault(recipe_but(run, "seed"), run.name)
+    for name in found.names:
+        first.setdefault(recipe_but(found.runs[name], "seed") if name in found.runs else name, name)
     return list(first.values())[:most]
 
 

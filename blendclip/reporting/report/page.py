@@ -12,9 +12,11 @@ import jinja2
 from markupsafe import Markup
 
 from blendclip.reporting.report import tables
+from blendclip.reporting.report.evaluations import Evaluations
 from blendclip.reporting.report.plot import Figure
 from blendclip.reporting.report.published import published
 from blendclip.reporting.report.sections import Section, Writer
+from blendclip.reporting.report.wording import joined
 from blendclip.results import absolute
 from blendclip.storage import replacing
 
@@ -41,6 +43,7 @@ def write_page(writer: Writer, sections: Sequence[Section], gallery: str, output
         sections=sections,
         gallery=Markup(gallery),  # noqa: S704 - made by this package
         generated=[name for name in writer.found.benchmarks if name in writer.generated],
+        subjects=_subjects(writer.found),
         generated_label=tables.GENERATED,
         published=published(),
         command=_command(writer, output),
@@ -94,9 +97,17 @@ def _files(writer: Writer, part: Any, output: Path) -> dict[str, list[tuple[str,
     }
 
 
+def _subjects(found: Evaluations) -> str:
+    """How many runs and models of others there are, with the verb that follows."""
+    trained = sum(run.is_trained for run in found.runs.values())
+    counts = {("trained run", ""): trained, ("model", " not trained here"): len(found.names) - trained}
+    parts = [f"{count} {what}{'s' * (count > 1)}{more}" for (what, more), count in counts.items() if count]
+    return f"{joined(parts)} {'names' if len(found.names) == 1 else 'name'}"
+
+
 def _command(writer: Writer, output: Path) -> str:
     """The command of this page, for a results folder below the current one."""
     found = writer.found
     splits = [f"{one['dataset']}/{one['split']}" for one in found.summaries.values()]
-    chosen = (list(found.runs), found.benchmarks, writer.generated, splits)
+    chosen = (found.names, found.benchmarks, writer.generated, splits)
     return found.results.named.commands.report(*chosen, output.name, writer.tables.name)

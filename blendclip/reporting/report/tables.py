@@ -13,11 +13,12 @@ from blendclip.reporting.report.wording import joined
 
 GENERATED = "generated data, says nothing about real streets"
 _SLICES = {"by_distance": "distance, m", "by_points": "points", "by_visibility": "visibility level"}
+_NOT_KNOWN = "not known"
 _TAUGHT_BY = {(): "no", ("synthetic",): "CAD alone", ("real",): "recordings alone", ("real", "synthetic"): "yes"}
 
 
 def headline(found: Evaluations, generated: Collection[str]) -> Table:
-    """Runs by benchmarks: top-1 with its interval, top-5, and the mean over classes.
+    """Runs and models by benchmarks: top-1 with its interval, top-5, and the mean over classes.
 
     Published numbers follow for the public benchmarks among ours.
 
@@ -26,7 +27,7 @@ def headline(found: Evaluations, generated: Collection[str]) -> Table:
         generated: benchmarks of generated data, which are labelled so.
     """
     columns = [Column("run")]
-    rows: list[list[Value]] = [[run] for run in found.runs]
+    rows: list[list[Value]] = [[found.title(name)] for name in found.names]
     known = {name: key for name in found.benchmarks if (key := published().known_as(name))}
     methods = [method for method in published().methods if set(method.accuracy) & set(known.values())]
     others: list[list[Value]] = [[method.method] for method in methods]
@@ -41,6 +42,8 @@ def headline(found: Evaluations, generated: Collection[str]) -> Table:
     parts = [f"{_clouds(found, name)}, most frequent class {_percent(found, name)} %" for name in found.benchmarks]
     labelled = [name for name in found.benchmarks if name in generated]
     parts += [f"{joined(labelled)}: {GENERATED}"] * bool(labelled)
+    about = {name: found.foreign(name) for name in found.names}
+    parts += [f"{name}: {one.up} up, aligned to {one.clip}" for name, one in about.items() if one]
     return Table(
         "headline",
         "Zero-shot accuracy of each run on each benchmark",
@@ -67,7 +70,7 @@ def published_numbers() -> Table:
 def per_class(found: Evaluations, benchmark: str) -> Table:
     """Accuracy of each class by run; the best run of a class is marked."""
     columns = [Column("class"), Column("clouds", "count"), Column("objects", "count")]
-    columns += [Column(run, "percent", best=True) for run in found.runs]
+    columns += [Column(found.title(name), "percent", best=True) for name in found.names]
     of_run = [{part.class_name: part for part in one.per_class} for one in found.of_benchmark(benchmark).values()]
     rows = [
         Row((name, part.clouds, part.instances, *(run[name].top1 if name in run else None for run in of_run)))
@@ -79,7 +82,7 @@ def per_class(found: Evaluations, benchmark: str) -> Table:
 def by_slice(found: Evaluations, benchmark: str, kind: str) -> Table:
     """Accuracy by distance, points or visibility (`kind` is `by_distance`, ...); no rows where these are unknown."""
     columns = [Column(f"{_SLICES[kind]} from"), Column("to"), Column("clouds", "count")]
-    columns += [Column(run, "percent", best=True) for run in found.runs]
+    columns += [Column(found.title(name), "percent", best=True) for name in found.names]
     of_run = [getattr(metrics, kind) for metrics in found.of_benchmark(benchmark).values()]
     rows = [
         Row((f"{part.start:g}", f"{part.end:g}" if part.end is not None else "", part.clouds, *(p.top1 for p in same)))
@@ -98,7 +101,7 @@ def tracks(found: Evaluations, benchmark: str) -> Table:
     rows = []
     for run, one in of_run.items():
         by_clouds = {part.clouds: part.top1 for part in one.by_clouds}
-        rows.append(Row((run, one.top1, *(by_clouds.get(clouds) for clouds in sorted(sizes)))))
+        rows.append(Row((found.title(run), one.top1, *(by_clouds.get(clouds) for clouds in sorted(sizes)))))
     count = next(iter(of_run.values())).tracks if of_run else 0
     note = (
         f"{count:,} tracks. A track is classified by the mean embedding of at most the stated number of its clouds; in "
@@ -113,12 +116,17 @@ def held_out(found: Evaluations) -> Table:
     columns += [Column("clouds", "count", "held out"), Column("top-1", "percent", "held out")]
     columns += [Column("clouds", "count", "others"), Column("top-1", "percent", "others")]
     rows = []
-    order = list(_TAUGHT_BY.values())
+    order = [*_TAUGHT_BY.values(), _NOT_KNOWN]
     for name in found.benchmarks:
         of_run = found.of_benchmark(name)
         for classes in dict.fromkeys(tuple(one.held_out.classes) for one in of_run.values() if one.held_out):
             cells = [
-                (name, ", ".join(classes), run, *_held_out_cells(found.runs[run], of_run[run], classes))
+                (
+                    name,
+                    ", ".join(classes),
+                    found.title(run),
+                    *_held_out_cells(found.runs.get(run), of_run[run], classes),
+                )
                 for run in of_run
             ]
             rows += sorted((Row(one) for one in cells), key=lambda row: order.index(str(row.values[3])))
@@ -137,7 +145,7 @@ def retrieval(found: Evaluations) -> Table:
     rows = []
     for (run, benchmark), one in of_all.items():
         recalls = [getattr(one, key).get(str(k)) for key in names for k in ks]
-        rows.append(Row((benchmark, run, one.clouds, one.texts, *recalls)))
+        rows.append(Row((benchmark, found.title(run), one.clouds, one.texts, *recalls)))
     files = tuple(found.results.metrics(*key) for key in of_all)
     commands = tuple(found.metrics[key].command for key in of_all)
     note = "Share of queries with a right cloud, of that caption or of that image's object, among the k nearest."
@@ -221,7 +229,7 @@ def _of_summaries(found: Evaluations, name: str, title: str, columns: list[Colum
 
 
 def _commands(found: Evaluations, benchmarks: Sequence[str]) -> tuple[str, ...]:
-    return tuple(found.metrics[run, name].command for name in benchmarks for run in found.runs)
+    return tuple(found.metrics[run, name].command for name in benchmarks for run in found.names)
 
 
 def _clouds(found: Evaluations, benchmark: str) -> str:
@@ -247,18 +255,22 @@ def _track_column(clouds: int, count: int) -> Column:
     return Column(f"{clouds} ({count:,})", "percent", "clouds averaged, at most", best=True)
 
 
-def _held_out_cells(run: Run, metrics: Metrics, classes: tuple[str, ...]) -> tuple[Value, ...]:
+def _held_out_cells(run: Run | None, metrics: Metrics, classes: tuple[str, ...]) -> tuple[Value, ...]:
     """Which data the run learned the held-out classes from, then clouds and accuracy on these and on the others."""
     one = metrics.held_out
     if one and tuple(one.classes) == classes:
-        left = set() if one.excluded_from == "both" else run.domains - {one.excluded_from}
-        return (_taught_by(left), one.clouds, one.top1, one.others_clouds, one.others)
+        return (_taught_by(run, one.excluded_from), one.clouds, one.top1, one.others_clouds, one.others)
     chosen = [name in classes for name in metrics.classes]
-    return (_taught_by(run.domains), *_counted(metrics, chosen), *_counted(metrics, [not one for one in chosen]))
+    return (_taught_by(run), *_counted(metrics, chosen), *_counted(metrics, [not one for one in chosen]))
 
 
-def _taught_by(domains: set[str]) -> str:
-    return _TAUGHT_BY[tuple(sorted(domains))]
+def _taught_by(run: Run | None, excluded_from: str = "") -> str:
+    """The data that taught a run classes which were left out of a domain; `run` is None for a model of others."""
+    if excluded_from == "both":
+        return _TAUGHT_BY[()]
+    if run is None or not run.is_trained:
+        return _NOT_KNOWN
+    return _TAUGHT_BY[tuple(sorted(run.domains - {excluded_from}))]
 
 
 def _counted(metrics: Metrics, chosen: list[bool]) -> tuple[int, float]:

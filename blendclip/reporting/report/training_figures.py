@@ -18,8 +18,11 @@ _NO_CLASS = "(no class)"
 _LINES = ("-", "--", ":", "-.")
 
 
-def draw_training(found: Evaluations, runs: Sequence[str], folder: Path) -> Figure:
-    """Share of real samples, loss, retrieval in the batch and validation accuracy over the steps of some runs."""
+def draw_training(found: Evaluations, names: Sequence[str], folder: Path) -> Figure | None:
+    """Real samples, loss, retrieval in the batch and validation over the steps of the runs among `names`, if any."""
+    runs = [name for name in names if name in found.runs]
+    if not runs:
+        return None
     splits = list(dict.fromkeys(split for run in runs for split in _splits(found.runs[run])))
     with drawing(folder, "training", 5.4) as canvas:
         (mixture, loss), (batch, validation) = canvas.subplots(2, 2, sharex=True)

@@ -118,7 +118,8 @@ class Batches(Dataset):
         self._plan, self._splits, self._data, self._colors = plan, splits, data, colors
         self._ids = [split.column("triplet_id") for split in splits]
         self._rank, self._world_size, self._micro_batches = rank, world_size, micro_batches
-        plan.batch(0).part(rank, world_size, 0, micro_batches)  # says at once when it cannot be shared out
+        if plan.total_steps:
+            plan.batch(0).part(rank, world_size, 0, micro_batches)  # says at once when it cannot be shared out
 
     def __len__(self) -> int:
         return self._plan.total_steps * self._micro_batches

@@ -89,15 +89,15 @@ class BatchPlan:
             sources: splits to draw from.
             mixture: share of real samples as a function of progress.
             batch_size: samples of a batch, of all ranks and micro-batches together.
-            total_steps: number of batches.
+            total_steps: number of batches, perhaps none.
             seed: of all draws.
 
         Raises:
             UserError: a domain that the mixture draws from has no source, weights are wrong, a name comes twice, or
                 there is nothing to draw.
         """
-        if batch_size < 1 or total_steps < 1:
-            raise UserError(f"batch_size {batch_size} and steps {total_steps} must both be at least 1")
+        if batch_size < 1 or total_steps < 0:
+            raise UserError(f"batch_size {batch_size} must be at least 1 and steps {total_steps} at least 0")
         assert batch_size * total_steps < 1 << 31, "the sum of expected samples overflows"
         self.sources, self.batch_size, self.total_steps, self.seed = tuple(sources), batch_size, total_steps, seed
         progress = np.arange(total_steps) / max(total_steps - 1, 1)
