@@ -76,6 +76,17 @@ def test_prints_the_summary_and_leaves_logs_and_timings(mined):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("stage", ["clouds", "views", "captions", "triplets"])
+def test_a_lost_part_of_a_finished_run_is_made_again(mined, stage):
+    path = mined[0] / "results" / stage / "small" / "mini_val" / "part-00001.parquet"
+    before = path.read_bytes()
+    path.unlink()
+    status, printed = run(mined[0], "mine_triplets")
+    assert status == 0, printed
+    assert path.read_bytes() == before
+
+
+@pytest.mark.slow
 def test_the_number_of_cores_does_not_change_a_byte(mined, city_root, tmp_path):
     folder = configure(tmp_path / "two", city_root)
     status, printed = run(folder, *SUMMARIES, cores=4)

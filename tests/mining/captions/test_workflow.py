@@ -127,7 +127,7 @@ def test_a_lost_output_is_written_again_without_a_request_and_a_moved_server_rer
     elsewhere = {"backend": "endpoint", "model": "stub", "timeout_s": 9, "base_url": "http://127.0.0.1:9/v1"}
     done = mine(folder, {"city": dataset(city_root, 2)}, **elsewhere)
     assert done.returncode == 0 and "caption_views" not in done.stdout + done.stderr
-    for stage in ("captions", "triplets"):
+    for stage in ("captions", "triplets", "summaries"):
         shutil.rmtree(folder / "results" / stage)
     done = mine(folder, {"city": dataset(city_root, 2)}, **elsewhere)  # where there is no server
     assert done.returncode == 0 and "caption_views" in done.stdout + done.stderr, done.stderr
