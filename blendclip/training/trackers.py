@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -144,8 +145,8 @@ class MLflow:
             self._begin(run)
         except (self._mlflow.MlflowException, ImportError) as error:
             raise UserError(
-                f"MLflow does not start at {self._mlflow.get_tracking_uri()} ({_first_line(error)}): set "
-                "MLFLOW_TRACKING_URI to a server or a database, such as sqlite:///mlflow.db with the whole of mlflow"
+                _without_passwords(f"MLflow does not start at {self._mlflow.get_tracking_uri()} ({_first_line(error)})")
+                + ": set MLFLOW_TRACKING_URI to a server or to a database, such as sqlite:///mlflow.db"
             ) from None
         self._step, self._total = run.resumed_step, run.total_steps
 
@@ -158,7 +159,7 @@ class MLflow:
         if known_id is None:
             self._mlflow.log_params(dict(_flat(run.recipe)))
             run.remember("mlflow", begun.info.run_id)
-        log.info("MLflow: run %s at %s", begun.info.run_id, self._mlflow.get_tracking_uri())
+        log.info("MLflow: run %s at %s", begun.info.run_id, _without_passwords(self._mlflow.get_tracking_uri()))
 
     def _present(self, known_id: str | None) -> str | None:
         """`known_id` if there is such a run here."""
@@ -217,6 +218,11 @@ def _package(name: str, module: str) -> Any:
 
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
+
+
+def _without_passwords(text: str) -> str:
+    """`text` with user and password taken out of its URIs."""
+    return re.sub(r"//[^/\s]*@", "//", text)
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -157,7 +157,7 @@ def test_without_an_account_weights_and_biases_says_what_to_do(offline, tmp_path
 
 def test_a_store_that_mlflow_cannot_open_is_one_sentence(offline, tmp_path, monkeypatch):
     pytest.importorskip("mlflow")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "nosuch://store")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "nosuch://me:secret@store")
     with pytest.raises(UserError, match="MLflow does not start at nosuch://store .* set MLFLOW_TRACKING_URI") as told:
         MetricsLog(TrackedRun("run", tmp_path, RECIPE, 0, 6), ["mlflow"])
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(told.value) and "secret" not in str(told.value)
