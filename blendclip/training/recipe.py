@@ -18,7 +18,7 @@ from blendclip.training.data.mixture import Mixture
 from blendclip.training.data.plan import samples_per_epoch
 
 Decay = Annotated[float, Range(ge=0, lt=1)]
-_WATCHING = ("validation", "validate_every", "checkpoint_every", "log_every")
+_WATCHING = ("validation", "validate_every", "checkpoint_every", "log_every", "trackers")
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,8 @@ class Recipe(Options):
     """Steps between checkpoints."""
     log_every: Count = 20
     """Steps between lines of the log."""
+    trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ("tensorboard",)
+    """Where numbers go besides the log: tensorboard, wandb (Weights & Biases) and mlflow, each by its own package."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -156,9 +158,11 @@ class Recipe(Options):
         measured = Counter(validation.split for validation in self.validation)
         if twice := [name for name, count in measured.items() if count > 1]:
             raise UserError(f"validation names {twice[0]} twice: name a split once")
+        if repeated := [name for name, count in Counter(self.trackers).items() if count > 1]:
+            raise UserError(f"trackers names {repeated[0]} twice: name it once")
 
     def decisive(self) -> dict[str, Any]:
-        """What the weights depend on, as JSON has it: all but what is measured, and how often to save and to log."""
+        """What the weights depend on, as JSON has it: all but how a run is measured, saved and logged."""
         plain = json.loads(json.dumps(asdict(self)))
         return {name: value for name, value in plain.items() if name not in _WATCHING}
 
