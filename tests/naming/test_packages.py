@@ -12,13 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 import trimesh
 
+from blendclip.packages import missing_package
 from tests.environments import REPOSITORY, linked_site, requirements_in, run_alone
 from tests.models import small_model
 from tests.test_architecture import IMPORTS, MODULES, loaded_with
 
 LIST = REPOSITORY / "requirements" / "name.txt"
-NAME_PYTHON = os.environ.get("BLENDCLIP_NAME_PYTHON")
-NEEDS_ENVIRONMENT = pytest.mark.skipif(not NAME_PYTHON, reason="BLENDCLIP_NAME_PYTHON names no Python with the list")
+NAME_PYTHONS = [path for path in os.environ.get("BLENDCLIP_NAME_PYTHON", "").split(os.pathsep) if path]
+NEEDS_ENVIRONMENT = pytest.mark.skipif(not NAME_PYTHONS, reason="BLENDCLIP_NAME_PYTHON names no Python with the list")
 
 
 def names_of(lines):
@@ -108,9 +109,32 @@ def test_a_missing_package_is_one_sentence(tmp_path, arguments, sentence):
     assert line.startswith(sentence)
 
 
+@pytest.mark.parametrize(
+    ("version", "module", "sentence"),
+    [
+        ((3, 11, 7), "truckscenes.eval", "truckscenes-devkit is missing: run `pip install truckscenes-devkit`"),
+        (
+            (3, 12, 1),
+            "truckscenes.eval",
+            "truckscenes-devkit is missing, since this is Python 3.12: mining needs Python 3.11",
+        ),
+        ((3, 12, 1), "PIL", "pillow is missing: run `pip install pillow`"),
+    ],
+)
+def test_what_is_said_of_a_missing_package_depends_on_python(monkeypatch, version, module, sentence):
+    monkeypatch.setattr("sys.version_info", version)
+    assert sentence in str(missing_package(ModuleNotFoundError(name=module)))
+
+
+def test_a_module_of_ours_that_is_missing_and_a_name_that_is_are_no_missing_package():
+    assert missing_package(ModuleNotFoundError(name="blendclip.nothing")) is None
+    assert missing_package(ImportError(name="numpy")) is None
+
+
+@pytest.mark.slow
 @NEEDS_ENVIRONMENT
-def test_the_wheel_names_clouds_in_an_environment_of_the_list_alone(folder):
-    python = str(NAME_PYTHON)
+@pytest.mark.parametrize("python", NAME_PYTHONS or ["none"])
+def test_the_wheel_names_clouds_in_an_environment_of_the_list_alone(folder, python):
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     place = [python, "-P", "-c", "import blendclip; print(blendclip.__file__)"]
     printed = subprocess.run(place, cwd=folder, env=environment, capture_output=True, text=True, check=True).stdout
