@@ -4,6 +4,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from blendclip.cli.main import main
+from blendclip.encoders.clip_names import ClipOptions
 from blendclip.errors import UserError
 from blendclip.training.recipe import as_recipe, read_recipe
 from tests.training import toy
@@ -25,8 +26,10 @@ def test_decisive_is_all_but_what_is_watched():
     watched = replace(recipe, validation=(), validate_every=3, log_every=7, checkpoint_every=9, trackers=("wandb",))
     assert recipe.decisive() == watched.decisive() == json.loads(json.dumps(recipe.decisive()))
     assert replace(recipe, seed=1).decisive() != recipe.decisive()
-    told = {"validation", "validate_every", "log_every", "checkpoint_every", "trackers"}
-    assert {*asdict(recipe)} - {*recipe.decisive()} == told
+    watching = {"validation", "validate_every", "log_every", "checkpoint_every", "trackers"}
+    assert {*asdict(recipe)} - {*recipe.decisive()} == watching | {"clip_options"}
+    told = replace(recipe, clip_options=ClipOptions("tiny"))
+    assert told.decisive() == recipe.decisive(), "runs whose recipe only names the CLIP are not trained again"
 
 
 @pytest.mark.parametrize(
