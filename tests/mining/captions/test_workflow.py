@@ -40,7 +40,7 @@ def mine(folder, datasets, cores=2, target=None, **caption):
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     command = [str(Path(sys.executable).with_name("snakemake")), "--snakefile", str(ROOT / "workflow" / "Snakefile")]
     command += ["--directory", str(folder), "--configfile", str(folder / "config.yaml")]
-    command += ["--cores", str(cores), *targets]
+    command += ["--cores", str(cores), "--printshellcmds", *targets]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"PATH": path, "VLLM_CPU_KVCACHE_SPACE": "1"}
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900)
