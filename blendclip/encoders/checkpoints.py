@@ -71,10 +71,10 @@ def load_described(path: Path, device: torch.device | str = "cpu") -> tuple[Poin
     return model.to(device).eval(), about
 
 
-def load_weights(model: PointBert, path: Path, new_projection: bool = False) -> str:
-    """Give `model` the weights of a checkpoint, ours or another project's, and return the axis up in its clouds.
+def load_weights(model: PointBert, path: Path, new_projection: bool = False) -> dict[str, str]:
+    """Give `model` the weights of a checkpoint, and return the `origin` and `up` that it is known to have.
 
-    Ours end in .safetensors; for others see `read_foreign`. Nothing that is not weights is unpickled.
+    Ours end in .safetensors; for other projects' see `read_foreign`. Nothing that is not weights is unpickled.
 
     Args:
         model: of the same shape.
@@ -86,13 +86,13 @@ def load_weights(model: PointBert, path: Path, new_projection: bool = False) -> 
     """
     if path.suffix == ".safetensors":
         state, about = _read_ours(path)
-        up = about.get("up", "z")
+        known = {key: about[key] for key in ("origin", "up") if key in about}
     else:
         weights = read_foreign(path)
-        state, up = weights.state, up_of(weights.origin)
+        state, known = weights.state, {"origin": weights.origin, "up": up_of(weights.origin)}
         log.info("%s is of %s", path, weights.origin)
     _fill(model, state, path, new_projection)
-    return up
+    return known
 
 
 def load_foreign(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from blendclip.encoders.checkpoints import load_weights
-from blendclip.encoders.model_folder import described_run, write_run_model
+from blendclip.encoders.model_folder import Description, described_run, write_run_model
 from blendclip.errors import UserError
 from blendclip.evaluation.class_weights import read_class_weights
 from blendclip.results import METRICS_LOG, MODEL_WEIGHTS, RECIPE, Results, split_of
@@ -51,7 +51,7 @@ def train(recipe: Recipe, results: Path, output: Path, workers: int = 0) -> bool
         folder.mkdir(parents=True, exist_ok=True)
         validation = _validation(recipe, results) if group.leads else []
         training = Training(recipe, splits, group)
-        _begin(training, recipe, folder)
+        known = _begin(training, recipe, folder)
         if all(group.any(training.step > 0, training.step == 0)):
             raise UserError(
                 f"some processes find checkpoints in {folder} and others none: put --output on a disk of all"
@@ -63,7 +63,7 @@ def train(recipe: Recipe, results: Path, output: Path, workers: int = 0) -> bool
         with MetricsLog(tracked, recipe.trackers) as metrics_log:
             done = training.run(folder, workers, metrics_log, validation, stop)
         if done:
-            _finish(training, recipe, splits, folder, output)
+            _finish(training, replace(_described(recipe, splits, folder), **known), folder, output)
         else:
             log.warning("stopped after step %d: run the same command to go on", training.step)
         return done
@@ -104,26 +104,36 @@ def _decisive(recipe: Recipe) -> dict[str, Any]:
     return recipe.decisive() | {"weights_file": [status.st_size, status.st_mtime_ns]}
 
 
-def _begin(training: Training, recipe: Recipe, folder: Path) -> None:
-    """Go on from the newest checkpoint, else from the weights that the recipe names, if any."""
+def _begin(training: Training, recipe: Recipe, folder: Path) -> dict[str, str]:
+    """Go on from the newest checkpoint, else from the weights that the recipe names; return what stays true of those.
+
+    Raises:
+        UserError: weights that are to be measured as they are expect other axes.
+    """
     training.resume(folder)
-    if training.step == 0 and recipe.initial_weights is not None:
-        up = load_weights(training.model.encoder, Path(recipe.initial_weights), recipe.new_projection)
-        if up != "z" and not training.length.total:
-            raise UserError(
-                f"{recipe.initial_weights} was trained with {up} up, and clouds of runs are z up: measure it as it is "
-                "under `models` of config.yaml, which turns them"
-            )
+    if training.step or recipe.initial_weights is None:
+        return {}
+    known = load_weights(training.model.encoder, Path(recipe.initial_weights), recipe.new_projection)
+    if training.length.total:
+        return {}
+    if known.get("up", "z") != "z":
+        raise UserError(
+            f"{recipe.initial_weights} was trained with {known['up']} up, and clouds of runs are z up: measure it as "
+            "it is under `models` of config.yaml, which turns them"
+        )
+    return known
 
 
-def _finish(training: Training, recipe: Recipe, splits: Sequence[PackedSplit], folder: Path, output: Path) -> None:
+def _finish(training: Training, description: Description, folder: Path, output: Path) -> None:
     """Write what a run is for: the metrics log, and the model."""
     with replacing(output / METRICS_LOG) as temporary:
         shutil.copyfile(folder / METRICS_LOG, temporary)
-    description = described_run(
-        asdict(recipe), _seen(recipe, splits), _reached(read_metrics_log(folder / METRICS_LOG), recipe)
-    )
     write_run_model(output / MODEL_WEIGHTS, training.model.encoder, description)
+
+
+def _described(recipe: Recipe, splits: Sequence[PackedSplit], folder: Path) -> Description:
+    reached = _reached(read_metrics_log(folder / METRICS_LOG), recipe)
+    return described_run(asdict(recipe), _seen(recipe, splits), reached)
 
 
 def _seen(recipe: Recipe, splits: Sequence[PackedSplit]) -> dict[str, Any]:

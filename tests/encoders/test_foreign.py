@@ -102,7 +102,8 @@ def test_a_checkpoint_says_whose_it_is_and_what_shape_it_has(tmp_path, caplog, c
     assert f"{path} is of {origin}, with " in caplog.text and told in caplog.text
     assert encoder.config.heads == 4 and not encoder.training
     with caplog.at_level(logging.INFO):
-        load_weights(PointBert(encoder.config), path)
+        known = load_weights(PointBert(encoder.config), path)
+    assert known == {"origin": origin, "up": "z" if origin == "BlendCLIP" else "y"}
     assert f"{path} is of {origin}\n" in caplog.text
 
 

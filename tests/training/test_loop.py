@@ -9,7 +9,7 @@ import torch
 
 from blendclip.cli.main import main
 from blendclip.encoders.checkpoints import save_encoder
-from blendclip.encoders.model_folder import read_model
+from blendclip.encoders.model_folder import OURS, read_model
 from blendclip.encoders.pointbert import PointBert
 from blendclip.encoders.pointbert_config import PointBertConfig
 from blendclip.errors import UserError
@@ -138,12 +138,12 @@ def test_initial_weights(results, tmp_path):
 
 def test_a_run_of_no_epoch_is_the_weights_that_it_starts_from(results, tmp_path, capsys):
     given = PointBert(PointBertConfig(**SMALL))
-    save_encoder(tmp_path / "given.safetensors", given, {})
+    save_encoder(tmp_path / "given.safetensors", given, {}, {"origin": "BlendCLIP"})
     recipe = toy.toy_recipe(initial_weights=str(tmp_path / "given.safetensors"), epochs__count=0)
     assert train(recipe, results, tmp_path / "run")
     encoder, about = read_model(tmp_path / "run" / "model.safetensors")
     assert all(torch.equal(value, encoder.state_dict()[name]) for name, value in given.state_dict().items())
-    assert about.data == {} and about.recipe["epochs"]["count"] == 0
+    assert about.data == {} and about.recipe["epochs"]["count"] == 0 and about.origin == "BlendCLIP"
     (entry,) = read_metrics_log(tmp_path / "run" / "log.jsonl")
     assert (entry["kind"], entry["step"]) == ("validation", 0)
     split = PackedSplit.open(results, "tiny", "road", "val")
@@ -166,6 +166,8 @@ def test_weights_of_other_axes_are_not_measured_as_if_they_were_z_up(results, tm
         train(recipe, results, tmp_path / "run")
     assert not (tmp_path / "run" / "model.safetensors").exists()
     assert train(replace(recipe, epochs=replace(recipe.epochs, count=1, warmup=0.0)), results, tmp_path / "trained")
+    about = read_model(tmp_path / "trained" / "model.safetensors")[1]
+    assert (about.up, about.origin) == ("z", OURS)
 
 
 def test_another_recipe_or_other_data_train_anew_and_watching_otherwise_does_not(results, tmp_path, capsys):
