@@ -52,6 +52,44 @@ def test_the_sweep_trains_and_measures_its_own_runs(tmp_path):
     assert len(commands(printed, "train")) == 2 and len(commands(printed, "evaluate")) == 2
 
 
+BIG = {"model": "ViT-bigG-14", "pretrained": "laion2b_s39b_b160k"}
+
+
+def test_models_are_measured_beside_the_runs_by_the_text_weights_of_their_own_clip(tmp_path):
+    (tmp_path / "ulip2.pt").touch()
+    (tmp_path / "mine").mkdir()
+    for name in ("model.safetensors", "model.json"):
+        (tmp_path / "mine" / name).touch()
+    models = {"ulip2": {"path": "ulip2.pt", "clip": BIG}, "mine": {"path": "mine", "up": "x"}}
+    status, printed = run(configure(tmp_path, models=models), "report", "--dry-run")
+    assert status == 0, printed
+    assert len(commands(printed, "train")) == 1 and len(commands(printed, "benchmark")) == 1
+    of_models = [line for line in commands(printed, "evaluate") if "--model=" in line]
+    assert len(commands(printed, "evaluate")) == 3 and len(of_models) == 2
+    (ulip2,) = [line for line in of_models if "--run ulip2" in line]
+    assert "--model=ulip2.pt --clip=ViT-bigG-14_laion2b_s39b_b160k" in ulip2
+    assert "--up" not in ulip2 and "--triplets" not in ulip2, "the packed features are of another CLIP"
+    (mine,) = [line for line in of_models if "--run mine" in line]
+    assert "--triplets=road/val --model=mine --clip=tiny --up=x" in mine
+    embedded = commands(printed, "embed-classes")
+    assert len(embedded) == 2 and sum("ViT-bigG-14" in line for line in embedded) == 1
+    (written,) = commands(printed, "report")
+    assert "--runs curriculum mine ulip2 --benchmarks road" in written
+
+
+def test_a_report_leaves_a_folder_to_share_of_each_run_with_the_numbers_of_its_benchmarks(tmp_path):
+    status, printed = run(configure(tmp_path, sweep=["static"]), "report", "--dry-run")
+    assert status == 0, printed
+    (shared,) = commands(printed, "model")
+    assert shared.removeprefix("Shell command: ") == (
+        "blendclip model results/runs/curriculum/model.safetensors --metrics "
+        "results/evaluation/runs/curriculum/road/metrics.json --output results/models/curriculum "
+        "> results/logs/models/curriculum.log 2>&1"
+    )
+    status, printed = run(tmp_path, "sweep_ratios", "--dry-run")
+    assert status == 0 and not commands(printed, "model"), printed
+
+
 def test_any_run_that_is_described_can_be_asked_for(tmp_path):
     folder = configure(tmp_path)
     status, printed = run(folder, "results/evaluation/runs/static/road/metrics.json", "--dry-run")
@@ -77,8 +115,10 @@ def test_a_sweep_of_no_runs_is_told(tmp_path):
             "`benchmarks.road.path` is missing",
         ),
         ({"benchmarks": {"road": MADE | {"clases": "x"}}}, "did you mean `classes`?"),
+        ({"models": {"theirs": {"path": "theirs.pt"}}}, "`models.theirs.path` names theirs.pt, which is not there"),
+        ({"models": {"static": {"path": "theirs.pt"}}}, "`models` and `runs` both describe static"),
     ],
 )
-def test_a_wrong_benchmark_is_told_before_anything_runs(tmp_path, changes, sentence):
+def test_a_wrong_benchmark_or_model_is_told_before_anything_runs(tmp_path, changes, sentence):
     status, printed = run(configure(tmp_path, **changes), "report", "--dry-run")
     assert status != 0 and sentence in printed, printed
