@@ -71,10 +71,11 @@ def load_described(path: Path, device: torch.device | str = "cpu") -> tuple[Poin
     return model.to(device).eval(), about
 
 
-def load_weights(model: PointBert, path: Path, new_projection: bool = False) -> dict[str, str]:
-    """Give `model` the weights of a checkpoint, and return the `origin` and `up` that it is known to have.
+def load_weights(model: PointBert, path: Path, new_projection: bool = False) -> dict[str, Any]:
+    """Give `model` the weights of a checkpoint, and return what is known of them.
 
-    Ours end in .safetensors; for other projects' see `read_foreign`. Nothing that is not weights is unpickled.
+    That is keys of model.json: `origin` and `up`, and of ours the `data` that they were trained on. Ours end in
+    .safetensors; for other projects' see `read_foreign`. Nothing that is not weights is unpickled.
 
     Args:
         model: of the same shape.
@@ -86,7 +87,7 @@ def load_weights(model: PointBert, path: Path, new_projection: bool = False) -> 
     """
     if path.suffix == ".safetensors":
         state, about = _read_ours(path)
-        known = {key: about[key] for key in ("origin", "up") if key in about}
+        known = {key: about[key] for key in ("origin", "up", "data") if key in about}
     else:
         weights = read_foreign(path)
         state, known = weights.state, {"origin": weights.origin, "up": up_of(weights.origin)}

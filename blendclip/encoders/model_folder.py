@@ -174,7 +174,7 @@ def open_model(place: Path, device: torch.device | str = "cpu") -> tuple[PointBe
         return encoder, replace(description, metrics=description.metrics | evaluations_beside(path))
     encoder, origin = load_foreign(place)
     up = up_of(origin)
-    log.info("%s is of %s: clouds are turned to %s up for it", place, origin, up)
+    log.info("%s is of %s, whose clouds have %s up", place, origin, up)
     return encoder.to(device), Description(None, _FOREIGN_MAX_POINTS, up=up, origin=origin)
 
 

@@ -41,8 +41,8 @@ class Subject:
         ours, theirs = self.encoder.config.out_dim, weights.weights_CD.shape[1]
         if ours != theirs:
             raise UserError(
-                f"{self.where} has features of width {ours} and the CLIP {self.clip} of width {theirs}: name the CLIP "
-                "that it is aligned to"
+                f"{self.where} has features of width {ours} and the CLIP {self.clip} of width {theirs}: set its "
+                "`clip` to the one that it is aligned to"
             )
 
 
@@ -71,10 +71,10 @@ def model_subject(path: Path, device: torch.device | str, clip: str | None = Non
     """
     encoder, about = open_model(path, device)
     if None not in (clip, about.clip_name) and clip != about.clip_name:
-        raise UserError(f"{path} is aligned to the CLIP {about.clip_name}, not to {clip}: name the former")
+        raise UserError(f"{path} is aligned to the CLIP {about.clip_name}, not to {clip}: set its `clip` to the former")
     name, axis = clip or about.clip_name, up or about.up
     if name is None:
-        raise UserError(f"{path} does not say which CLIP it is aligned to: name that")
+        raise UserError(f"{path} does not say which CLIP it is aligned to: set its `clip`")
     foreign = {"origin": about.origin, "up": axis, "clip": name}
     return Subject(path, encoder, about.max_points, axis, name, _excluded(about), foreign)
 

@@ -104,7 +104,7 @@ def _decisive(recipe: Recipe) -> dict[str, Any]:
     return recipe.decisive() | {"weights_file": [status.st_size, status.st_mtime_ns]}
 
 
-def _begin(training: Training, recipe: Recipe, folder: Path) -> dict[str, str]:
+def _begin(training: Training, recipe: Recipe, folder: Path) -> dict[str, Any]:
     """Go on from the newest checkpoint, else from the weights that the recipe names; return what stays true of those.
 
     Raises:

@@ -109,12 +109,12 @@ def test_a_model_folder_says_its_axis_its_clip_and_what_it_was_not_taught_and_a_
         (
             foreign.ulip2,
             {"clip": "tiny"},
-            f"has features of width {ULIP2_WIDTH} and the CLIP tiny of width {WIDTH}: name",
+            f"has features of width {ULIP2_WIDTH} and the CLIP tiny of width {WIDTH}: set its `clip`",
         ),
-        (foreign.ulip2, {}, "does not say which CLIP it is aligned to: name that"),
+        (foreign.ulip2, {}, "does not say which CLIP it is aligned to: set its `clip`"),
         (foreign.ulip2, {"clip": "none"}, "none/classes/made.plain.parquet is missing"),
         (foreign.point_bert, {"clip": "tiny"}, "has no projection to CLIP's width"),
-        (None, {"clip": "wide"}, "is aligned to the CLIP tiny, not to wide: name the former"),
+        (None, {"clip": "wide"}, "is aligned to the CLIP tiny, not to wide: set its `clip` to the former"),
     ],
 )
 def test_what_does_not_fit_is_one_sentence_and_nothing_is_written(tmp_path, capsys, checkpoint, options, sentence):

@@ -136,14 +136,17 @@ def test_initial_weights(results, tmp_path):
         torch.testing.assert_close(trained[name], parameter.detach(), atol=1e-6, rtol=0)
 
 
+SEEN = {"elsewhere/train": {"domain": "real", "triplets": 7, "instances": 3}}
+
+
 def test_a_run_of_no_epoch_is_the_weights_that_it_starts_from(results, tmp_path, capsys):
     given = PointBert(PointBertConfig(**SMALL))
-    save_encoder(tmp_path / "given.safetensors", given, {}, {"origin": "BlendCLIP"})
+    save_encoder(tmp_path / "given.safetensors", given, {}, {"origin": "BlendCLIP", "data": SEEN})
     recipe = toy.toy_recipe(initial_weights=str(tmp_path / "given.safetensors"), epochs__count=0)
     assert train(recipe, results, tmp_path / "run")
     encoder, about = read_model(tmp_path / "run" / "model.safetensors")
     assert all(torch.equal(value, encoder.state_dict()[name]) for name, value in given.state_dict().items())
-    assert about.data == {} and about.recipe["epochs"]["count"] == 0 and about.origin == "BlendCLIP"
+    assert about.data == SEEN and about.recipe["epochs"]["count"] == 0 and about.origin == "BlendCLIP"
     (entry,) = read_metrics_log(tmp_path / "run" / "log.jsonl")
     assert (entry["kind"], entry["step"]) == ("validation", 0)
     split = PackedSplit.open(results, "tiny", "road", "val")
