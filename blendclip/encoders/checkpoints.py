@@ -87,7 +87,7 @@ def load_weights(model: PointBert, path: Path, new_projection: bool = False) -> 
     """
     if path.suffix == ".safetensors":
         state, about = _read_ours(path)
-        known = {key: about[key] for key in ("origin", "up", "data") if key in about}
+        known: dict[str, Any] = {key: about[key] for key in ("origin", "up", "data") if key in about}
     else:
         weights = read_foreign(path)
         state, known = weights.state, {"origin": weights.origin, "up": up_of(weights.origin)}
