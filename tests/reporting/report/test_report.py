@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -200,6 +201,39 @@ def test_generated_benchmarks_say_so(written):
     assert '<h2 id="benchmark-modelnet40">Benchmark modelnet40</h2>' in text
     assert f"city: {label}" in (written / "tables" / "headline.md").read_text()
     assert f"city: {label}" in " ".join(headline_text(written, ["half"], ["city"], ["city"]).split())
+
+
+def test_names_of_any_letters_break_no_figure_table_or_page(tmp_path):
+    """A $ starts no formula, a | ends no cell, < opens no element, and 300 letters leave room for the axes."""
+    results, names = tmp_path / "results", ["$x_{2$ and $", "a | b <script>alert(1)</script>", "long " * 60]
+    for run, confusion in (("first", FIRST), ("second", SECOND)):
+        toy.write_metrics(results, toy.metrics_of(run, "street", confusion, names, drives=True))
+        toy.write_run(results, run)
+    write_report(results, ["first", "second"], ["street"], results / "report", results / "tables", [])
+    page = Page((results / "report" / "index.html").read_text())
+    assert not page.faults and "alert" not in page.ids
+    assert "<script>alert" not in (results / "report" / "index.html").read_text()
+    lines = (results / "tables" / "per_class_street.md").read_text().splitlines()
+    rows = [line for line in lines if line.startswith("|")]
+    assert len({line.replace("\\|", "").count("|") for line in rows}) == 1
+    assert "&lt;script&gt;" in "".join(rows) and "$x_{2$ and $" in "".join(rows)
+    plain = tmp_path / "plain"
+    for run, confusion in (("first", FIRST), ("second", SECOND)):
+        toy.write_metrics(plain, toy.metrics_of(run, "street", confusion, NAMES, drives=True))
+        toy.write_run(plain, run)
+    write_report(plain, ["first", "second"], ["street"], plain / "report", plain / "tables", [])
+    figures = sorted((plain / "report" / "figures").glob("*_street*.png"))
+    assert any(path.name.startswith("confusion") for path in figures)
+    for path in figures:
+        with Image.open(path) as other, Image.open(results / "report" / "figures" / path.name) as image:
+            assert image.size == other.size
+            assert dark_columns(image) > dark_columns(other) / 2, "the axes keep half of their width"
+
+
+def dark_columns(image):
+    """How many columns of a figure hold the blue of a bar or of a cell that is full."""
+    blue = np.asarray(image.convert("RGB")).astype(int)
+    return ((blue[..., 2] - blue[..., 0]) > 60).any(axis=0).sum()
 
 
 def test_figures_are_there_as_svg_and_png(written):
