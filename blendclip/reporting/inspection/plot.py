@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -23,13 +24,14 @@ _FOOTPRINT = np.array([(1, 1), (-1, 1), (-1, -1), (1, -1), (1, 1)]) / 2
 @contextmanager
 def figure(path: Path, height_px: int, title: str) -> Iterator[Figure]:
     """A figure `WIDTH_PX` wide with a title, written to `path` as PNG at the end."""
-    drawn = Figure(figsize=(WIDTH_PX / _DPI, height_px / _DPI), dpi=_DPI, facecolor="white")
-    FigureCanvasAgg(drawn)
-    letters = 14 * min(1.0, _TITLE_CHARACTERS / len(title))
-    drawn.suptitle(title, x=0.01, y=1 - 12 / height_px, ha="left", va="top", fontsize=letters)
-    yield drawn
-    with storage.replacing(path) as temporary:
-        drawn.savefig(temporary, format="png", metadata={"Software": None})
+    with matplotlib.rc_context({"text.parse_math": False}):  # names may hold a $
+        drawn = Figure(figsize=(WIDTH_PX / _DPI, height_px / _DPI), dpi=_DPI, facecolor="white")
+        FigureCanvasAgg(drawn)
+        letters = 14 * min(1.0, _TITLE_CHARACTERS / len(title))
+        drawn.suptitle(title, x=0.01, y=1 - 12 / height_px, ha="left", va="top", fontsize=letters)
+        yield drawn
+        with storage.replacing(path) as temporary:
+            drawn.savefig(temporary, format="png", metadata={"Software": None})
 
 
 def footprint(length_m: float, width_m: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

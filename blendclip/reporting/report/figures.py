@@ -17,6 +17,7 @@ from blendclip.reporting.report.label_efficiency import sweep_of
 from blendclip.reporting.report.plot import (
     WIDTH_IN,
     Figure,
+    axis_name,
     colors_by_name,
     drawing,
     legend_above,
@@ -35,7 +36,7 @@ _WHISKERS = "Whiskers and bands are 95 % bootstrap intervals over objects."
 def draw_per_class(found: Evaluations, benchmark: str, runs: Sequence[str], folder: Path) -> Figure:
     """Top-1 of each class by run: bars, or dots where there would be too many."""
     of_run = [found.metrics[run, benchmark].per_class for run in runs]
-    names = [f"{part.class_name} ({part.clouds})" for part in of_run[0]]
+    names = [f"{axis_name(part.class_name)} ({part.clouds})" for part in of_run[0]]
     are_bars = len(names) * len(runs) <= _MOST_BARS
     row_in = 0.14 * len(runs) + 0.12 if are_bars else max(0.06 * len(runs), 0.19)
     name, height = f"per_class_{benchmark}", 0.8 / len(runs) if are_bars else 0.0
@@ -70,8 +71,9 @@ def draw_confusion(found: Evaluations, benchmark: str, run: str, folder: Path) -
         axes = canvas.subplots()
         image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
         letters = 8.5 if len(counts) <= 30 else 6.5
-        axes.set_xticks(range(len(counts)), metrics.classes, rotation=90, fontsize=letters)
-        axes.set_yticks(range(len(rows)), [metrics.classes[row] for row in rows], fontsize=letters)
+        names = [axis_name(one) for one in metrics.classes]
+        axes.set_xticks(range(len(counts)), names, rotation=90, fontsize=letters)
+        axes.set_yticks(range(len(rows)), [names[row] for row in rows], fontsize=letters)
         axes.set(xlabel="classified as", ylabel="true class")
         axes.grid(visible=False)
         if len(counts) <= _MOST_NAMED_CELLS:

@@ -37,7 +37,9 @@ _STYLE: dict[Any, Any] = {  # of matplotlib's rcParams
     "grid.linewidth": 0.6,
     "legend.frameon": False,
     "lines.linewidth": 1.6,
+    "text.parse_math": False,  # names may hold a $
 }
+_MOST_LETTERS = 40  # of a class name beside an axis
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,13 @@ def percent(values: Sequence[Estimate]) -> tuple[np.ndarray, np.ndarray]:
     numbers = 100 * np.array([(one.value, one.low, one.high) for one in values], np.float64).reshape(-1, 3)
     value, low, high = numbers.T
     return value, np.nan_to_num(np.maximum([value - low, high - value], 0))
+
+
+def axis_name(name: str) -> str:
+    """A name as it stands beside an axis: on one line, and cut short in its middle where it would leave no room."""
+    name = " ".join(name.split())
+    half = _MOST_LETTERS // 2
+    return name if len(name) <= _MOST_LETTERS else f"{name[:half]}…{name[-half + 1 :]}"
 
 
 def percent_axis(axes: Axes, *, label: str = "top-1, %") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import math
 import textwrap
@@ -152,10 +153,14 @@ def as_csv(table: Table) -> str:
 
 def as_markdown(table: Table) -> str:
     """The table as Markdown, with title, note, and the best values in bold."""
-    titles = [column.full_title + (" %" if column.kind == "percent" else "") for column in table.columns]
+    titles = [_markdown(column.full_title) + (" %" if column.kind == "percent" else "") for column in table.columns]
     rules = ["---" if column.kind == "text" else "---:" for column in table.columns]
     lines = [titles, rules, *(_markdown_cells(table, row) for row in range(len(table.rows)))]
-    parts = [f"# {table.title}", "\n".join(f"| {' | '.join(line)} |" for line in lines), table.legend("in bold")]
+    parts = [
+        f"# {_markdown(table.title)}",
+        "\n".join(f"| {' | '.join(line)} |" for line in lines),
+        table.legend("in bold"),
+    ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -214,10 +219,15 @@ def _csv_cells(value: Value, has_interval: bool) -> list[str | int | float]:
     return ["" if part is None or part != part else part for part in parts]
 
 
+def _markdown(text: str) -> str:
+    """Text of one line that Markdown shows as it is: no cell ends in it, and no HTML begins."""
+    return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|")
+
+
 def _markdown_cells(table: Table, row: int) -> list[str]:
     cells = []
     for column in range(len(table.columns)):
-        text, interval = table.text_of(row, column).replace("|", "\\|"), table.interval_of(row, column)
+        text, interval = _markdown(table.text_of(row, column)), table.interval_of(row, column)
         text = f"**{text}**" if (row, column) in table.marked else text
         cells.append(f"{text} ({interval})" if interval else text)
     if table.rows[row].published:

@@ -11,7 +11,15 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from blendclip.reporting.report.evaluations import Evaluations, Run
-from blendclip.reporting.report.plot import PALETTE, Figure, colors_by_name, drawing, legend_above, percent_axis
+from blendclip.reporting.report.plot import (
+    PALETTE,
+    Figure,
+    axis_name,
+    colors_by_name,
+    drawing,
+    legend_above,
+    percent_axis,
+)
 from blendclip.reporting.report.wording import joined
 
 _NO_CLASS = "(no class)"
@@ -70,7 +78,7 @@ def draw_dataset(found: Evaluations, dataset: str, folder: Path) -> Figure | Non
             places = np.arange(len(names)) + (place - (len(counts) - 1) / 2) * height
             bars = axes.barh(places, [of_class.get(one, 0) for one in names], height, label=split, color=PALETTE[place])
             axes.bar_label(bars, padding=2, fontsize=7.5)
-        axes.set_yticks(range(len(names)), names)
+        axes.set_yticks(range(len(names)), map(axis_name, names))
         axes.set(xlabel="clouds", ylim=(len(names) - 0.4, -0.6))
         axes.grid(visible=False, axis="y")
         legend_above(canvas, axes)

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -131,51 +132,6 @@ def test_held_out_classes_of_other_runs_are_counted_from_their_confusion(results
     assert trained.values[2:] == ("first", "yes", 10, (1 + 3) / 10, 10, 8 / 10)
 
 
-def measured_as_it_is(results, name, confusion, **keys):
-    """Metrics of a model of others, which has no run."""
-    about = {"origin": "ULIP-2", "up": "y", "clip": "ViT-bigG-14_laion2b_s39b_b160k"}
-    metrics = toy.metrics_of(name, "street", confusion, NAMES, drives=True)
-    toy.write_metrics(results, metrics | {"model": about | keys})
-
-
-def test_models_that_were_not_trained_here_stand_beside_the_runs_and_say_whose_they_are(results):
-    measured_as_it_is(results, "ulip2", [[10, 0, 0], [0, 4, 0], [2, 0, 4]])
-    toy.write_run(results, "as_given", epochs={"count": 0}, initial_weights="w.pt")
-    (results / "runs" / "as_given" / "log.jsonl").write_text("")
-    toy.write_metrics(results, toy.metrics_of("as_given", "street", FIRST, NAMES, drives=True))
-    names = ["first", "ulip2", "as_given"]
-    found = read_evaluations(results, names, ["street"])
-    table = tables.headline(found, [])
-    titles = [row.values[0] for row in table.rows]
-    assert titles == ["first", "ulip2 (of ULIP-2, not trained here)", "as_given (not trained)"]
-    assert table.rows[1].values[1].value == 18 / 20 and (1, 1) in table.marked
-    assert "ulip2: y up, aligned to ViT-bigG-14_laion2b_s39b_b160k" in table.note
-    page = write_report(results, names, ["street"], results / "report", results / "tables").read_text()
-    assert "Here 1 trained run and 2 models not trained here name the clouds" in page
-    assert "ulip2 (of ULIP-2, not trained here)" in (results / "tables" / "per_class_street.csv").read_text()
-    (training,) = [line for line in page.splitlines() if "Four panels" in line][:1]
-    assert "first" in training and "ulip2" not in training
-
-
-def test_nobody_knows_what_a_model_of_others_learned_of_held_out_classes(results):
-    measured_as_it_is(results, "ulip2", FIRST)
-    toy.write_metrics(results, toy.metrics_of("second", "street", SECOND, NAMES, held_out=["bus", "cone"]))
-    table = tables.held_out(read_evaluations(results, ["first", "second", "ulip2"], ["street"]))
-    assert [row.values[2:4] for row in table.rows] == [
-        ("second", "no"),
-        ("first", "yes"),
-        ("ulip2 (of ULIP-2, not trained here)", "not known"),
-    ]
-    assert table.rows[2].values[4:6] == (10, (1 + 3) / 10)
-
-
-def test_a_report_of_models_alone_has_no_training(results):
-    measured_as_it_is(results, "ulip2", FIRST)
-    page = write_report(results, ["ulip2"], ["street"], results / "report", results / "tables").read_text()
-    assert "Here 1 model not trained here names the clouds" in page and 'id="training"' not in page
-    assert not (results / "report" / "figures" / "training.svg").exists()
-
-
 def test_label_efficiency_takes_fixed_shares_and_their_mean(tmp_path):
     toy.write_run(tmp_path, "none", schedule="none")
     toy.write_run(tmp_path, "some", schedule="constant", ratio=0.015)
@@ -245,6 +201,39 @@ def test_generated_benchmarks_say_so(written):
     assert '<h2 id="benchmark-modelnet40">Benchmark modelnet40</h2>' in text
     assert f"city: {label}" in (written / "tables" / "headline.md").read_text()
     assert f"city: {label}" in " ".join(headline_text(written, ["half"], ["city"], ["city"]).split())
+
+
+def test_names_of_any_letters_break_no_figure_table_or_page(tmp_path):
+    """A $ starts no formula, a | ends no cell, < opens no element, and 300 letters leave room for the axes."""
+    results, names = tmp_path / "results", ["$x_{2$ and $", "a | b <script>alert(1)</script>", "long " * 60]
+    for run, confusion in (("first", FIRST), ("second", SECOND)):
+        toy.write_metrics(results, toy.metrics_of(run, "street", confusion, names, drives=True))
+        toy.write_run(results, run)
+    write_report(results, ["first", "second"], ["street"], results / "report", results / "tables", [])
+    page = Page((results / "report" / "index.html").read_text())
+    assert not page.faults and "alert" not in page.ids
+    assert "<script>alert" not in (results / "report" / "index.html").read_text()
+    lines = (results / "tables" / "per_class_street.md").read_text().splitlines()
+    rows = [line for line in lines if line.startswith("|")]
+    assert len({line.replace("\\|", "").count("|") for line in rows}) == 1
+    assert "&lt;script&gt;" in "".join(rows) and "$x_{2$ and $" in "".join(rows)
+    plain = tmp_path / "plain"
+    for run, confusion in (("first", FIRST), ("second", SECOND)):
+        toy.write_metrics(plain, toy.metrics_of(run, "street", confusion, NAMES, drives=True))
+        toy.write_run(plain, run)
+    write_report(plain, ["first", "second"], ["street"], plain / "report", plain / "tables", [])
+    figures = sorted((plain / "report" / "figures").glob("*_street*.png"))
+    assert any(path.name.startswith("confusion") for path in figures)
+    for path in figures:
+        with Image.open(path) as other, Image.open(results / "report" / "figures" / path.name) as image:
+            assert image.size == other.size
+            assert dark_columns(image) > dark_columns(other) / 2, "the axes keep half of their width"
+
+
+def dark_columns(image):
+    """How many columns of a figure hold the blue of a bar or of a cell that is full."""
+    blue = np.asarray(image.convert("RGB")).astype(int)
+    return ((blue[..., 2] - blue[..., 0]) > 60).any(axis=0).sum()
 
 
 def test_figures_are_there_as_svg_and_png(written):
