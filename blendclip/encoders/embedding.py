@@ -89,7 +89,7 @@ def embed(parts: Sequence[Part], clip: Clip, cache: Path, workers: int = 1, batc
     weights = clip.digest()
     kept = ShardCache(cache, weights)
     shards: list[Shard] = [*itertools.chain.from_iterable(plan.images), *plan.texts]
-    todo = [shard for shard in shards if not kept.path(shard).exists()]
+    todo = [shard for shard in shards if not kept.holds(shard)]
     log.info("%d shards, %d of them embedded before; batches of %d", len(shards), len(shards) - len(todo), batch_size)
     embed_shards(clip, todo, kept, batch_size, workers)
     counts = [_write(part, images, plan, kept, clip, weights) for part, images in zip(parts, plan.images, strict=True)]

@@ -9,10 +9,12 @@ Letters in names: D the width of a feature.
 from __future__ import annotations
 
 import hashlib
+import io
 import itertools
 import json
 import logging
 import time
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -36,6 +38,7 @@ from blendclip.errors import UserError
 log = logging.getLogger(__name__)
 _LOADED_TOGETHER = 64  # images that a process hands over at a time; more would fill shared memory
 _LOG_EVERY_S = 10.0
+_CHECKSUM_BYTES = 4  # at the end of a file of the cache
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,10 @@ class _Prepared:
     """Why there is no input, as a sentence."""
 
 
+def _checksum(content: bytes) -> bytes:
+    return zlib.crc32(content).to_bytes(_CHECKSUM_BYTES, "little")
+
+
 class ShardCache:
     """Features of finished shards: a file for each, named after all that they depend on."""
 
@@ -156,8 +163,18 @@ class ShardCache:
         """Keep the (count, D) features of a finished shard, and (count,) which of its texts were truncated."""
         rows = np.empty(len(features), [("feature", np.float16, features.shape[1:]), ("cut", np.bool_)])
         rows["feature"], rows["cut"] = features, cut
-        with storage.replacing(self.path(shard)) as temporary, temporary.open("wb") as file:
-            np.save(file, rows)
+        content = io.BytesIO()
+        np.save(content, rows)
+        with storage.replacing(self.path(shard)) as temporary:
+            temporary.write_bytes(content.getvalue() + _checksum(content.getvalue()))
+
+    def holds(self, shard: Shard) -> bool:
+        """Whether there is a file of a shard, as it was written; one that is not is made anew."""
+        try:
+            content = self.path(shard).read_bytes()
+        except FileNotFoundError:
+            return False
+        return content[-_CHECKSUM_BYTES:] == _checksum(content[:-_CHECKSUM_BYTES])
 
     def read(self, shard: Shard) -> NDArray[Any]:
         """(count,) rows of `feature` (D,) and `cut` of a finished shard, mapped from its file."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from blendclip.errors import UserError
 from blendclip.storage import existing, replacing
 
+_ABOUT = "blendclip"  # the header's one key: of several, safetensors writes no fixed order
 _DIGEST = "weights_sha256"
 
 
@@ -24,10 +26,17 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, 
         path: the file.
         tensors: on any device.
         about: what the file's header says beside their digest.
+
+    Raises:
+        UserError: it cannot be written.
     """
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    told = json.dumps({**about, _DIGEST: _digest(state)}, sort_keys=True)
     with replacing(path) as temporary:
-        save_file(state, temporary, metadata={**about, _DIGEST: _digest(state)})
+        try:
+            save_file(state, temporary, metadata={_ABOUT: told})
+        except SafetensorError as error:
+            raise UserError(f"{path} cannot be written ({error}): make room for it and go on") from None
 
 
 def read_weights(path: Path, cure: str) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -44,13 +53,19 @@ def read_weights(path: Path, cure: str) -> tuple[dict[str, Tensor], dict[str, st
     """
     try:
         with safe_open(existing(path), framework="pt") as file:
-            about = dict(file.metadata() or {})
+            about = _about(file.metadata() or {})
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
+    except (SafetensorError, ValueError) as error:
         raise UserError(f"{path} is not a readable safetensors file ({error}): {cure}") from None
     if about.pop(_DIGEST, None) not in (None, _digest(state)):
         raise UserError(f"{path} is damaged (its weights do not have their checksum): {cure}")
     return state, about
+
+
+def _about(header: Mapping[str, str]) -> dict[str, str]:
+    """What a header says; files of earlier versions say it key by key."""
+    about: dict[str, str] = json.loads(header[_ABOUT]) if _ABOUT in header else dict(header)
+    return about
 
 
 def _digest(state: Mapping[str, Tensor]) -> str:

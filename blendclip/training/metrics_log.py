@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +14,8 @@ from blendclip.results import METRICS_LOG
 from blendclip.storage import replacing
 from blendclip.training.progress import Progress
 from blendclip.training.trackers import TrackedRun, open_tracker
+
+log = logging.getLogger(__name__)
 
 
 class MetricsLog:
@@ -71,8 +74,25 @@ class MetricsLog:
 
 
 def read_metrics_log(path: Path) -> list[dict[str, Any]]:
-    """The entries of a metrics log, oldest first: none without a file, and no last line that a kill cut off."""
+    """The entries of a metrics log, oldest first; none without a file.
+
+    The last line, where a kill cut it off, and lines that are damaged are left out, the latter with a warning: the
+    weights do not depend on them.
+    """
     if not path.is_file():
         return []
-    lines = path.read_text().split("\n")
-    return [json.loads(line) for line in lines[:-1]]
+    lines = path.read_text(errors="replace").split("\n")[:-1]
+    entries = [entry for line in lines if (entry := _entry(line)) is not None]
+    if len(entries) < len(lines):
+        log.warning("%s has %d damaged lines, which are left out", path, len(lines) - len(entries))
+    return entries
+
+
+def _entry(line: str) -> dict[str, Any] | None:
+    """The entry in a line; None of a damaged one."""
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    is_entry = isinstance(entry, dict) and isinstance(entry.get("step"), int) and isinstance(entry.get("kind"), str)
+    return entry if is_entry else None

@@ -255,6 +255,19 @@ def test_what_is_done_is_not_done_again_unless_its_input_changes(town, clip, mon
     assert len(list((town / "cache").iterdir())) == 3, "what the old pictures gave is gone"
 
 
+def test_a_damaged_file_of_what_is_done_is_made_anew(town, clip):
+    embed(found(town), clip, town / "cache")
+    kept = sorted((town / "cache").iterdir())
+    first = {path: path.read_bytes() for path in [*kept, *(town / "features").glob("part-*")]}
+    half, flip, none = kept
+    half.write_bytes(first[half][: len(first[half]) // 2])
+    flip.write_bytes(first[flip][:-20] + bytes([first[flip][-20] ^ 4]) + first[flip][-19:])
+    none.write_bytes(b"")
+    shutil.rmtree(town / "features")
+    embed(found(town), clip, town / "cache")
+    assert {path: path.read_bytes() for path in first} == first
+
+
 def test_other_weights_are_other_work(town, folder, clip, tmp_path):
     embed(found(town), clip, town / "cache")
     before = features(rows(town / "features"))

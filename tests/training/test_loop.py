@@ -271,6 +271,20 @@ def test_a_resumed_metrics_log_drops_what_came_after_and_a_torn_line(tmp_path):
     assert read_metrics_log(tmp_path / "none.jsonl") == []
 
 
+@pytest.mark.parametrize(
+    "line", [b"{", b"\xff\xfe", b"[1]", b"{}", b'{"step": "3", "kind": "train"}', b"[" * 100_000, b""]
+)
+def test_a_damaged_line_of_a_metrics_log_stops_no_run(tmp_path, caplog, line):
+    with MetricsLog(TrackedRun("toy", tmp_path, {}, 0, 10)) as metrics_log:
+        metrics_log.add(1, "train", {"loss": 1.0})
+    with metrics_log.path.open("ab") as file:
+        file.write(line + b"\n")
+    with MetricsLog(TrackedRun("toy", tmp_path, {}, 1, 10)) as metrics_log:
+        metrics_log.add(2, "train", {"loss": 2.0})
+    assert f"{metrics_log.path} has 1 damaged lines, which are left out" in caplog.text
+    assert [entry["loss"] for entry in read_metrics_log(metrics_log.path)] == [1.0, 2.0]
+
+
 def test_a_cloud_has_the_same_feature_alone_and_among_others_in_any_order(results):
     torch.manual_seed(0)
     encoder = PointBert(PointBertConfig(**SMALL)).train()
