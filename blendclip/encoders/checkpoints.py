@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from blendclip import __version__
 from blendclip.encoders.foreign import PROJECTION, read_foreign, some, up_of
 from blendclip.encoders.pointbert import PointBert
 from blendclip.encoders.pointbert_config import PointBertConfig
+from blendclip.encoders.weights import read_weights, save_weights
 from blendclip.errors import UserError
 from blendclip.storage import existing, replacing
 
 log = logging.getLogger(__name__)
 
+_DIGEST = "json_sha256"
 _HEAD_WIDTH = 64  # of Point-BERT and all that came of it; weights do not show it
 
 
@@ -43,9 +43,7 @@ def save_encoder(
     text = json.dumps(about, indent=2, sort_keys=True) + "\n"
     with replacing(path.with_suffix(".json")) as temporary:
         temporary.write_text(text)
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    with replacing(path) as temporary:
-        save_file(state, temporary, metadata={"json_sha256": _sha256(text)})
+    save_weights(path, model.state_dict(), {_DIGEST: _sha256(text.encode())})
 
 
 def load_encoder(path: Path, device: torch.device | str = "cpu") -> tuple[PointBert, dict[str, Any]]:
@@ -143,19 +141,14 @@ def _config_of(state: dict[str, Tensor], path: Path, new_projection: bool) -> Po
     return PointBertConfig(**shown, heads=shown["width"] // _HEAD_WIDTH)
 
 
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def _sha256(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()
 
 
 def _read_ours(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    text = existing(path.with_suffix(".json")).read_text()
-    try:
-        with safe_open(existing(path), framework="pt") as file:
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            belongs = (file.metadata() or {}).get("json_sha256") == _sha256(text)
-    except SafetensorError as error:
-        raise UserError(f"{path} is not a readable safetensors file ({error}): copy or train it again") from None
-    if not belongs:
+    text = existing(path.with_suffix(".json")).read_bytes()
+    state, header = read_weights(path, "copy or train it again")
+    if header.get(_DIGEST) != _sha256(text):
         raise UserError(
             f"{path} was not saved together with {path.with_suffix('.json').name}: copy both from where they were made"
         )

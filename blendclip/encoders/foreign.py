@@ -8,7 +8,7 @@ alone, then, for the coloured ones of ULIP-2, red, green and blue from 0 to 1.
 from __future__ import annotations
 
 import argparse
-import pickle
+import errno
 import re
 import zipfile
 from collections.abc import Iterator
@@ -128,12 +128,12 @@ def read_state(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing or damaged, or holds Python objects that would have to be run.
     """
+    existing(path)
     try:
+        mapped = zipfile.is_zipfile(path) or None
         with torch.serialization.safe_globals(_HARMLESS):
-            content = torch.load(
-                existing(path), map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path) or None
-            )
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except Exception as error:  # of a damaged file torch raises whatever it stumbles over
         raise UserError(f"{path} cannot be read as a PyTorch checkpoint, as {_why(error)}") from None
     state: dict[str, Any] = {}
     for key, value in _unpacked(content).items():
@@ -169,6 +169,8 @@ def _why(error: BaseException) -> str:
     refused = re.search(r"GLOBAL (\S+)", str(error))
     if refused:
         return f"it holds the Python object {refused[1]}, which is not run: save its state_dict alone"
+    if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # EINVAL: a place that is not there
+        return f"the system says {error.strerror}: see to that"
     return "it is damaged or something else: download it again"
 
 

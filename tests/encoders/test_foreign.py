@@ -1,7 +1,9 @@
 """Checkpoints in the layouts of other projects' code: read without running anything, and known by whose they are."""
 
 import argparse
+import errno
 import logging
+import random
 import re
 
 import numpy as np
@@ -267,3 +269,37 @@ def test_missing_blocks_are_named(tmp_path):
             del checkpoint["state_dict"][name]
     with pytest.raises(UserError, match=r"lacks blocks\.0\.attention\.out\.bias, .* and 8 more"):
         load_foreign(saved(tmp_path / "holes.pt", checkpoint))
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_damaged_checkpoint_is_one_sentence(tmp_path, zipped):
+    path, rng = tmp_path / "checkpoint.pt", random.Random(5)
+    torch.save(
+        {"state_dict": {f"w{n}": torch.randn(4, 4) for n in range(5)}}, path, _use_new_zipfile_serialization=zipped
+    )
+    whole, told = path.read_bytes(), 0
+    for number in range(400):
+        content = bytearray(whole)
+        if number % 2:
+            del content[rng.randrange(len(content)) :]
+        else:
+            content[rng.randrange(len(content))] = rng.randrange(256)
+        path.write_bytes(content)
+        try:
+            read_state(path)
+        except UserError as error:
+            told += 1
+            assert str(path) in str(error) and "\n" not in str(error)
+    assert told > 200, "at least those that are cut short"
+
+
+def test_a_checkpoint_that_may_not_be_read_says_so(tmp_path, monkeypatch):
+    path = tmp_path / "checkpoint.pt"
+    torch.save({"w": torch.zeros(1)}, path)
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(torch, "load", refuse)
+    with pytest.raises(UserError, match=r"checkpoint.pt cannot be read .* Permission denied"):
+        read_state(path)
