@@ -271,7 +271,8 @@ class Config(FaultOptions):
         recipes = {}
         for name, changes in base.runs.items():
             own = check(Recipe, changes, f"runs.{name}", text=how.text)
-            recipes[name] = as_recipe(merged(shared, own) | {"clip": base.clip.name}, f"runs.{name}")
+            clip = {"clip": base.clip.name, "clip_options": base.clip}
+            recipes[name] = as_recipe(merged(shared, own) | clip, f"runs.{name}")
         return cls(**{one.name: getattr(base, one.name) for one in fields(base)} | {"recipes": recipes})
 
     def chosen(self, cad: bool | None = None) -> dict[str, Dataset]:

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from blendclip.encoders.checkpoints import load_foreign
-from blendclip.encoders.clip_names import HUB
+from blendclip.encoders.clip_names import HUB, local_files
 from blendclip.encoders.hub import fetch_model, push_model
 from blendclip.encoders.model_folder import (
     ClipSource,
@@ -200,7 +200,12 @@ class Model:
         from blendclip.encoders.clip import load_clip
 
         source = self.description.clip or _source_of(self.description.clip_name)
-        clip = load_clip(source.model, source.pretrained, next(self.encoder.parameters()).device)
+        try:
+            clip = load_clip(source.model, source.pretrained, next(self.encoder.parameters()).device)
+        except UserError as error:
+            if not local_files(source.model, source.pretrained):
+                raise
+            raise UserError(f"{error}; or load the model with the `clip` that it is aligned to") from None
         if clip.width != self.encoder.config.out_dim:
             raise UserError(
                 f"the CLIP {clip.name} has width {clip.width} and the encoder {self.encoder.config.out_dim}: "

@@ -5,21 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from blendclip.errors import UserError
+from blendclip.shipped import shipped
 
-_PACKAGE = Path(__file__).parent
+_FOLDER = "prompts"
 
 
 def prompts_folder() -> Path:
-    """The folder `prompts`: beside the package in a checkout, inside of it where it was installed.
+    """The folder `prompts` that ships.
 
     Raises:
-        UserError: it is in neither place.
+        UserError: it is not there.
     """
-    places = (_PACKAGE.parent / "prompts", _PACKAGE / "prompts")
-    for place in places:
-        if (place / "synonyms.yaml").is_file():
-            return place
-    raise UserError(f"there is no folder of prompts at {places[0]} or {places[1]}: install blendclip with its data")
+    return shipped(_FOLDER)
 
 
 def prompt_file(kind: str, name: str) -> Path:
@@ -38,3 +35,11 @@ def prompt_file(kind: str, name: str) -> Path:
         known = ", ".join(sorted(one.stem for one in folder.glob("*.yaml")))
         raise UserError(f"no {kind} named {name!r} ship: take one of {known}, or give a .yaml file of your own")
     return path
+
+
+def prompt_path(path: Path) -> Path:
+    """The file at `path`, or the one that ships where `path` is prompts/... and the current folder has none."""
+    if path.is_absolute() or path.exists() or path.parts[:1] != (_FOLDER,):
+        return path
+    ours = prompts_folder().joinpath(*path.parts[1:])
+    return ours if ours.is_file() else path

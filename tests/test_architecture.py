@@ -20,7 +20,7 @@ LAYERS = (
     ("ranges",),
     ("options",),
     ("geometry", "json_schema", "randomness", "sampling", "schemas"),
-    ("storage",),
+    ("storage", "packages", "shipped"),
     ("rejects", "results", "prompts"),
     ("datasets", "mining"),  # the scene index is all they share
     ("synthetic", "benchmarks"),

@@ -3,9 +3,12 @@
 import hashlib
 import re
 import tomllib
+from importlib.metadata import metadata
 from pathlib import Path
 
 import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 import blendclip
 
@@ -13,7 +16,9 @@ REPOSITORY = Path(__file__).parents[1]
 
 
 def requirements(lines):
-    return {re.split(r"[<>=!~\[; ]", line)[0].lower(): re.sub(r"\s", "", line.lower()) for line in lines}
+    """Name to requirement; what stands behind a semicolon, a Python that it is for, is left out."""
+    plain = [re.sub(r"\s", "", line.partition(";")[0].lower()) for line in lines]
+    return {re.split(r"[<>=!~\[]", line)[0]: line for line in plain}
 
 
 def test_environment_and_pyproject_agree():
@@ -22,10 +27,24 @@ def test_environment_and_pyproject_agree():
     (pip,) = [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)]
     conda = [re.sub(r"^[a-z-]+::", "", entry) for entry in environment["dependencies"] if isinstance(entry, str)]
     listed = requirements([*conda, *pip])
-    assert listed.pop("python") == "python>=3.11,<3.12" == f"python{project['requires-python']}"
+    assert listed.pop("python") == "python>=3.11,<3.12", "the only one that has the devkits"
     listed.pop("pip")
     wanted = project["dependencies"] + [line for extra in project["optional-dependencies"].values() for line in extra]
     assert listed == requirements(wanted)
+
+
+def test_on_python_3_12_the_devkits_alone_are_missing():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    assert [
+        python for python in ("3.10", "3.11", "3.12", "3.13") if python in SpecifierSet(project["requires-python"])
+    ] == ["3.11", "3.12"]
+    wanted = [Requirement(line) for line in project["dependencies"]]
+    there = {
+        python: {one.name for one in wanted if not one.marker or one.marker.evaluate({"python_version": python})}
+        for python in ("3.11", "3.12")
+    }
+    assert there["3.11"] - there["3.12"] == {"nuscenes-devkit", "truckscenes-devkit"}
+    assert metadata("truckscenes-devkit")["Requires-Python"].startswith("<3.12"), "else it could be there as well"
 
 
 def test_citation_changelog_and_pyproject_agree():

@@ -27,11 +27,21 @@ def environment():
 
 
 def run(folder, *arguments, cores=2):
-    """Run the workflow in a folder with its config.yaml; return exit status and what it printed."""
+    """Run the workflow in a folder with its config.yaml, its jobs and commands printed; return exit status and text."""
+    return as_a_user(folder, "--printshellcmds", *arguments, cores=cores)
+
+
+def as_a_user(folder, *arguments, cores=2):
+    """Run the workflow in a folder with its config.yaml; return exit status and what the screen shows."""
     done = subprocess.run(
-        command(folder, *arguments, cores=cores), cwd=folder, env=environment(), capture_output=True, text=True
+        command(folder, *arguments, cores=cores),
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
-    return done.returncode, done.stdout + done.stderr
+    return done.returncode, done.stdout
 
 
 def configure(folder, root, **changes):
@@ -58,7 +68,7 @@ def digests(folder):
 @pytest.fixture(scope="module")
 def mined(city_root, tmp_path_factory):
     folder = configure(tmp_path_factory.mktemp("one"), city_root)
-    status, printed = run(folder, "mine_triplets", cores=1)
+    status, printed = as_a_user(folder, "mine_triplets", cores=1)
     assert status == 0, printed
     return folder, printed
 
@@ -73,6 +83,36 @@ def test_prints_the_summary_and_leaves_logs_and_timings(mined):
     status, printed = run(folder, "mine_triplets", "--dry-run")
     assert status == 0
     assert "gather_clouds" not in printed, "a finished run has nothing left to mine"
+
+
+@pytest.mark.slow
+def test_the_summary_stands_last_and_little_above_it(mined):
+    folder, printed = mined
+    above, first, summary = printed.partition("small/mini_train: 1 scenes\n")
+    shown = subprocess.run(
+        [sys.executable, "-m", "blendclip", "show", *SUMMARIES], cwd=folder, capture_output=True, text=True, check=True
+    )
+    assert first + summary == shown.stdout
+    others = ("index small/", "Using workflow specific profile")  # a bar while the index is written; Snakemake's first
+    lines = [line for line in above.splitlines() if line and not line.startswith(others)]
+    jobs = 29  # index; clouds, views, captions, triplets of 6 parts; a scene to inspect; 2 summaries; the target
+    said = [re.fullmatch(rf"(\d+) of {jobs} steps \(\d+%\) done", line) for line in lines]
+    assert all(said), lines
+    tenths = [int(line[1]) * 10 // jobs for line in said]
+    assert tenths == list(range(10)), "a line for each"
+    (kept,) = (folder / ".snakemake" / "log").glob("*.snakemake.log")
+    assert len(re.findall(r"^(?:local)?rule gather_clouds:$", kept.read_text(), re.M)) == 6, "the rest is in a file"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["clouds", "views", "captions", "triplets"])
+def test_a_lost_part_of_a_finished_run_is_made_again(mined, stage):
+    path = mined[0] / "results" / stage / "small" / "mini_val" / "part-00001.parquet"
+    before = path.read_bytes()
+    path.unlink()
+    status, printed = run(mined[0], "mine_triplets")
+    assert status == 0, printed
+    assert path.read_bytes() == before
 
 
 @pytest.mark.slow
@@ -187,8 +227,10 @@ def test_a_wrong_config_stops_the_run_and_names_itself(tmp_path, city_root, chan
 
 @pytest.mark.slow
 def test_a_wrong_root_is_one_clear_sentence_on_the_terminal(tmp_path):
-    status, printed = run(configure(tmp_path, tmp_path / "nowhere"), "mine_triplets")
+    status, printed = as_a_user(configure(tmp_path, tmp_path / "nowhere"), "mine_triplets")
     assert status != 0
+    assert "Error in rule index_small:" in printed and "Logfile results/logs/index/small.log:" in printed
+    assert "Complete log(s): " in printed
     assert f"blendclip index: there is no folder {tmp_path / 'nowhere'}: set `root`" in printed
     assert "Traceback" not in printed
 

@@ -27,17 +27,21 @@ from blendclip.cli import (
     tiny,
     training,
     why,
+    workflow,
 )
 from blendclip.cli.common import CommandParser
 from blendclip.errors import UserError
+from blendclip.packages import missing_package
 
 ROOMS = (
+    workflow,
     *(mining, captions, cad, summary, why),
     *(encoding, packing, training),
     *(benchmarks, evaluation, comparison, reporting),
     *(naming, export, setup, tiny),
 )
 GROUPS = {
+    "run all of it": "workflow",
     "generate and read datasets": "city shapes index validate-index cad",
     "mine triplets": "clouds views caption triplets summary show why rules inspect cad-sheet",
     "embed and pack": "embed embed-classes embed-summary pack-clouds pack-features show-packed",
@@ -56,6 +60,11 @@ def main(arguments: list[str] | None = None) -> int:
         args.execute(args)
     except UserError as error:
         sys.stderr.write(f"blendclip {args.command}: {error}\n")
+        return 1
+    except ModuleNotFoundError as error:
+        if (missing := missing_package(error)) is None:
+            raise
+        sys.stderr.write(f"blendclip {args.command}: {missing}\n")
         return 1
     except OSError as error:
         sys.stderr.write(f"blendclip {args.command}: {error.strerror or error}: {error.filename or 'output'}\n")
@@ -76,7 +85,12 @@ def make_parser() -> CommandParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar="COMMAND", parser_class=CommandParser, help=argparse.SUPPRESS
+        dest="command",
+        required=True,
+        metavar="COMMAND",
+        prog=parser.prog,
+        parser_class=CommandParser,
+        help=argparse.SUPPRESS,
     )
     for room in ROOMS:
         room.add_commands(commands)

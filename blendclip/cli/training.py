@@ -10,6 +10,7 @@ from pathlib import Path
 from blendclip.cli.common import Commands, add_paths, new_command
 from blendclip.cli.flags import add_options, options_from
 from blendclip.encoders.clip_names import ClipOptions
+from blendclip.errors import UserError
 
 _STOPPED = 143  # as a shell reports it: 128 + SIGTERM
 _TORCHRUN = ["-m", "torch.distributed.run", "--standalone"]
@@ -64,11 +65,13 @@ def _add_train(commands: Commands) -> None:
     parser.add_argument("--threads", type=int, help="of torch on the CPU; its own choice when not given")
     parser.add_argument("--workers", type=int, default=0, help="processes that read ahead, for each that trains")
     parser.add_argument(
-        "--gpus", type=int, default=0, help="number of processes to train in, a GPU each; 0 and 1 are this one"
+        "--gpus", type=int, default=0, help="number of processes to train in, a GPU each; 0 takes a GPU if there is one"
     )
 
 
 def _train(args: argparse.Namespace) -> None:
+    if args.gpus > 0 and "WORLD_SIZE" not in os.environ:
+        _check_gpus(args.gpus)
     if args.gpus > 1 and "WORLD_SIZE" not in os.environ:
         command = [*_TORCHRUN, f"--nproc-per-node={args.gpus}", "-m", "blendclip", *sys.argv[1:]]
         os.execv(sys.executable, [sys.executable, *command])
@@ -81,6 +84,17 @@ def _train(args: argparse.Namespace) -> None:
         torch.set_num_threads(args.threads)
     if not train(read_recipe(args.recipe), args.results, args.output, args.workers):
         sys.exit(_STOPPED)
+
+
+def _check_gpus(wanted: int) -> None:
+    """Raise a UserError if there are fewer GPUs than are asked for."""
+    import torch
+
+    there = torch.cuda.device_count()
+    if there == 0:
+        raise UserError(f"--gpus is {wanted}, but torch finds no GPU: leave it out to train on the CPU")
+    if there < wanted:
+        raise UserError(f"--gpus is {wanted}, but torch finds {there}: ask for as many")
 
 
 def _add_show(commands: Commands) -> None:

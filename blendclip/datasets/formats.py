@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from blendclip.errors import UserError
 from blendclip.options import Options
+from blendclip.packages import missing_package
 
 Kind = Literal["drive", "cad", "benchmark"]
 
@@ -230,4 +231,6 @@ def _loaded(place: str, format: str) -> Any:
     try:
         return attrgetter(path)(importlib.import_module(module))
     except (ImportError, AttributeError) as error:
+        if isinstance(error, ImportError) and module.startswith("blendclip.") and (missing := missing_package(error)):
+            raise missing from error
         raise UserError(f"format {format!r} cannot be used: {place} cannot be imported ({error})") from error

@@ -107,9 +107,10 @@ class Description:
 
 def described_run(recipe: dict[str, Any], data: dict[str, Any], metrics: dict[str, Any]) -> Description:
     """What there is to say of a trained run, from its recipe as plain data."""
+    told = recipe.get("clip_options")
     return Description(
         clip_name=recipe["clip"],
-        clip=ClipSource.named(recipe["clip"]),
+        clip=ClipSource(**told) if told else ClipSource.named(recipe["clip"]),
         max_points=recipe["data"]["max_points"],
         recipe=recipe,
         data=data,

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from blendclip.errors import UserError
+from blendclip.prompts import prompt_path
 
 OPENAI_IMAGENET = "openai_imagenet"
 """Name of the 80 templates that OpenAI made for ImageNet, as open_clip has them."""
@@ -122,7 +123,7 @@ class _StrictLoader(yaml.SafeLoader):
 def _content(path: Path, key: str, kind: type) -> Any:
     """What stands under the only key of a YAML file."""
     try:
-        content = yaml.load(path.read_text(), _StrictLoader)  # noqa: S506
+        content = yaml.load(prompt_path(path).read_text(), _StrictLoader)  # noqa: S506
     except FileNotFoundError:
         raise UserError(f"there is no file {path}: name a file of prompts/{key}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -122,7 +122,8 @@ class Training:
     def save(self, folder: Path) -> None:
         """Write a checkpoint into a folder; only the process that leads does."""
         if self.group.leads:
-            save_state(folder, self.step, self.model, self.optimizer, self.recipe.decisive())
+            path = save_state(folder, self.step, self.model, self.optimizer, self.recipe.decisive())
+            log.info("checkpoint %s", path.name)
 
     def run(
         self,
@@ -156,6 +157,8 @@ class Training:
             numbers = self._train_step(model, reader, pace, folder)
             self.step += 1
             pace.step(self.recipe.batch_size)
+            if metrics_log:
+                metrics_log.advance(self.step)
             if metrics_log and self._is_due(self.recipe.log_every):
                 metrics_log.add(self.step, "train", numbers | pace.read())
             if metrics_log and validation and self._is_due(self.recipe.validate_every):

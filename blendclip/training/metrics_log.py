@@ -1,16 +1,18 @@
-"""The metrics log of a run: a line of JSON for each entry, TensorBoard, and a line on the terminal."""
+"""The metrics log of a run: a line of JSON for each entry, handed to its trackers and to the terminal too."""
 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from blendclip.results import METRICS_LOG
 from blendclip.storage import replacing
+from blendclip.training.progress import Progress
+from blendclip.training.trackers import TrackedRun, open_tracker
 
 
 class MetricsLog:
@@ -20,22 +22,26 @@ class MetricsLog:
     repeats.
     """
 
-    def __init__(self, folder: Path, resumed_step: int, total_steps: int) -> None:
-        """Open `log.jsonl` and `tensorboard` in `folder`, made if need be, after `resumed_step` of `total_steps`."""
-        from torch.utils.tensorboard import SummaryWriter
+    def __init__(self, run: TrackedRun, trackers: Sequence[str] = ()) -> None:
+        """Open `log.jsonl` in the run's folder, made if need be, and the trackers of these names.
 
-        folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / METRICS_LOG
+        Raises:
+            UserError: a tracker's package is not installed, or it does not start.
+        """
+        run.folder.mkdir(parents=True, exist_ok=True)
+        self.path = run.folder / METRICS_LOG
         kept = [
             json.dumps(entry) + "\n"
             for entry in read_metrics_log(self.path)
-            if entry["step"] <= resumed_step and (entry["step"] < total_steps or entry["kind"] != "validation")
+            if entry["step"] <= run.resumed_step and (entry["step"] < run.total_steps or entry["kind"] != "validation")
         ]
         with replacing(self.path) as temporary:
             temporary.write_text("".join(kept))
-        self._lines = self.path.open("a")
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=resumed_step + 1)
-        self._total = total_steps
+        with ExitStack() as opened:
+            self._lines = opened.enter_context(self.path.open("a"))
+            self._trackers = [opened.enter_context(open_tracker(name, run)) for name in trackers]
+            self._progress = opened.enter_context(Progress(run.resumed_step, run.total_steps))
+            self._opened = opened.pop_all()
 
     def __enter__(self) -> MetricsLog:
         return self
@@ -43,8 +49,11 @@ class MetricsLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._lines.close()
-        self._board.close()
+        self._opened.__exit__(kind, error, trace)
+
+    def advance(self, step: int) -> None:
+        """Show on a terminal that `step` steps are done."""
+        self._progress.advance(step)
 
     def add(self, step: int, kind: str, values: Mapping[str, Any]) -> None:
         """Log the numbers of an entry.
@@ -56,10 +65,9 @@ class MetricsLog:
         """
         self._lines.write(json.dumps({"step": step, "kind": kind, **values}) + "\n")
         self._lines.flush()
-        for name, value in values.items():
-            self._board.add_scalar(f"{kind}/{name}", value, step)
-        shown = "  ".join(f"{name} {_short(value)}" for name, value in values.items())
-        sys.stderr.write(f"step {step}/{self._total}  {kind}  {shown}\n")
+        for tracker in self._trackers:
+            tracker.add(step, {f"{kind}/{name}": value for name, value in values.items()})
+        self._progress.show(step, kind, values)
 
 
 def read_metrics_log(path: Path) -> list[dict[str, Any]]:
@@ -68,7 +76,3 @@ def read_metrics_log(path: Path) -> list[dict[str, Any]]:
         return []
     lines = path.read_text().split("\n")
     return [json.loads(line) for line in lines[:-1]]
-
-
-def _short(value: float) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from blendclip.encoders.clip_names import ClipOptions
 from blendclip.encoders.pointbert_config import PointBertConfig
 from blendclip.errors import UserError
 from blendclip.options import DERIVED, Options, parse
@@ -18,7 +19,7 @@ from blendclip.training.data.mixture import Mixture
 from blendclip.training.data.plan import samples_per_epoch
 
 Decay = Annotated[float, Range(ge=0, lt=1)]
-_WATCHING = ("validation", "validate_every", "checkpoint_every", "log_every")
+_NOT_DECISIVE = ("clip_options", "validation", "validate_every", "checkpoint_every", "log_every", "trackers")
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,8 @@ class Recipe(Options):
     """Folder name of the CLIP whose features are aligned to."""
     data: Data
     """What is drawn."""
+    clip_options: ClipOptions | None = field(default=None, metadata=DERIVED)
+    """Where that CLIP comes from, as config.yaml says it; None in recipes that only name it."""
     encoder: PointBertConfig = field(default_factory=PointBertConfig)
     """The PointBERT; its features are as wide as those of the CLIP."""
     mixture: Mixture = field(default_factory=Mixture)
@@ -145,6 +148,8 @@ class Recipe(Options):
     """Steps between checkpoints."""
     log_every: Count = 20
     """Steps between lines of the log."""
+    trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ("tensorboard",)
+    """Where numbers go besides the log: tensorboard, wandb (Weights & Biases) and mlflow, each by its own package."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -156,11 +161,13 @@ class Recipe(Options):
         measured = Counter(validation.split for validation in self.validation)
         if twice := [name for name, count in measured.items() if count > 1]:
             raise UserError(f"validation names {twice[0]} twice: name a split once")
+        if repeated := [name for name, count in Counter(self.trackers).items() if count > 1]:
+            raise UserError(f"trackers names {repeated[0]} twice: name it once")
 
     def decisive(self) -> dict[str, Any]:
-        """What the weights depend on, as JSON has it: all but what is measured, and how often to save and to log."""
+        """What the weights depend on, as JSON has it: all but how a run is measured, saved and logged."""
         plain = json.loads(json.dumps(asdict(self)))
-        return {name: value for name, value in plain.items() if name not in _WATCHING}
+        return {name: value for name, value in plain.items() if name not in _NOT_DECISIVE}
 
     def splits(self) -> list[str]:
         """The splits that are trained on, synthetic ones first."""

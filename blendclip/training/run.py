@@ -22,6 +22,7 @@ from blendclip.training.metrics_log import MetricsLog, read_metrics_log
 from blendclip.training.recipe import Recipe, write_recipe
 from blendclip.training.state import fingerprint
 from blendclip.training.stopping import StopRequest
+from blendclip.training.trackers import TrackedRun
 from blendclip.training.validation import ValidationSplit
 
 log = logging.getLogger(__name__)
@@ -30,9 +31,9 @@ log = logging.getLogger(__name__)
 def train(recipe: Recipe, results: Path, output: Path, workers: int = 0) -> bool:
     """Train a run, or go on with one; return False when a signal stopped it before its end.
 
-    While it trains, checkpoints, metrics log and TensorBoard are in a folder of `output`/training that is named after
-    recipe and data: other ones train anew, and going back to them goes on with them. In the end `output` holds the
-    model and the metrics log.
+    While it trains, checkpoints, metrics log and what trackers write are in a folder of `output`/training that is named
+    after recipe and data: other ones train anew, and going back to them goes on with them. In the end `output` holds
+    the model and the metrics log.
 
     Args:
         recipe: of the run.
@@ -41,7 +42,7 @@ def train(recipe: Recipe, results: Path, output: Path, workers: int = 0) -> bool
         workers: processes that read batches ahead, for each process that trains.
 
     Raises:
-        UserError: data are missing or do not fit the recipe, or the loss is not finite.
+        UserError: data are missing or do not fit the recipe, a tracker does not start, or the loss is not finite.
     """
     with training_group() as group, StopRequest() as stop:
         splits = [_packed(results, recipe.clip, name) for name in recipe.splits()]
@@ -58,7 +59,8 @@ def train(recipe: Recipe, results: Path, output: Path, workers: int = 0) -> bool
         if not group.leads:
             return training.run(folder, workers, None, [], stop)
         write_recipe(recipe, folder / RECIPE)
-        with MetricsLog(folder, training.step, training.length.total) as metrics_log:
+        tracked = TrackedRun(output.name, folder, asdict(recipe), training.step, training.length.total)
+        with MetricsLog(tracked, recipe.trackers) as metrics_log:
             done = training.run(folder, workers, metrics_log, validation, stop)
         if done:
             _finish(training, recipe, splits, folder, output)

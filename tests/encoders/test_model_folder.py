@@ -13,10 +13,13 @@ import pytest
 import yaml
 
 import blendclip
+from blendclip.config import read_config
 from blendclip.encoders.checkpoints import save_encoder
+from blendclip.encoders.clip_names import TINY_FOLDER
 from blendclip.encoders.model_card import license_of
 from blendclip.encoders.model_folder import ClipSource, described_run, read_model, write_run_model
 from blendclip.errors import UserError
+from blendclip.shipped import shipped
 from blendclip.training.recipe import as_recipe
 from tests.models import small_encoder, small_model
 
@@ -65,6 +68,34 @@ def test_a_saved_model_is_the_same_model_elsewhere(run, tmp_path):
     again.save(tmp_path / "third")
     for name in ("model.safetensors", "model.json"):
         assert (tmp_path / "third" / name).read_bytes() == (moved / name).read_bytes()
+
+
+def test_a_run_says_where_a_clip_of_ones_own_lies(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(TINY_FOLDER, tmp_path / "clips" / "mine")
+    content = yaml.safe_load(shipped("config.yaml").read_text()) | {"clip": {"model": "local-dir:clips/mine"}}
+    recipe = read_config(content).recipes["curriculum"]
+    assert recipe.clip == "mine"
+    description = described_run(asdict(recipe), DATA, METRICS)
+    write_run_model(tmp_path / "run" / "model.safetensors", small_encoder(), description)
+    about = json.loads((tmp_path / "run" / "model.json").read_text())
+    assert about["clip"] == about["recipe"]["clip_options"] == {"model": "local-dir:clips/mine", "pretrained": None}
+    weights = blendclip.load("run").classifier("city").weights_CD
+    assert np.array_equal(weights, small_model().classifier("city").weights_CD), "it is the tiny CLIP, elsewhere"
+    shutil.rmtree(tmp_path / "clips")
+    with pytest.raises(
+        UserError, match="^clips/mine lacks .*; or load the model with the `clip` that it is aligned to$"
+    ):
+        blendclip.load("run").classifier("city")
+    assert blendclip.load("run", clip="tiny").classifier("city").names
+
+
+@pytest.mark.parametrize("told", [{}, {"clip_options": None}])
+def test_a_recipe_that_only_names_its_clip_says_less(told):
+    plain = {name: value for name, value in RECIPE.items() if name != "clip_options"}
+    named = {"clip": "ViT-B-16_datacomp_xl_s13b_b90k"}
+    assert described_run(plain | told | named, {}, {}).clip == ClipSource("ViT-B-16", "datacomp_xl_s13b_b90k")
+    assert described_run(plain | told | {"clip": "mine"}, {}, {}).clip is None
 
 
 def test_a_run_of_format_1_still_loads(tmp_path):

@@ -23,6 +23,7 @@ from blendclip.training.optimization import adamw, learning_rate
 from blendclip.training.recipe import Optimization
 from blendclip.training.run import train
 from blendclip.training.state import fingerprint, states
+from blendclip.training.trackers import TrackedRun
 from tests.training import toy
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -81,6 +82,22 @@ def test_what_is_missing_or_does_not_fit_is_told(results, tmp_path, capsys, chan
     told = capsys.readouterr().err
     assert sentence in told and "Traceback" not in told
     assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("there", "asked", "sentence"),
+    [
+        (0, 1, "--gpus is 1, but torch finds no GPU: leave it out to train on the CPU"),
+        (2, 8, "--gpus is 8, but torch finds 2: ask for as many"),
+    ],
+)
+def test_more_gpus_than_there_are_is_one_sentence(results, tmp_path, monkeypatch, capsys, there, asked, sentence):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: there)
+    recipe = toy.write_recipe(tmp_path / "recipe.json")
+    paths = ["--recipe", recipe, "--results", results, "--output", tmp_path / "run"]
+    assert main(["train", *map(str, paths), "--gpus", str(asked)]) == 1
+    assert capsys.readouterr().err == f"blendclip train: {sentence}\n"
+    assert not (tmp_path / "run").exists()
 
 
 def test_held_out_clouds_without_a_class_to_choose_are_told(results, tmp_path, monkeypatch):
@@ -200,14 +217,14 @@ def test_norms_biases_tokens_and_the_scale_do_not_decay():
 
 
 def test_a_resumed_metrics_log_drops_what_came_after_and_a_torn_line(tmp_path):
-    with MetricsLog(tmp_path, 0, 10) as metrics_log:
+    with MetricsLog(TrackedRun("toy", tmp_path, {}, 0, 10)) as metrics_log:
         for step in range(1, 8):
             metrics_log.add(step, "train", {"loss": float(step)})
         metrics_log.add(7, "validation", {"top1": 0.5})
     with metrics_log.path.open("a") as file:
         file.write('{"step": 8, "ki')
     assert [entry["step"] for entry in read_metrics_log(metrics_log.path)] == [*range(1, 8), 7]
-    with MetricsLog(tmp_path, 5, 10) as metrics_log:
+    with MetricsLog(TrackedRun("toy", tmp_path, {}, 5, 10)) as metrics_log:
         metrics_log.add(6, "train", {"loss": 60.0})
     entries = read_metrics_log(metrics_log.path)
     assert [(entry["step"], entry["loss"]) for entry in entries] == [(n, float(n)) for n in range(1, 6)] + [(6, 60.0)]

@@ -4,6 +4,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from blendclip.cli.main import main
+from blendclip.encoders.clip_names import ClipOptions
 from blendclip.errors import UserError
 from blendclip.training.recipe import as_recipe, read_recipe
 from tests.training import toy
@@ -22,10 +23,13 @@ def test_what_is_not_given_is_filled_in_and_lists_and_whole_numbers_will_do():
 
 def test_decisive_is_all_but_what_is_watched():
     recipe = toy.toy_recipe()
-    watched = replace(recipe, validation=(), validate_every=3, log_every=7, checkpoint_every=9)
+    watched = replace(recipe, validation=(), validate_every=3, log_every=7, checkpoint_every=9, trackers=("wandb",))
     assert recipe.decisive() == watched.decisive() == json.loads(json.dumps(recipe.decisive()))
     assert replace(recipe, seed=1).decisive() != recipe.decisive()
-    assert {*asdict(recipe)} - {*recipe.decisive()} == {"validation", "validate_every", "log_every", "checkpoint_every"}
+    watching = {"validation", "validate_every", "log_every", "checkpoint_every", "trackers"}
+    assert {*asdict(recipe)} - {*recipe.decisive()} == watching | {"clip_options"}
+    told = replace(recipe, clip_options=ClipOptions("tiny"))
+    assert told.decisive() == recipe.decisive(), "runs whose recipe only names the CLIP are not trained again"
 
 
 @pytest.mark.parametrize(
@@ -43,6 +47,8 @@ def test_decisive_is_all_but_what_is_watched():
         ({"batch_size": 1}, "`recipe.batch_size` is 1: it must be at least 2"),
         ({"batch_size": 8, "micro_batches": 8}, "make it at least 16"),
         ({"log_every": 0}, "`recipe.log_every` is 0: it must be at least 1"),
+        ({"trackers": ["wandbb"]}, '`recipe.trackers[0]` is "wandbb": did you mean wandb?'),
+        ({"trackers": ["mlflow", "tensorboard", "mlflow"]}, "trackers names mlflow twice: name it once"),
         ({"validate_every": -1}, "`recipe.validate_every` is -1: it must be at least 0"),
         ({"same_caption": 2}, "`recipe.same_caption` is 2: it must be above -1 and at most 1"),
         ({"optimization__betas": [0.9]}, "`recipe.optimization.betas` is [0.9]: it must be a list of 2"),

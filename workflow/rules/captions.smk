@@ -26,12 +26,14 @@ if CONFIG.caption.backend == "vllm":
             params:
                 **caption_params(),
                 cache=PLACES.caption_cache(),
+                output=PLACES.part("captions", name, split, 0).parent,
+                statistics=PLACES.caption_statistics(name, split, 0).parent,
+                rejects=PLACES.rejects("captions", name, split, 0).parent,
             shell:
                 "blendclip caption --views {input.views:q} --prompt {input.prompt:q} --options {params.options:q}"
                 " --server {CAPTION_SERVER:q} --cache {params.cache:q} --server-log {log.server:q}"
-                ' --max-fault-fraction {FAULTS} --output "$(dirname {output.captions[0]:q})"'
-                ' --statistics "$(dirname {output.statistics[0]:q})" --rejects "$(dirname {output.rejects[0]:q})"'
-                " 2>&1 | tee {log.log:q}"
+                " --max-fault-fraction {FAULTS} --output {params.output:q} --statistics {params.statistics:q}"
+                " --rejects {params.rejects:q} 2>&1 | tee {log.log:q}"
 
 else:
 

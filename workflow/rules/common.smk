@@ -107,6 +107,12 @@ def summaries(datasets):
     return [str(PLACES.summary(*which)) for which in splits_of(datasets)]
 
 
+def every_triplet(datasets):
+    """All parts that `mine_triplets` or `cad_triplets` promises: a finished summary does not notice a lost one."""
+    stages = ("clouds", "views", "captions", "triplets") if datasets is MINED else ("views", "captions", "triplets")
+    return [path for which in splits_of(datasets) for stage in stages for path in parts(staged(stage), *which)]
+
+
 def inspections():
     """Images of a scene of each mined dataset, of its first split."""
     return [str(PLACES.inspection(name, dataset.splits[0])) for name, dataset in MINED.items()]

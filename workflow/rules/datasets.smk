@@ -45,7 +45,8 @@ for name, dataset in MINED.items():
             options=as_json(dataset.options),
             splits=dataset.splits,
             name=name,
+            folder=PLACES.index(name, "any").parent,
             stage_version=STAGE_VERSIONS["index"],
         shell:
             "blendclip index --root {params.root:q} --format {params.format:q} --options {params.options:q}"
-            ' --dataset {params.name} --splits {params.splits} --output "$(dirname {output[0]:q})" 2>&1 | tee {log:q}'
+            " --dataset {params.name} --splits {params.splits} --output {params.folder:q} 2>&1 | tee {log:q}"

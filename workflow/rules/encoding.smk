@@ -22,8 +22,9 @@ for name, split in splits_of(DATASETS):
                 clip_jobs=1,
             params:
                 clip=as_json(CONFIG.clip),
+                output=PLACES.embeddings(CLIP, name, split, 0).parent,
                 cache=PLACES.embedding_cache(CLIP, name, split),
                 stage_version=STAGE_VERSIONS["embeddings"],
             shell:
                 "blendclip embed --views {input.views:q} --captions {input.captions:q} --clip {params.clip:q}"
-                ' --output "$(dirname {output[0]:q})" --cache {params.cache:q} --workers {threads} > {log:q} 2>&1'
+                " --output {params.output:q} --cache {params.cache:q} --workers {threads} > {log:q} 2>&1"

@@ -15,6 +15,7 @@ import yaml
 from PIL import Image
 
 from blendclip.errors import UserError
+from blendclip.prompts import prompt_path
 
 _TEXTS = ("system", "user")
 _KEYS = {"kind", *_TEXTS, "sampling", "image", "refusals"}
@@ -27,7 +28,7 @@ def read_prompt(path: Path, kind: str) -> dict[str, Any]:
         UserError: it is missing, no YAML or of another kind.
     """
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(prompt_path(path).read_text())
     except FileNotFoundError:
         raise UserError(
             f"there is no caption prompt {path}: set `caption.prompt` to a file of prompts/caption"

@@ -40,7 +40,7 @@ def mine(folder, datasets, cores=2, target=None, **caption):
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     command = [str(Path(sys.executable).with_name("snakemake")), "--snakefile", str(ROOT / "workflow" / "Snakefile")]
     command += ["--directory", str(folder), "--configfile", str(folder / "config.yaml")]
-    command += ["--cores", str(cores), *targets]
+    command += ["--cores", str(cores), "--printshellcmds", *targets]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"PATH": path, "VLLM_CPU_KVCACHE_SPACE": "1"}
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900)
@@ -127,7 +127,7 @@ def test_a_lost_output_is_written_again_without_a_request_and_a_moved_server_rer
     elsewhere = {"backend": "endpoint", "model": "stub", "timeout_s": 9, "base_url": "http://127.0.0.1:9/v1"}
     done = mine(folder, {"city": dataset(city_root, 2)}, **elsewhere)
     assert done.returncode == 0 and "caption_views" not in done.stdout + done.stderr
-    for stage in ("captions", "triplets"):
+    for stage in ("captions", "triplets", "summaries"):
         shutil.rmtree(folder / "results" / stage)
     done = mine(folder, {"city": dataset(city_root, 2)}, **elsewhere)  # where there is no server
     assert done.returncode == 0 and "caption_views" in done.stdout + done.stderr, done.stderr
