@@ -18,12 +18,14 @@ from blendclip.errors import UserError
 from blendclip.json_schema import table_schema
 from blendclip.mining.options import CaptionOptions, CloudOptions, ServerOptions, ViewOptions
 from blendclip.options import DERIVED, FaultOptions, How, Options, check, fields_of, parse, shown, unknown_key
-from blendclip.ranges import Listed, Name, Pattern, Range, SplitName, Text
+from blendclip.ranges import Listed, Name, Pattern, Place, Range, SplitName
 from blendclip.results import split_of
 from blendclip.storage import replacing
 from blendclip.training.recipe import Recipe, as_recipe
 
-RunName = Annotated[str, Pattern(r"[A-Za-z0-9_][A-Za-z0-9._-]*", "a name of letters, digits, ., _ and -")]
+RunName = Annotated[
+    str, Pattern(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", "a name of at most 100 letters, digits, ., _ and -")
+]
 Names = Annotated[tuple[Name, ...], Listed()]
 RunNames = Annotated[tuple[RunName, ...], Listed()]
 Part = TypeVar("Part", bound=Options)
@@ -220,7 +222,7 @@ Changes = Annotated[dict[str, Any], _RecipeSchema()]
 class Config(FaultOptions):
     """BlendCLIP configuration."""
 
-    results: Text = "results"
+    results: Place = "results"
     """Output folder."""
     mine: Annotated[tuple[Name, ...], Listed(1)] = field(kw_only=True)
     """Datasets to mine, of those under `datasets`."""

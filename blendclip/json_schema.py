@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from blendclip.options import Options, fields_of, sentences, unwrapped
+from blendclip.ranges import PLACE
 
 _WORDS = {bool: "boolean", int: "integer", float: "number", str: "string", Path: "string"}
 
@@ -65,7 +66,9 @@ def _kind_schema(kind: Any, partial: bool) -> dict[str, Any]:
     if isinstance(kind, type) and issubclass(kind, Options):
         own = getattr(kind, "schema", None)  # of options whose keys depend on others
         return own() if own else table_schema(kind, partial=partial)
-    return {} if kind is Any else {"type": _WORDS[kind]}
+    if kind is Any:
+        return {}
+    return {"type": _WORDS[kind]} | (PLACE.schema() if kind is Path else {})
 
 
 def _default(one: dataclasses.Field[Any]) -> dict[str, Any]:

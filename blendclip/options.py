@@ -33,7 +33,7 @@ from typing import (
 )
 
 from blendclip.errors import UserError
-from blendclip.ranges import Share
+from blendclip.ranges import PLACE, Share
 
 DERIVED = {"derived": True}
 """Metadata of a field that config.yaml does not have, since its value follows from others."""
@@ -295,7 +295,9 @@ def _typed(value: Any, kind: Any, path: str, how: How) -> Any:
 
 
 def _scalar(value: Any, kind: type, path: str) -> Any:
-    if kind is Path and isinstance(value, str) and value:
+    if kind is Path and isinstance(value, str):
+        if broken := PLACE.broken(value):
+            raise UserError(f"`{path}` is {shown(value)}: it must be {broken}")
         return Path(value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)

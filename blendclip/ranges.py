@@ -86,8 +86,11 @@ Share = Annotated[float, Range(ge=0, le=1)]
 Positive = Annotated[float, Range(gt=0)]
 NotNegative = Annotated[float, Range(ge=0)]
 Text = Annotated[str, NotEmpty()]
-Name = Annotated[str, Pattern(r"[A-Za-z0-9_][A-Za-z0-9_-]*", "a name of letters, digits, _ and -")]
-SplitName = Annotated[str, Pattern(r"[A-Za-z0-9_]+", "a name of letters, digits and _")]
+Name = Annotated[str, Pattern(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}", "a name of at most 100 letters, digits, _ and -")]
+SplitName = Annotated[str, Pattern(r"[A-Za-z0-9_]{1,100}", "a name of at most 100 letters, digits and _")]
+PLACE = Pattern(r"(?![-\s])[^{}\x00-\x1f\x7f]+", "a path without braces or line breaks, that does not begin with -")
+"""Paths go through Snakemake's patterns and command lines, which take braces and a leading - for their own."""
+Place = Annotated[str, PLACE]
 SplitPlace = Annotated[str, Pattern(r"[^/\n]+/[^/\n]+", "dataset/split")]
 Axis = Literal["x", "y", "z"]
 SignedAxis = Literal["x", "y", "z", "-x", "-y", "-z"]

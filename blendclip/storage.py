@@ -1,4 +1,4 @@
-"""Atomic, reproducible Parquet and Arrow files.
+"""Atomic, durable, reproducible Parquet and Arrow files, whose readers notice a flipped bit.
 
 Same input gives the same bytes: no time stamps, no machine names, no paths of this run in a file. Every file carries
 the metadata keys `blendclip` (code version, stage version, options, conventions) and, where it has rows to train on,
@@ -8,8 +8,11 @@ the metadata keys `blendclip` (code version, stage version, options, conventions
 from __future__ import annotations
 
 import json
+import os
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +27,44 @@ from blendclip.schemas import CONVENTIONS, STAGE_VERSIONS, hf_features
 
 _COORDINATES = "points.list.element.list.element"
 _JPEG = "image.bytes"
+_CHECKSUM = b"crc32"
+RUN_AGAIN = "delete it and run its stage again"
+"""What to do about a damaged file of `results/`."""
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary name beside `path`, renamed to it at the end, removed on failure.
 
-    The name is always the same, so that a run after a killed one writes over what that left.
+    The name is always the same, so that a run after a killed one writes over what that left. File and folder are on the
+    disk before and after the renaming, so that a machine that loses its power leaves the whole file or none.
+
+    Raises:
+        OSError: it cannot be written; the error names `path`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
+        _to_disk(temporary)
         temporary.replace(path)
+        _to_disk(path.parent)
+    except OSError as error:
+        if error.filename is None:  # such as on a full disk, where pyarrow and numpy name no file
+            error.filename = str(path)
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary.exists():
+            temporary.unlink()
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file or a folder is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def metadata(stage: str, options: dict[str, Any]) -> dict[str, str]:
@@ -74,11 +100,40 @@ def write_parquet(path: Path, schema: pa.Schema, batches: Iterable[pa.Table], ab
 def arrow_writer(path: Path, schema: pa.Schema, about: dict[str, str]) -> Iterator[Callable[[pa.Table], None]]:
     """What writes a table as a record batch of one uncompressed Arrow file, which appears when all went well.
 
-    Such a file can be memory-mapped. `about` is of `metadata`.
+    Such a file can be memory-mapped; each batch has a checksum for `check_arrow`. `about` is of `metadata`.
     """
     schema = schema.with_metadata(about)
     with replacing(path) as temporary, pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_file(file, schema) as writer:
-        yield lambda table: writer.write_table(table.cast(schema).combine_chunks())
+
+        def write(table: pa.Table) -> None:
+            for batch in table.cast(schema).combine_chunks().to_batches():
+                writer.write_batch(batch, custom_metadata={_CHECKSUM: _checksum(batch)})
+
+        yield write
+
+
+def check_arrow(path: Path) -> int:
+    """Hold each batch of a file of `arrow_writer` against its checksum; return the number of rows.
+
+    Raises:
+        UserError: the file is not there, is damaged, or has no checksums.
+    """
+    rows = 0
+    with _readable(existing(path), "Arrow"), pa.memory_map(str(path)) as memory:
+        file = pa.ipc.open_file(memory)
+        for number in range(file.num_record_batches):
+            batch, about = file.get_batch_with_custom_metadata(number)
+            if about is None or _CHECKSUM not in about:
+                raise UserError(f"{path} was written by an older version, without checksums: {RUN_AGAIN}")
+            if about[_CHECKSUM].decode() != _checksum(batch):
+                raise UserError(f"{path} is damaged (batch {number} does not have its checksum): {RUN_AGAIN}")
+            rows += batch.num_rows
+    return rows
+
+
+def _checksum(batch: pa.RecordBatch) -> str:
+    """CRC-32 of the bytes that a batch has in a file."""
+    return f"{zlib.crc32(pa.ipc.read_message(batch.serialize()).body):08x}"
 
 
 def table_of(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
@@ -112,23 +167,70 @@ def existing(path: Path) -> Path:
     return path
 
 
-def open_parquet(path: Path) -> pq.ParquetFile:
+class ParquetFile(pq.ParquetFile):  # type: ignore[misc]  # pyarrow comes without types
+    """A Parquet file whose pages are held against their checksums as they are read.
+
+    Where one is wrong, or the file is no Parquet, a UserError names the file and says `cure`.
+    """
+
+    def __init__(self, path: Path, cure: str = RUN_AGAIN) -> None:
+        self._readable = partial(_readable, path, "Parquet", cure)
+        with self._readable():
+            super().__init__(path, page_checksum_verification=True)
+
+    def read(self, *args: Any, **options: Any) -> pa.Table:
+        """As of pyarrow."""
+        with self._readable():
+            return super().read(*args, **options)
+
+    def read_row_group(self, *args: Any, **options: Any) -> pa.Table:
+        """As of pyarrow."""
+        with self._readable():
+            return super().read_row_group(*args, **options)
+
+    def read_row_groups(self, *args: Any, **options: Any) -> pa.Table:
+        """As of pyarrow."""
+        with self._readable():
+            return super().read_row_groups(*args, **options)
+
+    def iter_batches(self, *args: Any, **options: Any) -> Iterator[pa.RecordBatch]:
+        """As of pyarrow."""
+        batches = super().iter_batches(*args, **options)
+        while True:
+            with self._readable():
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
+
+
+@contextmanager
+def _readable(path: Path, kind: str, cure: str = RUN_AGAIN) -> Iterator[None]:
+    """What pyarrow says of a damaged file as a UserError; what the system says of a file, with its name."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            error.filename = error.filename or str(path)
+            raise
+        told = str(error).rstrip(".")
+        raise UserError(f"{path} is not a readable {kind} file ({told}): {cure}") from None
+
+
+def open_parquet(path: Path) -> ParquetFile:
     """The Parquet file `path`, which an earlier stage must have written.
 
     Raises:
-        UserError: it is not there or is not Parquet.
+        UserError: it is not there or is not Parquet; reading from it raises one where it is damaged.
     """
-    try:
-        return pq.ParquetFile(existing(path))
-    except pa.ArrowInvalid as error:
-        raise UserError(f"{path} is not a readable Parquet file ({error}): delete it and run its stage again") from None
+    return ParquetFile(existing(path))
 
 
 def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
     """The table in `path`, or some of its columns.
 
     Raises:
-        UserError: the file is not there or is not Parquet.
+        UserError: the file is not there, is not Parquet, or is damaged.
     """
     return open_parquet(path).read(columns=columns)
 

@@ -1,6 +1,7 @@
 """config.yaml: what it may say, what is told of a wrong value, and that one field is all that an option needs."""
 
 import argparse
+import json
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ PAPER = merged(DEFAULT, yaml.safe_load((REPOSITORY / "configs" / "paper.yaml").r
 DRIVE = {"format": "nuscenes", "root": "/data", "version": "v1", "splits": ["val"], "parts": 1}
 CHECKED_IN = REPOSITORY / "workflow" / "schemas" / "config.schema.yaml"
 
+HOSTILE = ["-h", "..", ".", "a\n", "a/b", "{x}", "$x", "", "é", "x" * 101]
+PATHS = ["", "-h", "res{}", "{dataset}", "res\n", "\0"]
 WRONG = [
     # unknown keys, at every level
     ({"mines": ["city"]}, "`mines` is no option: did you mean `mine`?"),
@@ -65,6 +68,14 @@ WRONG = [
     ({"datasets": {"city": {"parts": 0}}}, "`datasets.city.parts` is 0: it must be at least 1"),
     ({"datasets": {"city": {"scenes": {"mini_val": 9}}}}, "`datasets.city.scenes.mini_val` is 9"),
     ({"datasets": {"a b": DRIVE}}, '`datasets` is "a b": it must be a name'),
+    *(({"datasets": {name: DRIVE}}, "it must be a name of at most 100 letters") for name in HOSTILE),
+    *(({"train": [name]}, "it must be a name of at most 100 letters") for name in HOSTILE),
+    *(
+        ({"datasets": {"mine": DRIVE | {"splits": [name]}}}, "it must be a name of at most 100 letters")
+        for name in HOSTILE
+    ),
+    *(({"results": path}, f"`results` is {json.dumps(path)}: it must be a path without") for path in PATHS),
+    *(({"datasets": {"mine": DRIVE | {"root": path}}}, "`datasets.mine.root` is ") for path in PATHS),
     # missing or unknown things
     (
         {"datasets": {"mine": {"format": "nuscenes", "splits": ["val"], "parts": 1, "root": "/d"}}},

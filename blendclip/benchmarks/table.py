@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.parquet as pq
 import trimesh
 from numpy.typing import NDArray
 from pypcd4 import PointCloud
 
+from blendclip import storage
 from blendclip.benchmarks.clouds import LabeledCloud, colors, turned
 from blendclip.benchmarks.options import TableOptions
 from blendclip.errors import UserError
@@ -30,6 +30,7 @@ _ABOUT = {
     "visibility": pa.int8(),
 }
 _ROWS_AT_ONCE = 64
+_CURE = "write it again"
 
 
 class CloudTable:
@@ -62,8 +63,9 @@ class CloudTable:
             table = pa.csv.read_csv(self._path, convert_options=types)
             names = table.column_names
         else:
-            names = pq.read_schema(self._path).names
-            table = pq.read_table(self._path, columns=[name for name in names if name in _ABOUT])
+            file = storage.ParquetFile(self._path, cure=_CURE)
+            names = file.schema_arrow.names
+            table = file.read([name for name in names if name in _ABOUT])
         known = {points, *_ABOUT} | ({"rgb"} if points == "points" else set())
         for needed in (points, "class_name"):
             if needed not in names:
@@ -98,7 +100,7 @@ class CloudTable:
             yield str(path), *_points_in(path)
 
     def _inside(self) -> Iterator[tuple[str, Any, Any]]:
-        file, number = pq.ParquetFile(self._path), 0
+        file, number = storage.ParquetFile(self._path, cure=_CURE), 0
         columns = [name for name in ("points", "rgb") if name in file.schema_arrow.names]
         for batch in file.iter_batches(_ROWS_AT_ONCE, columns=columns):
             for row in range(batch.num_rows):

@@ -43,7 +43,7 @@ ROOMS = (
 GROUPS = {
     "run all of it": "workflow",
     "generate and read datasets": "city shapes index validate-index cad",
-    "mine triplets": "clouds views caption triplets summary show why rules inspect cad-sheet",
+    "mine triplets": "clouds views caption triplets summary show verify why rules inspect cad-sheet",
     "embed and pack": "embed embed-classes embed-summary pack-clouds pack-features show-packed",
     "train": "recipe train show-runs",
     "measure and report": "benchmark lvis-classes evaluate compare report show-report evaluate-clip",
@@ -67,7 +67,8 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"blendclip {args.command}: {missing}\n")
         return 1
     except OSError as error:
-        sys.stderr.write(f"blendclip {args.command}: {error.strerror or error}: {error.filename or 'output'}\n")
+        told = filter(None, [error.strerror or str(error), error.filename])
+        sys.stderr.write(f"blendclip {args.command}: {': '.join(map(str, told))}\n")
         return 1
     except KeyboardInterrupt:
         sys.stderr.write(f"blendclip {args.command}: stopped\n")

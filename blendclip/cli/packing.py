@@ -55,6 +55,7 @@ def _add_show_packed(commands: Commands) -> None:
 
 
 def _show_packed(args: argparse.Namespace) -> None:
+    from blendclip.storage import check_arrow
     from blendclip.training.data.packed import PackedSplit, split_summary
 
     for place in args.split:
@@ -62,4 +63,6 @@ def _show_packed(args: argparse.Namespace) -> None:
         if match is None:
             raise UserError(f"{place!r} names no split: write dataset/split:parts, such as city/mini_train:2")
         split = PackedSplit.open(args.results, args.clip, match[1], match[2], parts=int(match[3]))
+        for path in (*split.clouds, *split.features):
+            check_arrow(path)
         sys.stdout.write(f"{match[1]}/{match[2]}: {split_summary(split)}\n")

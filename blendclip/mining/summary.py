@@ -66,6 +66,7 @@ def _counts(tables: _Tables) -> dict[str, Any]:
     return {
         "dataset": tables.dataset,
         "split": tables.split,
+        "parts": tables.parts,
         "scenes": scenes,
         **{name: sum(counts.values()) for name, counts in seen.items()},
         "annotations_with_view": len(views["annotation_token"].unique()),

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from blendclip import storage
 from blendclip.errors import UserError
 from blendclip.naming.crops import box_faults
 
@@ -124,8 +124,10 @@ def _table(path: Path) -> pa.Table:
         raise UserError(f"{path} is neither .csv nor .parquet: boxes of one sweep are written as one of them")
     if not path.is_file():
         raise UserError(f"there is no file {path}: give the boxes of the sweep")
+    if path.suffix == ".parquet":
+        return storage.ParquetFile(path, cure="write it again").read()
     try:
-        return pa.csv.read_csv(path) if path.suffix == ".csv" else pq.read_table(path)
+        return pa.csv.read_csv(path)
     except pa.ArrowInvalid as error:
         raise UserError(f"{path} cannot be read ({error}): write it again") from None
 

@@ -15,12 +15,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
+from blendclip.encoders.weights import read_weights, save_weights
 from blendclip.errors import UserError
 from blendclip.schemas import STAGE_VERSIONS
-from blendclip.storage import replacing
 from blendclip.training.data.packed import PackedSplit
 
 _SAMPLED = 64  # rows of a split
@@ -50,9 +48,7 @@ def save_state(
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{names[index]}.{key}": value for key, value in moments.items()}
     path = folder / f"step-{step:09d}.safetensors"
-    with replacing(path) as temporary:
-        contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-        save_file(contiguous, temporary, {"step": str(step), "recipe": json.dumps(recipe, sort_keys=True)})
+    save_weights(path, tensors, {"step": str(step), "recipe": json.dumps(recipe, sort_keys=True)})
     for old in states(folder)[:-keep]:
         old.unlink()
     return path
@@ -87,12 +83,9 @@ def load_state(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimi
     Raises:
         UserError: the file is of another recipe, or is damaged.
     """
-    try:
-        with safe_open(path, "pt") as file:
-            header = file.metadata()
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise UserError(f"the checkpoint {path} is damaged ({error}): delete it to go on from the one before") from None
+    tensors, header = read_weights(path, "delete it to go on from the one before")
+    if not {"step", "recipe"} <= header.keys():
+        raise UserError(f"{path} is no checkpoint of training: move it out of this folder")
     if changed := _differences(json.loads(header["recipe"]), recipe):
         raise UserError(
             f"{path} was trained by another recipe (differs in {', '.join(changed)}): move it out of this folder"

@@ -125,7 +125,7 @@ def test_broken_files(tmp_path):
         with pytest.raises(UserError, match=f"{name} "):
             run(tmp_path, path)
     (tmp_path / "in.parquet").write_text("no")
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="in.parquet is not a readable Parquet file"):
         run(tmp_path, tmp_path / "in.parquet")
     with pytest.raises(UserError, match="neither .csv nor .parquet"):
         run(tmp_path, tmp_path / "in.json")

@@ -55,7 +55,7 @@ for name, dataset in CAD.items():
                 dataset=name,
                 split=split,
                 parts=dataset.parts,
-                stage_version=STAGE_VERSIONS["cad"],
+                stage_version=STAGE_VERSIONS["summary"],
             shell:
                 "blendclip summary --results {params.results:q} --dataset {params.dataset} --split {params.split}"
                 " --parts {params.parts} --output {output:q} > {log:q} 2>&1"

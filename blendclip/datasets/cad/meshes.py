@@ -10,8 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.parquet as pq
 
+from blendclip import storage
 from blendclip.datasets.cad import rules
 from blendclip.datasets.cad.objects import BrokenObjectError, CadObject, box_R_source
 from blendclip.datasets.cad.options import MeshOptions
@@ -146,7 +146,7 @@ def read_table(path: Path) -> list[dict[str, Any]]:
         if path.suffix == ".jsonl":
             rows = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
         elif path.suffix == ".parquet":
-            rows = pq.read_table(path).to_pylist()
+            rows = storage.ParquetFile(path, cure="mend it").read().to_pylist()
         else:
             text = pa.csv.ConvertOptions(column_types=dict.fromkeys(COLUMNS, pa.string()))
             rows = pa.csv.read_csv(path, convert_options=text).to_pylist()

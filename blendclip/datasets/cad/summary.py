@@ -48,6 +48,7 @@ def summarize_cad(results: Path, dataset: str, split: str, parts: int, output: P
         "cad": True,
         "dataset": dataset,
         "split": split,
+        "parts": parts,
         "objects": triplets.num_rows + len(rejects),
         "triplets": triplets.num_rows,
         "views": views.num_rows,
