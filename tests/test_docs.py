@@ -51,9 +51,9 @@ def test_the_committed_notebook_was_run_from_top_to_bottom():
 def test_the_lines_of_use_in_the_readme_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     small_model().save("results/runs/curriculum")
-    write_triplets(tmp_path / "results/triplets/city/mini_val/part-00000.parquet", [("car", 10, 10)] * 6)
+    write_triplets(tmp_path / "results/triplets/city/mini_val/part-00000.parquet", [("car", 10, 10)] * 541)
     examples = doctest.DocTestParser().get_examples((REPOSITORY / "README.md").read_text())
-    assert len(examples) == 9
+    assert len(examples) == 5
     scope = {}
     for example in examples:
         printed = io.StringIO()
@@ -63,9 +63,8 @@ def test_the_lines_of_use_in_the_readme_run(tmp_path, monkeypatch):
 
 
 def shape(printed):
-    """What stays of printed values when names and numbers are others: lists, tuples and types."""
-    value = ast.literal_eval(printed) if printed else None
-    return [[type(part) for part in one] for one in value] if isinstance(value, list) else value
+    """What stays of printed lists when names are others: their length."""
+    return len(ast.literal_eval(printed)) if printed else None
 
 
 def write_triplets(path, crops):
