@@ -26,8 +26,8 @@ def crop(sweep: NDArray[np.floating], boxes: ArrayLike) -> list[NDArray[np.float
             or (M, 10) with a quaternion w, x, y, z in place of yaw. Metres, in the frame of the sweep.
 
     Returns:
-        For each box (n, C): x forward, y left, z up from its centre, and the other columns as they are; None where no
-        point lies in it.
+        For each box its points (n, C), x forward, y left, z up from its centre, and the other columns as they are; None
+        where no point lies in it.
 
     Raises:
         UserError: a shape or type is wrong, or a box is not finite or of no size.
