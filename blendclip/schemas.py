@@ -24,8 +24,8 @@ STAGE_VERSIONS = {
     "class_weights": 1,
     "runs": 1,
     "benchmarks": 1,
-    "evaluation": 2,
-    "report": 2,
+    "evaluation": 3,
+    "report": 3,
     "naming": 1,
     "models": 1,
 }

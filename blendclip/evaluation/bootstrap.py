@@ -12,19 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 _DRAWS = 1000
+_Z = 1.96  # of a normal variable 95 % is within so many deviations
 _COUNTS_AT_ONCE = 1 << 23  # of draws times instances: 64 MB
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """An accuracy with its 95 % bootstrap interval, all 0 to 1, or NaN where no cloud counts."""
+    """An accuracy with its 95 % interval, all 0 to 1, or NaN where no cloud counts; or a difference of two, from -1."""
 
     value: float
     """The accuracy of the clouds as they are."""
     low: float
-    """2.5 % of draws are below."""
+    """2.5 % of draws are below; where all draws are alike, the end of Wilson's interval."""
     high: float
-    """2.5 % of draws are above."""
+    """2.5 % of draws are above; where all draws are alike, the end of Wilson's interval."""
 
     def as_json(self) -> dict[str, float]:
         """The fields, as metrics.json has them."""
@@ -39,6 +40,8 @@ class Bootstrap:
     """Accuracies of the clouds as they are; NaN where none counts."""
     draws_RK: NDArray[np.float64]
     """Accuracies in each draw; NaN where a draw holds no cloud that counts."""
+    instances_K: NDArray[np.int64]
+    """Instances that have a cloud that counts."""
 
     @classmethod
     def of(cls, columns_NK: NDArray, instances: Sequence[str], draws: int = _DRAWS, seed: int = 0) -> Bootstrap:
@@ -67,16 +70,29 @@ class Bootstrap:
             # instances: sum(times * right clouds) / sum(times * counted clouds).
             times_RI = rng.multinomial(count, np.full(count, 1 / count), size=min(at_once, draws - begin))
             chunks.append(_ratio(times_RI @ right_IK, times_RI @ counted_IK))
-        return cls(values_K, np.concatenate(chunks))
+        return cls(values_K, np.concatenate(chunks), (counted_IK > 0).sum(axis=0))
 
     def estimate(self, column: int) -> Estimate:
         """The estimate of a column, in which at least one cloud counts."""
-        return _estimate(self.values_K[column], self.draws_RK[:, column])
+        return self.mean([column])
 
-    def mean(self, columns: Sequence[int]) -> Estimate:
-        """The estimate of the mean of some columns; a draw leaves out those in which no cloud of it counts."""
+    def mean(self, columns: Sequence[int], lowest: float = 0.0) -> Estimate:
+        """The estimate of the mean of some columns; a draw leaves out those in which no cloud of it counts.
+
+        Where all instances are right, or all are wrong, every draw is the same and tells nothing. The interval is then
+        Wilson's (Probable Inference, JASA 1927) for as many trials as there are instances, on average over the columns.
+
+        Args:
+            columns: their numbers.
+            lowest: what a value can be at least: -1 for differences of accuracies.
+        """
         chosen = list(columns)
-        return _estimate(np.nanmean(self.values_K[chosen]), np.nanmean(self.draws_RK[:, chosen], axis=1))
+        value, draws_R = np.nanmean(self.values_K[chosen]), np.nanmean(self.draws_RK[:, chosen], axis=1)
+        low, high = np.nanpercentile(draws_R, [2.5, 97.5])
+        if np.nanmin(draws_R) == np.nanmax(draws_R):
+            reach = float(np.mean(_Z**2 / (self.instances_K[chosen] + _Z**2)))
+            low, high = max(value - reach, lowest), min(value + reach, 1.0)
+        return Estimate(float(value), float(low), float(high))
 
 
 def _sums(values_NK: NDArray[np.float64], instance_N: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -89,9 +105,3 @@ def _sums(values_NK: NDArray[np.float64], instance_N: NDArray[np.int64]) -> NDAr
 def _ratio(right: NDArray[np.float64], counted: NDArray[np.float64]) -> NDArray[np.float64]:
     """`right` / `counted`, NaN where nothing is counted."""
     return np.divide(right, counted, out=np.full(right.shape, np.nan), where=counted > 0)
-
-
-def _estimate(value: float, draws_R: NDArray[np.float64]) -> Estimate:
-    """A value with the 2.5 and 97.5 percentiles of its draws."""
-    low, high = np.nanpercentile(draws_R, [2.5, 97.5])
-    return Estimate(float(value), float(low), float(high))

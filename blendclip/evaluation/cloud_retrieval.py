@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blendclip.evaluation.retrieval import distinct, recall
+from blendclip.evaluation.bootstrap import Bootstrap
+from blendclip.evaluation.retrieval import distinct, relevant_ranks
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ class HeldOutTriplets:
 def cloud_retrieval(
     triplets: HeldOutTriplets, cloud_ids: list[str], features_ND: NDArray[np.float32]
 ) -> dict[str, Any] | None:
-    """Recall at 1, 5 and 10 among the clouds that have a triplet; None, and a warning, where none has.
+    """Recall at 1, 5 and 10 with intervals, among the clouds that have a triplet; None, and a warning, where none has.
 
     For a caption, each cloud with exactly that caption is relevant, and equal captions are one query. For the image of
     a triplet, each cloud of its instance is relevant.
@@ -56,15 +57,21 @@ def cloud_retrieval(
     texts, text_T = distinct([triplets.captions[row] for row in chosen])
     first_of_text = np.unique(text_T, return_index=True)[1]
     queries_QD = triplets.texts_TD[chosen][first_of_text].astype(np.float32)
-    by_text = recall(queries_QD, clouds_TD, np.stack([text_T, np.arange(len(chosen))], axis=1), _KS)
-    images_TD = triplets.images_TD[chosen].astype(np.float32)
-    by_image = recall(images_TD, clouds_TD, _same(triplets.instances[chosen]), _KS)
+    by_text_Q = relevant_ranks(queries_QD, clouds_TD, np.stack([text_T, np.arange(len(chosen))], axis=1))
+    images_TD, instances_T = triplets.images_TD[chosen].astype(np.float32), triplets.instances[chosen]
+    by_image_T = relevant_ranks(images_TD, clouds_TD, _same(instances_T))
     return {
-        "text_to_cloud": {str(k): value for k, value in by_text.items()},
-        "image_to_cloud": {str(k): value for k, value in by_image.items()},
+        "text_to_cloud": _recalls(by_text_Q, texts),
+        "image_to_cloud": _recalls(by_image_T, instances_T.astype(str).tolist()),
         "clouds": len(chosen),
         "texts": len(texts),
     }
+
+
+def _recalls(ranks_Q: NDArray[np.int64], askers: list[str]) -> dict[str, Any]:
+    """Recall at each k, with its interval over askers: those of Q queries that are alike have the same."""
+    bootstrap = Bootstrap.of(np.stack([ranks_Q < k for k in _KS], axis=1).astype(np.float64), askers)
+    return {str(k): bootstrap.estimate(column).as_json() for column, k in enumerate(_KS)}
 
 
 def _same(instances_T: NDArray[np.int64]) -> NDArray[np.int64]:

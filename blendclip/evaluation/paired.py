@@ -8,7 +8,7 @@ Letters in names: N clouds, C classes that have clouds, K columns of a bootstrap
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import combinations
 from pathlib import Path
 
@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from blendclip import storage
 from blendclip.errors import UserError
-from blendclip.evaluation.bootstrap import Bootstrap
+from blendclip.evaluation.bootstrap import Bootstrap, Estimate
 from blendclip.results import Results
 
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """An accuracy of run B less that of run A on one benchmark, with the ends of its 95 % interval; all -1 to 1."""
+    """An accuracy of run B less that of run A on one benchmark, with its 95 % interval; all -1 to 1."""
 
     benchmark: str
     measure: str
@@ -34,9 +34,7 @@ class PairedDifference:
     run_b: str
     accuracy_a: float
     accuracy_b: float
-    value: float
-    low: float
-    high: float
+    difference: Estimate
 
 
 def compare_runs(results: Path, runs: Sequence[str], benchmarks: Sequence[str] = ()) -> list[PairedDifference]:
@@ -69,7 +67,7 @@ def comparison_text(differences: Sequence[PairedDifference]) -> str:
     rows = [("benchmark", "measure", "run A", "run B", "B - A [95 % interval]")]
     for one in differences:
         run_a, run_b = f"{one.run_a} {one.accuracy_a:.1%}", f"{one.run_b} {one.accuracy_b:.1%}"
-        value, low, high = (f"{100 * number:+.1f}" for number in (one.value, one.low, one.high))
+        value, low, high = (f"{100 * number:+.1f}" for number in astuple(one.difference))
         rows.append((one.benchmark, one.measure, run_a, run_b, f"{value} [{low}, {high}]"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
@@ -112,10 +110,9 @@ def _differences(benchmark: str, run_a: str, run_b: str, a: pa.Table, b: pa.Tabl
     rows = []
     for measure, columns in measures.items():
         of_a, of_b, less = (
-            bootstrap.mean([begin + column for column in columns]) for begin in range(0, 3 * width, width)
+            bootstrap.mean([begin + column for column in columns], lowest=-1.0) for begin in range(0, 3 * width, width)
         )
-        interval = less.value, less.low, less.high
-        rows.append(PairedDifference(benchmark, measure, run_a, run_b, of_a.value, of_b.value, *interval))
+        rows.append(PairedDifference(benchmark, measure, run_a, run_b, of_a.value, of_b.value, less))
     return rows
 
 

@@ -41,6 +41,16 @@ def test_the_order_of_clouds_does_not_matter():
     ).estimate(0)
 
 
-def test_where_all_are_right_the_interval_is_a_point():
-    one = Bootstrap.of(np.ones((5, 1)), list("aabbc")).estimate(0)
-    assert (one.value, one.low, one.high) == (1, 1, 1)
+@pytest.mark.parametrize(("objects", "end"), [(3, 0.5615), (5, 0.4345), (10, 0.2775), (100, 0.0370)])
+def test_where_all_or_none_are_right_the_interval_is_wilson_s(objects, end):
+    """Wilson's upper end for 0 of n, as tables of it have it; two clouds of an object are one trial."""
+    names = [f"object {number // 2}" for number in range(2 * objects)]
+    none, every = (Bootstrap.of(np.full((2 * objects, 1), right), names).estimate(0) for right in (0.0, 1.0))
+    assert (none.value, none.low, none.high) == (0, 0, pytest.approx(end, abs=1e-4))
+    assert (every.value, every.low, every.high) == (1, pytest.approx(1 - end, abs=1e-4), 1)
+
+
+def test_a_mean_of_classes_that_are_all_right_is_as_sure_as_they_are_on_average():
+    columns = np.where(np.eye(2, dtype=bool)[[0] * 3 + [1] * 5], 1.0, np.nan)
+    mean = Bootstrap.of(columns, [str(number) for number in range(8)]).mean([0, 1])
+    assert (mean.value, mean.high) == (1, 1) and mean.low == pytest.approx(1 - (0.5615 + 0.4345) / 2, abs=1e-4)

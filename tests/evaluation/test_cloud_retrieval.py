@@ -20,9 +20,9 @@ def test_captions_and_images_by_hand():
     found = cloud_retrieval(triplets, ["w", "z", "y", "x"], clouds)
     assert (found["clouds"], found["texts"]) == (3, 2)
     # "a car" points along axis 0, where no cloud with a triplet is; "a bus" along axis 1: x, not z.
-    assert found["text_to_cloud"]["1"] == 0.0 and found["text_to_cloud"]["5"] == 1.0
+    assert found["text_to_cloud"]["1"]["value"] == 0.0 and found["text_to_cloud"]["5"]["value"] == 1.0
     # The image of x finds x, that of y nothing, that of z finds x, which is of another instance.
-    assert found["image_to_cloud"]["1"] == pytest.approx(1 / 3)
+    assert found["image_to_cloud"]["1"]["value"] == pytest.approx(1 / 3)
 
 
 def test_without_a_triplet_nothing_is_searched_for_and_told(caplog):

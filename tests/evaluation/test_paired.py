@@ -36,10 +36,12 @@ def test_a_difference_counted_by_hand(tmp_path):
     write(tmp_path, "b", RANKS_B, CLASSES)
     top1, mean_class = compare_runs(tmp_path, ["a", "b"])
     assert (top1.benchmark, top1.measure, top1.run_a, top1.run_b) == ("made", "top-1", "a", "b")
-    assert (top1.accuracy_a, top1.accuracy_b, top1.value) == pytest.approx((0.5, 0.8, 0.3))
+    assert (top1.accuracy_a, top1.accuracy_b, top1.difference.value) == pytest.approx((0.5, 0.8, 0.3))
     assert mean_class.measure == "mean class"
-    assert (mean_class.accuracy_a, mean_class.accuracy_b, mean_class.value) == pytest.approx((0.5, 0.875, 0.375))
-    assert 0 <= top1.low < 0.3 < top1.high <= 0.7
+    assert (mean_class.accuracy_a, mean_class.accuracy_b, mean_class.difference.value) == pytest.approx(
+        (0.5, 0.875, 0.375)
+    )
+    assert 0 <= top1.difference.low < 0.3 < top1.difference.high <= 0.7
 
 
 def test_of_independent_clouds_the_interval_is_the_paired_binomial_s(tmp_path):
@@ -49,14 +51,18 @@ def test_of_independent_clouds_the_interval_is_the_paired_binomial_s(tmp_path):
     write(tmp_path, "b", [*both, *[0] * 60, *[1] * 30], ["car"] * 1000)
     one, _ = compare_runs(tmp_path, ["a", "b"])
     deviation = 1.96 * np.sqrt((0.09 - 0.03**2) / 1000)
-    assert one.value == pytest.approx(0.03)
-    assert (one.low, one.high) == pytest.approx((0.03 - deviation, 0.03 + deviation), abs=0.003)
+    assert one.difference.value == pytest.approx(0.03)
+    assert (one.difference.low, one.difference.high) == pytest.approx((0.03 - deviation, 0.03 + deviation), abs=0.003)
 
 
-def test_runs_that_err_alike_differ_by_nothing_however_few_clouds_there_are(tmp_path):
+def test_runs_that_err_alike_may_differ_the_more_the_fewer_clouds_there_are(tmp_path):
+    """Wilson's end for 0 of 10 is 0.2775; of the classes 0 of 8 and 0 of 2, 0.3244 and 0.6576."""
     write(tmp_path, "a", RANKS_A, CLASSES)
     write(tmp_path, "b", [4 * rank for rank in RANKS_A], CLASSES)
-    assert [(one.value, one.low, one.high) for one in compare_runs(tmp_path, ["a", "b"])] == [(0, 0, 0)] * 2
+    top1, mean_class = (one.difference for one in compare_runs(tmp_path, ["a", "b"]))
+    assert (top1.value, top1.low, top1.high) == pytest.approx((0, -0.2775, 0.2775), abs=1e-4)
+    reach = (0.3244 + 0.6576) / 2
+    assert (mean_class.value, mean_class.low, mean_class.high) == pytest.approx((0, -reach, reach), abs=1e-4)
 
 
 def test_clouds_of_one_object_count_as_one_object(tmp_path):
@@ -67,7 +73,7 @@ def test_clouds_of_one_object_count_as_one_object(tmp_path):
     write(tmp_path / "few", "a", of_a[::25], ["car"] * 16, instances[::25])
     write(tmp_path / "few", "b", of_b[::25], ["car"] * 16, instances[::25])
     many, few = (compare_runs(tmp_path / name, ["a", "b"])[0] for name in ("many", "few"))
-    assert many == few and many.high - many.low > 0.4
+    assert many == few and many.difference.high - many.difference.low > 0.4
 
 
 def test_the_order_of_rows_does_not_matter(tmp_path):
@@ -78,9 +84,9 @@ def test_the_order_of_rows_does_not_matter(tmp_path):
     instances = [f"i{number}" for number in order]
     shuffled = {"classes": np.array(CLASSES)[order], "instances": instances, "ids": ids}
     write(tmp_path, "c", np.array(RANKS_B)[order].tolist(), **shuffled)
-    assert {(one.value, one.low, one.high) for one in compare_runs(tmp_path, ["b", "c"])} == {(0, 0, 0)}
+    assert {one.difference.value for one in compare_runs(tmp_path, ["b", "c"])} == {0}
     as_written, as_shuffled = compare_runs(tmp_path, ["a", "b"]), compare_runs(tmp_path, ["a", "c"])
-    assert [one.low for one in as_written] == [one.low for one in as_shuffled]
+    assert [one.difference for one in as_written] == [one.difference for one in as_shuffled]
 
 
 def test_each_pair_meets_on_each_benchmark_that_both_have(tmp_path):

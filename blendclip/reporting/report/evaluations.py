@@ -81,9 +81,9 @@ class HeldOutClasses:
 class Retrieval:
     """Recall at k of the right cloud, by k as text."""
 
-    text_to_cloud: dict[str, float]
+    text_to_cloud: dict[str, Estimate]
     """Recall for captions."""
-    image_to_cloud: dict[str, float]
+    image_to_cloud: dict[str, Estimate]
     """Recall for images."""
     clouds: int
     """Clouds to retrieve from."""

@@ -97,12 +97,13 @@ def _accuracy(writer: Writer) -> Section:
 
 def _benchmark(writer: Writer, name: str) -> Section:
     found, runs, folder = writer.found, writer.shown, writer.figures
-    per_class = tables.per_class(found, name)
+    per_class, differences = tables.per_class(found, name), tables.differences(found, name)
     for kind in ("by_distance", "by_points", "by_visibility"):
         writer.block(tables.by_slice(found, name, kind))  # their numbers are in the figure
     confusions = [figures.draw_confusion(found, name, run, folder) for run in runs]
     blocks = [
         *writer.block(figures.draw_per_class(found, name, runs, folder)),
+        *writer.block(differences, fold=_fold_of(differences)),
         *writer.block(per_class, fold=_fold_of(per_class)),
         *writer.block(figures.draw_slices(found, name, runs, folder)),
         *writer.block(figures.draw_tracks(found, name, runs, folder), tables.tracks(found, name)),

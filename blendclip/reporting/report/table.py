@@ -71,8 +71,10 @@ class Table:
     """Sentences under the table."""
     best_in: BestIn = "column"
     """Whether the best value is sought in each column or in each row."""
+    below: frozenset[tuple[int, int]] = frozenset()
+    """(row, column) of values that are to be looked down on, with an arrow."""
     marked: frozenset[tuple[int, int]] = field(init=False)
-    """(row, column) of the best values."""
+    """(row, column) of the best values; one is best if no other of its line is within its interval."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "marked", frozenset(_best_places(self)))
@@ -93,15 +95,16 @@ class Table:
             intervals: whether intervals are shown.
         """
         parts = ["In percent"] * any(column.kind == "percent" for column in self.columns)
-        parts += [f"the best of a {self.best_in} {best}"] * bool(self.marked)
+        parts += [f"the best of a {self.best_in} {best}, if the next best is below its interval"] * bool(self.marked)
         has_intervals = any(isinstance(value, Estimate) for row in self.rows for value in row.values)
-        parts += ["a range is a 95 % bootstrap interval over objects"] * (intervals and has_intervals)
+        parts += ["a range is a 95 % interval over objects"] * (intervals and has_intervals)
         text = "; ".join(parts)
         return f"{text[:1].upper()}{text[1:]}. {self.note}".strip() if parts else self.note
 
     def text_of(self, row: int, column: int) -> str:
         """A value as text, without its interval."""
-        return value_text(self.rows[row].values[column], self.columns[column].kind)
+        text = value_text(self.rows[row].values[column], self.columns[column].kind)
+        return f"{text} ↓" if (row, column) in self.below else text
 
     def interval_of(self, row: int, column: int) -> str:
         """The interval of a value as text, empty where it has none."""
@@ -188,7 +191,7 @@ def _number(value: Value) -> float:
 
 
 def _best_places(table: Table) -> set[tuple[int, int]]:
-    """(row, column) of the highest of at least two values in each line, compared by the digits that are shown."""
+    """(row, column) of the highest value in each line, if its interval is above all others of the line."""
     by_column = [
         [(row, column) for row in range(len(table.rows)) if not table.rows[row].published]
         for column in range(len(table.columns))
@@ -199,9 +202,10 @@ def _best_places(table: Table) -> set[tuple[int, int]]:
 
 
 def _highest(table: Table, cells: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    numbers = {(row, column): round(100 * _number(table.rows[row].values[column]), 1) for row, column in cells}
-    known = {cell: number for cell, number in numbers.items() if not math.isnan(number)}
-    return [cell for cell, number in known.items() if len(known) > 1 and number == max(known.values())]
+    values = {(row, column): table.rows[row].values[column] for row, column in cells}
+    known = {cell: one for cell, one in values.items() if isinstance(one, Estimate) and not math.isnan(one.value)}
+    order = sorted(known, key=lambda cell: known[cell].value, reverse=True)
+    return order[:1] if order[1:] and known[order[0]].low > known[order[1]].value else []
 
 
 def _csv_titles(column: Column, has_interval: bool) -> list[str]:

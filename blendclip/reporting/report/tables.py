@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 
+from blendclip.evaluation.paired import compare_runs
 from blendclip.reporting.report.evaluations import Evaluations, Metrics, Run
 from blendclip.reporting.report.label_efficiency import RatioSweep, sweep_of
 from blendclip.reporting.report.published import Method, published
@@ -18,9 +19,9 @@ _TAUGHT_BY = {(): "no", ("synthetic",): "CAD alone", ("real",): "recordings alon
 
 
 def headline(found: Evaluations, generated: Collection[str]) -> Table:
-    """Runs and models by benchmarks: top-1 with its interval, top-5, and the mean over classes.
+    """Runs and models by benchmarks: top-1, the mean over classes, and top-5, with their intervals.
 
-    Published numbers follow for the public benchmarks among ours.
+    Below them is what naming the most frequent class would reach, and published numbers for the public benchmarks.
 
     Args:
         found: what the report shows.
@@ -31,28 +32,46 @@ def headline(found: Evaluations, generated: Collection[str]) -> Table:
     known = {name: key for name in found.benchmarks if (key := published().known_as(name))}
     methods = [method for method in published().methods if set(method.accuracy) & set(known.values())]
     others: list[list[Value]] = [[method.method] for method in methods]
+    always: list[Value] = ["always the most frequent class"]
+    below = []
     for name in found.benchmarks:
         group = f"{name} ({found.any_of(name).clouds:,} clouds)"
         label = GENERATED if name in generated else ""
-        columns += [Column(title, "percent", group, True, label) for title in ("top-1", "top-5", "mean class")]
-        for cells, metrics in zip(rows, found.of_benchmark(name).values(), strict=True):
-            cells += [metrics.top1, metrics.top5.value, metrics.mean_class.value]
+        columns += [Column(title, "percent", group, True, label) for title in ("top-1", "mean class", "top-5")]
+        most_frequent = found.any_of(name).most_frequent
+        for place, (cells, metrics) in enumerate(zip(rows, found.of_benchmark(name).values(), strict=True)):
+            below += [(place, len(cells))] * (metrics.top1.value < most_frequent)
+            cells += [metrics.top1, metrics.mean_class, metrics.top5]
+        always += [most_frequent, 1 / len(found.any_of(name).per_class), None]
         for cells, method in zip(others, methods, strict=True):
-            cells += [*_published_cells(method, known.get(name)), None]
-    parts = [f"{_clouds(found, name)}, most frequent class {_percent(found, name)} %" for name in found.benchmarks]
+            top1, top5 = _published_cells(method, known.get(name))
+            cells += [top1, None, top5]
+    parts = [_clouds(found, name) for name in found.benchmarks]
     labelled = [name for name in found.benchmarks if name in generated]
     parts += [f"{joined(labelled)}: {GENERATED}"] * bool(labelled)
     about = {name: found.foreign(name) for name in found.names}
     parts += [f"{name}: {one.up} up, aligned to {one.clip}" for name, one in about.items() if one]
+    parts += ["↓ is less than always naming the most frequent class reaches"] * bool(below)
     return Table(
         "headline",
         "Zero-shot accuracy of each run on each benchmark",
         tuple(columns),
-        (*(Row(tuple(row)) for row in rows), *(Row(tuple(row), published=True) for row in others)),
+        (*(Row(tuple(row)) for row in [*rows, always]), *(Row(tuple(row), published=True) for row in others)),
         tuple(found.files_of(found.benchmarks)),
         _commands(found, found.benchmarks),
         f"{'; '.join(parts)}.",
+        below=frozenset(below),
     )
+
+
+def differences(found: Evaluations, benchmark: str) -> Table:
+    """Paired differences of all runs and models on the same clouds of a benchmark; no rows of one alone."""
+    columns = [Column("run A"), Column("run B"), Column("measure")]
+    columns += [Column(title, "percent") for title in ("A", "B", "B - A")]
+    pairs = compare_runs(found.results.root, found.names, [benchmark]) if found.names[1:] else []
+    rows = [Row((one.run_a, one.run_b, one.measure, one.accuracy_a, one.accuracy_b, one.difference)) for one in pairs]
+    note = "Runs err on much the same clouds, so that their difference is known better than either accuracy."
+    return _of_benchmark(found, benchmark, "differences", "Differences of runs", columns, rows, note=note)
 
 
 def published_numbers() -> Table:
@@ -235,10 +254,6 @@ def _commands(found: Evaluations, benchmarks: Sequence[str]) -> tuple[str, ...]:
 def _clouds(found: Evaluations, benchmark: str) -> str:
     metrics = found.any_of(benchmark)
     return f"{benchmark}: {metrics.clouds:,} clouds of {metrics.instances:,} objects in {len(metrics.classes)} classes"
-
-
-def _percent(found: Evaluations, benchmark: str) -> str:
-    return f"{100 * found.any_of(benchmark).most_frequent:.1f}"
 
 
 def _published_cells(method: Method, benchmark: str | None) -> list[Value]:

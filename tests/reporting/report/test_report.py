@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import shutil
 import subprocess
 from html.parser import HTMLParser
@@ -14,6 +15,7 @@ from PIL import Image
 
 from blendclip.cli.main import main
 from blendclip.errors import UserError
+from blendclip.evaluation.bootstrap import Estimate
 from blendclip.reporting.report import tables
 from blendclip.reporting.report.evaluations import read_evaluations
 from blendclip.reporting.report.label_efficiency import sweep_of, without_repeats
@@ -86,23 +88,49 @@ def test_numbers_are_those_of_the_metrics(results):
     half = 1.96 * (0.6 * 0.4 / 20) ** 0.5
     mean = (8 / 10 + 1 / 4 + 3 / 6) / 3
     assert line == (
-        f"| first | **60.0** ({100 * (0.6 - half):.1f} to {100 * (0.6 + half):.1f}) "
-        f"| **{100 * (12 + 40) / 60:.1f}** | **{100 * mean:.1f}** |"
+        f"| first | 60.0 ({100 * (0.6 - half):.1f} to {100 * (0.6 + half):.1f}) "
+        f"| {100 * mean:.1f} ({ends(mean)}) | {100 * (12 + 40) / 60:.1f} ({ends((12 + 40) / 60)}) |"
     )
-    assert "20 clouds of 5 objects in 3 classes, most frequent class 50.0 %" in table.note
+    assert "20 clouds of 5 objects in 3 classes" in table.note
+    assert table.rows[2].values == ("always the most frequent class", 10 / 20, pytest.approx(1 / 3), None)
 
 
-def test_the_best_is_bold_and_ties_are_both(results):
-    found = read_evaluations(results, ["first", "second"], ["street"])
-    assert tables.headline(found, []).marked == {(0, 1), (1, 1), (0, 2), (1, 2), (0, 3)}
-    of_class = tables.per_class(found, "street")  # the best run of each class
-    assert of_class.marked == {(0, 4), (1, 4), (2, 3)}
+def ends(share):
+    """The made-up interval of 20 clouds."""
+    half = 1.96 * (share * (1 - share) / 20) ** 0.5
+    return f"{100 * max(share - half, 0):.1f} to {100 * min(share + half, 1):.1f}"
 
 
-def test_published_numbers_are_never_best():
+def test_runs_below_the_most_frequent_class_are_marked(results):
+    toy.write_metrics(results, toy.metrics_of("third", "street", [[4, 6, 0], [3, 1, 0], [3, 0, 3]], NAMES))
+    toy.write_run(results, "third")
+    table = tables.headline(read_evaluations(results, ["first", "third"], ["street"]), [])
+    assert table.below == {(1, 1)}, "8 of 20 are less than 10 of 20"
+    assert "| 40.0 ↓ (" in as_markdown(table) and "always naming the most frequent class" in table.note
+    assert "60.0 ↓" not in as_markdown(table)
+
+
+def test_the_best_is_bold_if_no_other_is_within_its_interval():
     columns = (Column("run"), Column("top-1", "percent", best=True))
-    rows = (Row(("ours", 0.1)), Row(("also", 0.2)), Row(("theirs", 0.9), published=True))
-    assert Table("t", "T", columns, rows).marked == {(1, 1)}
+
+    def marked(*values):
+        rows = (*(Row(("ours", value)) for value in values), Row(("theirs", Estimate(0.9, 0.8, 1)), published=True))
+        return Table("t", "T", columns, rows).marked
+
+    assert marked(Estimate(0.1, 0.05, 0.2), Estimate(0.3, 0.2, 0.4)) == {(1, 1)}
+    assert marked(Estimate(0.25, 0.05, 0.3), Estimate(0.3, 0.2, 0.4)) == set()
+    assert marked(Estimate(0.3, 0.29, 0.31), Estimate(0.3, 0.29, 0.31)) == set(), "a tie"
+    assert marked(0.1, Estimate(0.3, 0.2, 0.4)) == set(), "nothing to compare with"
+    assert marked(Estimate(math.nan, math.nan, math.nan), Estimate(0.3, 0.2, 0.4)) == set()
+
+
+def test_runs_are_compared_in_pairs_on_the_same_clouds(results):
+    found = read_evaluations(results, ["first", "second"], ["street"])
+    top1, mean_class = tables.differences(found, "street").rows
+    assert top1.values[:5] == ("first", "second", "top-1", 12 / 20, 12 / 20)
+    assert top1.values[5].value == 0 and top1.values[5].low < -0.1 and top1.values[5].high > 0.1
+    assert mean_class.values[5].value == pytest.approx((1 + 2 / 4 + 0) / 3 - (8 / 10 + 1 / 4 + 3 / 6) / 3)
+    assert not tables.differences(read_evaluations(results, ["first"], ["street"]), "street").rows
 
 
 def test_csv_gives_the_exact_numbers_back(results):
@@ -168,7 +196,7 @@ def test_published_numbers_stand_beside_their_benchmark_only(written):
     found = read_evaluations(written, ["curriculum"], ["city", "modelnet40"])
     (uni3d,) = [row for row in tables.headline(found, []).rows if row.values[0] == "Uni3D-g"]
     assert uni3d.published
-    assert uni3d.values[1:] == (None, None, None, 0.882, pytest.approx(0.993), None)
+    assert uni3d.values[1:] == (None, None, None, 0.882, None, pytest.approx(0.993))
     assert not any(row.published for row in tables.headline(read_evaluations(written, ["half"], ["city"]), []).rows)
     rows = list(csv.DictReader((written / "tables" / "headline.csv").read_text().splitlines()))
     assert {row["run"] for row in rows if row["published"] == "no"} == {
@@ -176,6 +204,7 @@ def test_published_numbers_stand_beside_their_benchmark_only(written):
         "curriculum",
         "half",
         "no_bus",
+        "always the most frequent class",
     }
     assert "published, not measured here" in page_of(written)
 
@@ -297,7 +326,7 @@ def test_the_commands_print_the_page_and_the_accuracy(results, capsys, monkeypat
     assert "<p>pictures of ['first', 'second']</p>" in (results / "report" / "index.html").read_text()
     assert main(["show-report", *choice]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[4].split()[:2] == ["first", "60.0*"] and lines[5].split()[:2] == ["second", "60.0*"]
+    assert lines[4].split()[:2] == ["first", "60.0"] and lines[5].split()[:2] == ["second", "60.0"]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 import json
 
 import numpy as np
+import pyarrow as pa
 
+from blendclip import schemas, storage
 from blendclip.results import Results
 
 CLASSES = {
@@ -88,8 +90,8 @@ def metrics_of(run, benchmark, confusion, classes, *, drives=False, held_out=(),
         if held_out
         else None,
         "retrieval": {
-            "text_to_cloud": {"1": 0.125, "5": 0.375, "10": 0.5},
-            "image_to_cloud": {"1": 0.25, "5": 0.5, "10": 0.625},
+            "text_to_cloud": {"1": interval(1, 8), "5": interval(3, 8), "10": interval(4, 8)},
+            "image_to_cloud": {"1": interval(2, 8), "5": interval(4, 8), "10": interval(5, 8)},
             "clouds": clouds // 2,
             "texts": clouds // 3,
         },
@@ -114,8 +116,22 @@ def write_json(path, content):
 
 
 def write_metrics(results, metrics):
-    """Put metrics where the report looks for them."""
-    write_json(results / "evaluation" / "runs" / metrics["run"] / metrics["benchmark"] / "metrics.json", metrics)
+    """Put metrics where the report looks for them, and predictions that agree with their confusion beside them."""
+    folder = results / "evaluation" / "runs" / metrics["run"] / metrics["benchmark"]
+    write_json(folder / "metrics.json", metrics)
+    classes = metrics["classes"]
+    counted = [(row, column, count) for row, of in enumerate(metrics["confusion"]) for column, count in enumerate(of)]
+    pairs = [(classes[row], row != column) for row, column, count in counted for _ in range(count)]
+    known = {
+        "cloud_id": [f"cloud {number:05d}" for number in range(len(pairs))],
+        "instance_token": [f"object {number // 4}" for number in range(len(pairs))],
+        "class_name": [name for name, _ in pairs],
+        "rank": [int(wrong) for _, wrong in pairs],
+    }
+    schema = schemas.PREDICTIONS
+    table = pa.table({one.name: pa.array(known.get(one.name, [None] * len(pairs)), one.type) for one in schema})
+    about = storage.metadata("evaluation", {"model": metrics.get("model")})
+    storage.write_parquet(folder / "predictions.parquet", schema, [table], about)
 
 
 def write_run(results, run, *, schedule="linear", ratio=0.3, seed=0, synthetic=("shapes/train",), **other):
