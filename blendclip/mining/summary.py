@@ -190,7 +190,7 @@ def as_text(summary: dict[str, Any]) -> str:
     lines += [
         f"  points per cloud: {points['p10']:.0f} / {points['median']:.0f} / {points['p90']:.0f} (10 %, median, 90 %)"
     ]
-    lines += [f"  {agreement_as_text(summary['num_lidar_pts'])}"]
+    lines += [f"  {agreement_as_text(told)}"] if (told := summary.get("num_lidar_pts")) else []  # newer than some
     lines += [f"  time from cloud to view: median {gap['median']} s, 90 % within {gap['p90']} s"]
     lines += [*quality_as_text(summary["captioning"]), "  rejects"]
     for row in summary["rejects"]:
