@@ -38,19 +38,23 @@ def is_plausible(points: NDArray[np.float32]) -> bool:
     Coordinates are near, and what follows them is never negative. Where nothing follows, z must spread less than x and
     y, and every other point as its neighbors: else they are a mixture, or half of the points.
     """
-    if len(points) < _FEWEST:
-        return False
-    points = np.ascontiguousarray(_some(points).T).T  # column by column, which is quicker to look through
-    low, high = points.min(axis=0), points.max(axis=0)
-    if not np.isfinite(high - low).all():
+    points = _some(points)
+    low, high = _bounds(points)
+    if not math.isfinite(sum(low) + sum(high)):
         points = points[np.isfinite(points).all(axis=1)]
-        low, high = points.min(axis=0, initial=np.inf), points.max(axis=0, initial=-np.inf)
-    if len(points) < _FEWEST or max(high[:3].max(), -low[:3].min()) > _FARTHEST_M:
+        low, high = _bounds(points)
+    if len(points) < _FEWEST or max(high[:3]) > _FARTHEST_M or min(low[:3]) < -_FARTHEST_M:
         return False
     if len(low) > 3:
-        return bool(low[3:].min() >= 0)
+        return min(low[3:]) >= 0
     spread, even, odd = points.std(axis=0), points[::2].std(axis=0), points[1::2].std(axis=0)
     return bool(spread[2] < _FLAT * spread[:2].max() and (np.maximum(even, odd) <= 2 * np.minimum(even, odd)).all())
+
+
+def _bounds(points: NDArray[np.float32]) -> tuple[list[float], list[float]]:
+    """The least and the greatest value of each column of points (N, C)."""
+    columns = np.ascontiguousarray(points.T)
+    return columns.min(axis=1, initial=np.inf).tolist(), columns.max(axis=1, initial=-np.inf).tolist()
 
 
 def _some(points: NDArray[np.float32]) -> NDArray[np.float32]:
