@@ -1,7 +1,7 @@
 """What was mined against what the dataset says of it: points in boxes, and `num_lidar_pts`.
 
 A dataset counts the points of a keyframe's sweeps. Boxes of wrong sizes or poses have others, and many have even fewer
-over all sweeps of their window: 8 to 20 % of them where sizes or yaws are wrong, none in good data.
+over all sweeps of their window: 8 to 20 % of them where sizes or yaws are wrong, hardly any in good data.
 """
 
 from __future__ import annotations

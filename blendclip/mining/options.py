@@ -35,7 +35,7 @@ class CloudFaultOptions(FaultOptions):
 
     max_disagree_fraction: Share = 0.05
     """A job of clouds fails when more than this share of its annotations have fewer LiDAR points over all sweeps than
-    num_lidar_pts says for their keyframe; none do in good data, 8 % and more where sizes or yaws are wrong."""
+    num_lidar_pts says for their keyframe; hardly any do in good data, 8 % and more where sizes or yaws are wrong."""
 
 
 @dataclass(frozen=True)

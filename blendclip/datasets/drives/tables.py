@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from blendclip import geometry
 from blendclip.datasets.drives.classes import Classes
-from blendclip.datasets.drives.columns import RAW_SUFFIX, told_columns
 from blendclip.datasets.drives.evaluated import evaluated_tokens
 from blendclip.datasets.drives.points import known_points
 from blendclip.datasets.drives.poses import PoseStream, index_rows, pose_of, times_of
+from blendclip.datasets.drives.raw_columns import RAW_SUFFIX, told_columns
 from blendclip.datasets.drives.validation import strange_time
 from blendclip.errors import UserError
 
@@ -46,7 +46,7 @@ _VISIBILITY: dict[str | int, int] = {"v0-40": 1, "v40-60": 2, "v60-80": 3, "v80-
 
 
 @dataclass(frozen=True)
-class Source:
+class LoadedTables:
     """A dataset, and what the user says of it."""
 
     tables: Tables
@@ -80,7 +80,7 @@ class Devkit:
 
     def load(
         self, root: Path, version: str, lidar_columns: int | None = None, classes: Mapping[str, str] | None = None
-    ) -> Source:
+    ) -> LoadedTables:
         """The devkit's tables of `version` under `root`, and what `TableOptions` say of them.
 
         Raises:
@@ -101,9 +101,9 @@ class Devkit:
                 f"{self.name} cannot load {root / version}: {type(error).__name__}: {error}; unpack the dataset again"
             ) from error
         own.check_categories([row["name"] for row in tables.category])
-        return Source(tables, own, lidar_columns)
+        return LoadedTables(tables, own, lidar_columns)
 
-    def split_scenes(self, source: Source, split: str) -> list[Row]:
+    def split_scenes(self, loaded: LoadedTables, split: str) -> list[Row]:
         """The scene records of a split that the tables hold, in the split's order.
 
         The split is an official one, or one of the dataset's own `splits.json` (name to list of scene names) beside the
@@ -112,7 +112,7 @@ class Devkit:
         Raises:
             UserError: no such split, it belongs to another version, or none of its scenes is there.
         """
-        tables, official = source.tables, self.official_splits()
+        tables, official = loaded.tables, self.official_splits()
         suffix = next((suffix for suffix in _SPLITS_OF if tables.version.endswith(suffix)), None)
         if suffix and split in official and split not in _SPLITS_OF[suffix]:
             raise UserError(
@@ -135,19 +135,19 @@ class Devkit:
             )
         return scenes
 
-    def rows(self, source: Source, scenes: list[Row]) -> Iterator[Row]:
+    def rows(self, loaded: LoadedTables, scenes: list[Row]) -> Iterator[Row]:
         """The rows of the scene index (schema `schemas.INDEX`) but for dataset and split, one per scene.
 
         Raises:
             UserError: a table refers to a record that is not there, or two ego poses contradict each other.
         """
-        tables = source.tables
+        tables = loaded.tables
         readings = self._readings_by_scene(tables, scenes)
-        columns = source.lidar_columns or told_columns(Path(tables.dataroot), _sweep_paths(readings))
+        columns = loaded.lidar_columns or told_columns(Path(tables.dataroot), _sweep_paths(readings))
         stream = PoseStream(tables.ego_pose) if self.pose_stream else None
         for scene in scenes:
             try:
-                yield _SceneReader(self, source, columns, stream, scene, readings[scene["token"]]).row()
+                yield _SceneReader(self, loaded, columns, stream, scene, readings[scene["token"]]).row()
             except KeyError as error:
                 needs = "" if stream else f" (each keyframe needs its {self.reference}, each reading its pose)"
                 raise _missing(tables, f"tables of {scene['name']}", error, needs) from error
@@ -205,10 +205,16 @@ class _SceneReader:
     """Reads one scene."""
 
     def __init__(
-        self, devkit: Devkit, source: Source, columns: int, stream: PoseStream | None, scene: Row, readings: list[Row]
+        self,
+        devkit: Devkit,
+        loaded: LoadedTables,
+        columns: int,
+        stream: PoseStream | None,
+        scene: Row,
+        readings: list[Row],
     ) -> None:
-        self.devkit, self.tables, self.classes, self.columns = devkit, source.tables, source.classes, columns
-        self.scene, self.readings, tables = scene, readings, source.tables
+        self.devkit, self.tables, self.classes, self.columns = devkit, loaded.tables, loaded.classes, columns
+        self.scene, self.readings, tables = scene, readings, loaded.tables
         self.samples = self._samples()
         self.keyframe_of = {sample["token"]: number for number, sample in enumerate(self.samples)}
         if not self.samples:
