@@ -17,8 +17,8 @@ from blendclip.encoders.clip_names import ClipOptions
 from blendclip.errors import UserError
 from blendclip.evaluation.options import MeasuredModel
 from blendclip.json_schema import table_schema
-from blendclip.mining.options import CaptionOptions, CloudOptions, ServerOptions, ViewOptions
-from blendclip.options import DERIVED, FaultOptions, How, Options, check, fields_of, parse, shown, unknown_key
+from blendclip.mining.options import CaptionOptions, CloudFaultOptions, CloudOptions, ServerOptions, ViewOptions
+from blendclip.options import DERIVED, How, Options, check, fields_of, parse, shown, unknown_key
 from blendclip.ranges import Listed, Name, Pattern, Place, Range, SplitName
 from blendclip.results import split_of
 from blendclip.storage import replacing
@@ -220,7 +220,7 @@ Changes = Annotated[dict[str, Any], _RecipeSchema()]
 
 
 @dataclass(frozen=True)
-class Config(FaultOptions):
+class Config(CloudFaultOptions):
     """BlendCLIP configuration."""
 
     results: Place = "results"

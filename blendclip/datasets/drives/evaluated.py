@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from blendclip.datasets.drives.points import known_points
+
 Row = dict[str, Any]
 
 
@@ -60,6 +62,14 @@ class _FiniteBoxes:
         return row | {"anns": self.annotations(row)} if table == "sample" else row
 
 
+def _points(annotation: Row) -> int:
+    """The points of an annotation; -1, which the devkit keeps, where it may have some or none."""
+    lidar, radar = (known_points(annotation, f"num_{sensor}_pts") for sensor in ("lidar", "radar"))
+    if lidar is None:
+        return radar or -1
+    return lidar + (radar or 0)
+
+
 def _box(tables: Any, token: str, name: str, loaders: ModuleType) -> Any:
     """The devkit's ground-truth box of an annotation."""
     annotation = tables.get("sample_annotation", token)
@@ -68,6 +78,6 @@ def _box(tables: Any, token: str, name: str, loaders: ModuleType) -> Any:
         translation=annotation["translation"],
         size=annotation["size"],
         rotation=annotation["rotation"],
-        num_pts=(annotation["num_lidar_pts"] or 0) + (annotation["num_radar_pts"] or 0),
+        num_pts=_points(annotation),
         detection_name=name,
     )

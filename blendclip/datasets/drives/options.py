@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Annotated
 
 from blendclip.options import Options
-from blendclip.ranges import Text
+from blendclip.ranges import Range, Text
 
 
 @dataclass(frozen=True)
 class DriveOptions(Options):
-    """Which tables of a folder in the format of nuScenes or MAN TruckScenes."""
+    """Which tables of a folder."""
 
     version: Text
     """Folder of the tables under root, such as v1.0-trainval."""
+
+
+@dataclass(frozen=True)
+class TableOptions(DriveOptions):
+    """What is told of a folder in the format of nuScenes or MAN TruckScenes."""
+
+    lidar_columns: Annotated[int, Range(ge=3, le=64)] | None = None
+    """Number of float32 a point in .bin sweeps, x, y, z and intensity first (nuScenes has 5); told from the files when
+    not given."""
+    classes: dict[Text, Text] = field(default_factory=dict)
+    """Categories of your own and the class of the official benchmark that each is evaluated as, such as
+    {pedestrian.adult: pedestrian}."""

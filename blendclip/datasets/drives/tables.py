@@ -20,8 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blendclip import geometry
+from blendclip.datasets.drives.classes import Classes
 from blendclip.datasets.drives.evaluated import evaluated_tokens
+from blendclip.datasets.drives.points import known_points
 from blendclip.datasets.drives.poses import PoseStream, index_rows, pose_of, times_of
+from blendclip.datasets.drives.raw_columns import RAW_SUFFIX, told_columns
 from blendclip.datasets.drives.validation import strange_time
 from blendclip.errors import UserError
 
@@ -40,6 +43,16 @@ _SPLITS_OF = {
 _VISIBILITY: dict[str | int, int] = {"v0-40": 1, "v40-60": 2, "v60-80": 3, "v80-100": 4} | {
     level: level for level in (1, 2, 3, 4)
 }
+
+
+@dataclass(frozen=True)
+class LoadedTables:
+    """A dataset, and what the user says of it."""
+
+    tables: Tables
+    classes: Classes
+    lidar_columns: int | None
+    """Float32 values of a point in raw sweeps; None where the files are to tell."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +78,15 @@ class Devkit:
     point_times: bool
     """Whether sweep files say when each point was measured."""
 
-    def load(self, root: Path, version: str) -> Tables:
-        """The devkit's tables of `version` under `root`.
+    def load(
+        self, root: Path, version: str, lidar_columns: int | None = None, classes: Mapping[str, str] | None = None
+    ) -> LoadedTables:
+        """The devkit's tables of `version` under `root`, and what `TableOptions` say of them.
 
         Raises:
-            UserError: root, version or a table is not there, or the devkit cannot read them.
+            UserError: root, version or a table is not there, the devkit cannot read them, or a class is not known.
         """
+        own = Classes(classes or {}, self.detection_name, self.class_range_m)
         if not root.is_dir():
             raise UserError(f"there is no folder {root}: set `root` of the dataset to the folder that holds {version}/")
         if not (root / version).is_dir():
@@ -79,13 +95,15 @@ class Devkit:
                 f"{root} has no version {version!r}: set `version` to one of {found or 'the official names'}"
             )
         try:
-            return self.open(version, str(root))
+            tables = self.open(version, str(root))
         except (AssertionError, KeyError, TypeError, OSError, ValueError) as error:
             raise UserError(
                 f"{self.name} cannot load {root / version}: {type(error).__name__}: {error}; unpack the dataset again"
             ) from error
+        own.check_categories([row["name"] for row in tables.category])
+        return LoadedTables(tables, own, lidar_columns)
 
-    def split_scenes(self, tables: Tables, split: str) -> list[Row]:
+    def split_scenes(self, loaded: LoadedTables, split: str) -> list[Row]:
         """The scene records of a split that the tables hold, in the split's order.
 
         The split is an official one, or one of the dataset's own `splits.json` (name to list of scene names) beside the
@@ -94,7 +112,7 @@ class Devkit:
         Raises:
             UserError: no such split, it belongs to another version, or none of its scenes is there.
         """
-        official = self.official_splits()
+        tables, official = loaded.tables, self.official_splits()
         suffix = next((suffix for suffix in _SPLITS_OF if tables.version.endswith(suffix)), None)
         if suffix and split in official and split not in _SPLITS_OF[suffix]:
             raise UserError(
@@ -117,17 +135,19 @@ class Devkit:
             )
         return scenes
 
-    def rows(self, tables: Tables, scenes: list[Row]) -> Iterator[Row]:
+    def rows(self, loaded: LoadedTables, scenes: list[Row]) -> Iterator[Row]:
         """The rows of the scene index (schema `schemas.INDEX`) but for dataset and split, one per scene.
 
         Raises:
             UserError: a table refers to a record that is not there, or two ego poses contradict each other.
         """
+        tables = loaded.tables
         readings = self._readings_by_scene(tables, scenes)
+        columns = loaded.lidar_columns or told_columns(Path(tables.dataroot), _sweep_paths(readings))
         stream = PoseStream(tables.ego_pose) if self.pose_stream else None
         for scene in scenes:
             try:
-                yield _SceneReader(self, tables, stream, scene, readings[scene["token"]]).row()
+                yield _SceneReader(self, loaded, columns, stream, scene, readings[scene["token"]]).row()
             except KeyError as error:
                 needs = "" if stream else f" (each keyframe needs its {self.reference}, each reading its pose)"
                 raise _missing(tables, f"tables of {scene['name']}", error, needs) from error
@@ -173,6 +193,10 @@ def _readings_by_scene(tables: Tables, scene_tokens: set[str]) -> dict[str, list
     return readings
 
 
+def _sweep_paths(readings: Mapping[str, list[Row]]) -> list[str]:
+    return [data["filename"] for rows in readings.values() for data in rows if _is_lidar(data)]
+
+
 def _is_lidar(data: Row) -> bool:
     return data["sensor_modality"] == "lidar"
 
@@ -181,9 +205,16 @@ class _SceneReader:
     """Reads one scene."""
 
     def __init__(
-        self, devkit: Devkit, tables: Tables, stream: PoseStream | None, scene: Row, readings: list[Row]
+        self,
+        devkit: Devkit,
+        loaded: LoadedTables,
+        columns: int,
+        stream: PoseStream | None,
+        scene: Row,
+        readings: list[Row],
     ) -> None:
-        self.devkit, self.tables, self.scene, self.readings = devkit, tables, scene, readings
+        self.devkit, self.tables, self.classes, self.columns = devkit, loaded.tables, loaded.classes, columns
+        self.scene, self.readings, tables = scene, readings, loaded.tables
         self.samples = self._samples()
         self.keyframe_of = {sample["token"]: number for number, sample in enumerate(self.samples)}
         if not self.samples:
@@ -267,6 +298,7 @@ class _SceneReader:
             "global_SE3_sensor": global_SE3_sensor,
             "ego_SE3_sensor": ego_SE3_sensor,
             "point_times": self.devkit.point_times,
+            "point_columns": self.columns if data["filename"].endswith(RAW_SUFFIX) else None,
         }
 
     def _image(self, data: Row, sensor: Row, global_SE3_camera: NDArray) -> Row:
@@ -288,7 +320,7 @@ class _SceneReader:
                     {
                         "instance_token": annotation["instance_token"],
                         "category": annotation["category_name"],
-                        "class_name": self.devkit.detection_name(annotation["category_name"]),
+                        "class_name": self.classes(annotation["category_name"]),
                         "annotations": [],
                     },
                 )
@@ -305,7 +337,7 @@ class _SceneReader:
                 *(self.scene["name"], left_out, len(self.samples), self.devkit.reference),
             )
         devkit = self.devkit
-        return evaluated_tokens(self.tables, evaluable, devkit.loaders, devkit.detection_name, devkit.class_range_m)
+        return evaluated_tokens(self.tables, evaluable, devkit.loaders, self.classes, devkit.class_range_m)
 
     def _annotation(self, annotation: Row, sample: Row, evaluated: bool) -> Row:
         width, length, height = annotation["size"]
@@ -319,7 +351,7 @@ class _SceneReader:
             "size_lwh_m": [length, width, height],
             "velocity_mps": velocity if np.isfinite(velocity).all() else None,
             "visibility": self._visibility(annotation),
-            "num_lidar_pts": annotation["num_lidar_pts"] or 0,
+            "num_lidar_pts": known_points(annotation, "num_lidar_pts"),
             "attributes": [self.tables.get("attribute", token)["name"] for token in annotation["attribute_tokens"]],
             "evaluated": evaluated,
         }
