@@ -6,9 +6,7 @@ CLIP features are.
 
 from __future__ import annotations
 
-import codecs
 import json
-import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -21,21 +19,12 @@ from numpy.typing import NDArray
 from blendclip.datasets.cad import rules
 from blendclip.datasets.cad.objects import BrokenObjectError, CadObject, CadView, Feature, box_R_source, boxed
 from blendclip.datasets.cad.options import OpenShapeOptions
+from blendclip.datasets.cad.pickles import UnsafePickleError, load_plain
 from blendclip.errors import UserError
 
 _SPLITS = ("meta_data/split", "split", ".", "meta_data/split/ablation", "split/ablation")
 _CAPTIONS = ("blip_caption", "msft_caption", "text", "retrieval_text")  # the first that there is captions the shape
 _NOISY_TEXT = ("Objaverse",)  # whose `text` is what an uploader typed
-_HARMLESS = {
-    *(("numpy", name) for name in ("ndarray", "dtype", "float16", "float32", "float64", "int32", "int64", "uint8")),
-    *((f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in ("_reconstruct", "scalar")),
-    *((f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")),
-    *(
-        ("builtins", name)
-        for name in ("dict", "list", "tuple", "set", "str", "bytes", "int", "float", "bool", "complex")
-    ),
-    ("_codecs", "encode"),  # how older protocols write bytes
-}
 
 
 @dataclass(frozen=True)
@@ -107,19 +96,6 @@ class OpenShape:
         return CadObject(points_m, rgb, views, caption, f"openshape/{source}", size_lwh_m, features)
 
 
-class _UnsafeError(Exception):
-    """A pickle asks for something that could run code."""
-
-
-class _HarmlessUnpickler(pickle.Unpickler):
-    """Unpickles arrays and plain containers; anything else in a file from the internet may run code."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _HARMLESS:
-            raise _UnsafeError(f"it wants {module}.{name}, which is neither an array nor a plain container")
-        return codecs.encode if module == "_codecs" else super().find_class(module, name)
-
-
 def read_shape(path: Path) -> dict[str, Any]:
     """The dict in a .npy file, without running code that the file may hold.
 
@@ -144,7 +120,7 @@ def read_objects(path: Path) -> NDArray[np.object_]:
             return _unpickled(file)
     except FileNotFoundError:
         raise BrokenObjectError(rules.MISSING_SHAPE, rules.MISSING_SHAPE.reason()) from None
-    except _UnsafeError as error:
+    except UnsafePickleError as error:
         raise BrokenObjectError(rules.UNSAFE_SHAPE, rules.UNSAFE_SHAPE.reason(error=error)) from None
     except Exception as error:  # a broken pickle raises almost anything
         reason = rules.UNREADABLE_SHAPE.reason(kind=type(error).__name__, error=error)
@@ -157,7 +133,7 @@ def _unpickled(file: BinaryIO) -> NDArray[np.object_]:
     _, _, dtype = read_header(file)
     if not dtype.hasobject:
         raise ValueError(f"it holds {dtype}, not pickled objects")
-    return np.asarray(_HarmlessUnpickler(file).load(), object)
+    return np.asarray(load_plain(file), object)
 
 
 def path_below(data_path: str, source: str) -> str:
