@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import pickle
 import pickletools
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -124,7 +124,7 @@ def _dtype_of(value: Any) -> _Dtype:
     return value
 
 
-def _check_content(content: Any, kind: type | tuple[type, ...], shape: Any, dtype: _Dtype) -> None:
+def _check_content(content: Any, kind: type[Sized] | tuple[type[Sized], ...], shape: Any, dtype: _Dtype) -> None:
     """Refuse an array whose content, objects or bytes, is not just what shape and dtype ask for."""
     if not isinstance(shape, tuple) or not all(type(side) is int and side >= 0 for side in shape):
         raise UnsafePickleError("it wants an array whose shape is none")

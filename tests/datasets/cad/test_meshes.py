@@ -307,7 +307,7 @@ def test_real_off_meshes(tmp_path):
 
 
 def test_unreadable_meshes_say_so(tmp_path):
-    (tmp_path / "broken.off").write_text("OFF\n3 1 0\n0 0 0\n")
+    (tmp_path / "broken.off").write_text("OFF\n3 1 0\n0 0 0\n1 0 0\n0 one 0\n3 0 1 2\n")
     with pytest.raises(BrokenObjectError) as caught:
         read_surface(tmp_path / "broken.off")
     assert caught.value.rule.name == "unreadable_mesh"
