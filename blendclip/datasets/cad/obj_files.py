@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +15,10 @@ from blendclip.datasets.cad.rows import check_rows, refuse_row
 
 _CONTINUED = re.compile(rb"\\\r?\n")
 _VERTEX = re.compile(rb"^v\b[^\r\n#]*", re.MULTILINE)
-_TEXTURE_VERTEX = re.compile(rb"^vt[ \t]", re.MULTILINE)
-_ELEMENT = re.compile(rb"^(?:f|l|p|curv|curv2|surf)\b", re.MULTILINE)
+_TEXTURE_VERTEX = re.compile(rb"^vt\b", re.MULTILINE)
 _FACE = re.compile(rb"^f\b[^\r\n#]*", re.MULTILINE)
+_OTHER_ELEMENTS = (b"\nl ", b"\np ", b"\ncurv ", b"\ncurv2 ", b"\nsurf ")
+_PLAIN = bytes.maketrans(b"f/", b"  ")
 _DIGITS = b"-0123456789"
 _ABSENT = re.compile(rb"/(?=[/\s]|\Z)")  # a number left out, as in 7//9
 
@@ -29,45 +31,55 @@ def check_obj(content: bytes) -> None:
         Exception: it is broken, in almost any way.
     """
     text = _CONTINUED.sub(b"", content)
-    rows = _VERTEX.findall(text)
-    check_rows(rows, lambda _: 4)
-    faces = list(_FACE.finditer(text))
+    vertices, faces = list(_VERTEX.finditer(text)), list(_FACE.finditer(text))
+    check_rows((match[0] for match in vertices), lambda _: 4)
     if not faces:
         return
-    last = [match.start() for match in _ELEMENT.finditer(text)][-1]
-    counts = {"vertex": len(rows), "texture vertex": len(_TEXTURE_VERTEX.findall(text))}
+    counts = {"vertex": len(vertices), "texture vertex": len(_TEXTURE_VERTEX.findall(text))}
     lowest, highest = _check_faces([match[0] for match in faces], counts)
-    if unused := len(rows) - max(highest, len(_VERTEX.findall(text, 0, last))):
+    starts = [match.start() for match in vertices]
+    last = max(faces[-1].start(), *(text.rfind(element) for element in _OTHER_ELEMENTS))
+    if (unused := len(vertices) - max(highest, bisect_left(starts, last))) > 0:
         raise BrokenObjectError(rules.TRUNCATED_MESH, rules.VERTICES_UNUSED.format(count=unused))
-    if lowest < 0 and len(_VERTEX.findall(text, 0, faces[0].start())) < len(rows):
+    if lowest < 0 and starts[-1] > faces[0].start():
         raise BrokenObjectError(rules.UNREADABLE_MESH, rules.VERTICES_FROM_END)
 
 
-def _check_faces(faces: Sequence[bytes], counts: dict[str, int]) -> tuple[int, int]:
+def _check_faces(faces: Sequence[bytes], counts: Mapping[str, int]) -> tuple[int, int]:
     """The lowest and the highest number of a vertex in faces, whose numbers must be of things that are there."""
-    lowest, highest = 1, 0
-    check_rows(faces, lambda _: 4)
-    for columns, rows in _by_columns(faces).items():
-        numbers = np.array(b" ".join(rows).replace(b"/", b" ").split()).astype(np.int64).reshape(-1, columns)
+    found = []
+    for form, rows in _by_form(faces).items():
+        numbers = _numbers(b" ".join(rows), _columns(form, rows))
         for what, column in zip(counts, numbers.T, strict=False):
             _check_numbers(column, what, counts[what])
-        lowest, highest = min(lowest, int(numbers[:, 0].min())), max(highest, int(numbers[:, 0].max()))
-    return lowest, highest
+        found += [int(numbers[:, 0].min()), int(numbers[:, 0].max())]
+    return min(found), max(found)
 
 
-def _by_columns(faces: Sequence[bytes]) -> dict[int, list[bytes]]:
-    """Faces by how many numbers each of their corners has; those left out are 0."""
-    found: dict[int, list[bytes]] = {}
-    for face in faces:
-        found.setdefault(_columns(face), []).append(_ABSENT.sub(b"/0", face[1:]))
+def _by_form(faces: Sequence[bytes]) -> dict[bytes, list[bytes]]:
+    """Faces by what is left of them without digits."""
+    found: dict[bytes, list[bytes]] = {}
+    for form, face in zip(b"\n".join(faces).translate(None, _DIGITS).split(b"\n"), faces, strict=True):
+        found.setdefault(form, []).append(face)
     return found
 
 
-def _columns(face: bytes) -> int:
-    forms = set(face[1:].translate(None, _DIGITS).split()) or {b""}
-    if len(forms) > 1 or not forms <= {b"", b"/", b"//"}:
-        refuse_row(face)
-    return len(forms.pop()) + 1
+def _columns(form: bytes, faces: Sequence[bytes]) -> int:
+    """How many numbers each corner has of faces of one form, which must have three corners or more, all alike."""
+    mark, *corners = form.split()
+    kinds = set(corners) or {b""}
+    if mark != b"f" or len(kinds) > 1 or not kinds <= {b"", b"/", b"//"} or 0 < len(corners) < 3:
+        refuse_row(faces[0])
+    if not corners:
+        check_rows(faces, lambda _: 4)
+    return len(kinds.pop()) + 1
+
+
+def _numbers(rows: bytes, columns: int) -> NDArray[np.int64]:
+    """The numbers (C, columns) of the corners of faces; those left out are 0."""
+    if columns > 1:
+        rows = _ABSENT.sub(b"/0", rows)
+    return np.fromstring(rows.translate(_PLAIN), np.int64, sep=" ").reshape(-1, columns)
 
 
 def _check_numbers(numbers: NDArray[np.int64], what: str, count: int) -> None:
