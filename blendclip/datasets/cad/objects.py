@@ -109,6 +109,24 @@ class CadObject:
     """CLIP features that came with the object."""
 
 
+def checked_text(text: object, source: str) -> str:
+    """A caption, without the space around it.
+
+    Args:
+        source: where it stands, for the message.
+
+    Raises:
+        BrokenObjectError: it is no text that UTF-8 can hold.
+    """
+    try:
+        if isinstance(text, str) and text.encode():
+            return text.strip()
+    except UnicodeEncodeError:
+        pass
+    reason = rules.BAD_CAPTION.reason(source=source, value=f"{text!a:.60}")
+    raise BrokenObjectError(rules.BAD_CAPTION, reason)
+
+
 def box_R_source(up: str, front: str | None = None) -> NDArray[np.float64]:
     """The rotation (3, 3) from a source's frame to box frame.
 
