@@ -110,19 +110,16 @@ class CadObject:
 
 
 def checked_text(text: object, source: str) -> str:
-    """A caption, without the space around it.
+    """A caption that is a text, and one that UTF-8 can hold.
 
     Args:
         source: where it stands, for the message.
 
     Raises:
-        BrokenObjectError: it is no text that UTF-8 can hold.
+        BrokenObjectError: it is not.
     """
-    try:
-        if isinstance(text, str) and text.encode():
-            return text.strip()
-    except UnicodeEncodeError:
-        pass
+    if isinstance(text, str) and text == text.encode(errors="replace").decode():
+        return text
     reason = rules.BAD_CAPTION.reason(source=source, value=f"{text!a:.60}")
     raise BrokenObjectError(rules.BAD_CAPTION, reason)
 

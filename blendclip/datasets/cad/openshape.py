@@ -167,17 +167,27 @@ def _features(shape: Mapping[str, Any]) -> list[Feature]:
     if shape.get("thumbnail_feat") is not None:
         features.append(Feature("image", "thumbnail", _vector(shape["thumbnail_feat"]), "thumbnail"))
     for source in _CAPTIONS:
-        texts, vectors = _listed(shape.get(source)), _listed(shape.get(f"{source}_feat"))
-        for text, vector in zip(texts, vectors, strict=False):
+        for text, vector in _pairs(shape.get(source), shape.get(f"{source}_feat")):
             half = _vector(vector.get("prompt_avg", vector.get("original")))
             features.append(Feature("text", source, half, text=checked_text(text, source)))
     return features
 
 
+def _pairs(texts: Any, vectors: Any) -> list[tuple[Any, Any]]:
+    """Texts with their features, each one or a list, without empty ones."""
+    first, second = (value if isinstance(value, list) else [value] for value in (texts, vectors))
+    if len(first) != len(second):  # those of empty texts are left out
+        first, second = _listed(first), _listed(second)
+    return [pair for pair in zip(first, second, strict=False) if not any(map(_is_empty, pair))]
+
+
 def _listed(value: Any) -> list[Any]:
     """A text or dict, or a list of them, as a list without empty ones."""
-    values = value if isinstance(value, list) else [value]
-    return [item for item in values if item is not None and not (isinstance(item, str) and not item.strip())]
+    return [item for item in (value if isinstance(value, list) else [value]) if not _is_empty(item)]
+
+
+def _is_empty(item: Any) -> bool:
+    return item is None or (isinstance(item, str) and not item.strip())
 
 
 def _vector(value: Any) -> NDArray[np.float16]:
@@ -193,5 +203,5 @@ def _caption(shape: Mapping[str, Any], source: str) -> tuple[str, str]:
     order = _CAPTIONS if source in _NOISY_TEXT else ("text", *(name for name in _CAPTIONS if name != "text"))
     for name in order:
         if texts := _listed(shape.get(name)):
-            return name, checked_text(texts[0], name)
+            return name, checked_text(texts[0], name).strip()
     raise BrokenObjectError(rules.NO_CAPTION, rules.TEXTS_EMPTY)

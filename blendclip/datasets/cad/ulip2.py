@@ -130,7 +130,7 @@ class Ulip2:
         jpeg = simplejpeg.encode_jpeg(image, _JPEG_QUALITY, "RGB", "444")
         stem = PurePosixPath(name).stem
         caption = self._captions.get((uid, stem))
-        text = None if caption is None else checked_text(caption, CAPTIONS)
+        text = None if caption is None else checked_text(caption, CAPTIONS).strip()
         return CadView(stem, jpeg, (image.shape[1], image.shape[0]), caption=text)
 
 

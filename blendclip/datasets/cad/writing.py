@@ -179,8 +179,8 @@ def _read_one(reader: Reader[EntryT], entry: EntryT) -> CadObject:
 
 def _with_repeats(entries: Sequence[EntryT]) -> list[tuple[EntryT, bool]]:
     """Entries, and whether each is the first of its id."""
-    seen: set[str] = set()
-    return [(entry, not (entry.id in seen or seen.add(entry.id))) for entry in entries]
+    first = {entry.id: number for number, entry in reversed(list(enumerate(entries)))}
+    return [(entry, first[entry.id] == number) for number, entry in enumerate(entries)]
 
 
 def _batched(objects: Iterator[Named]) -> Iterator[list[Named]]:
