@@ -218,6 +218,12 @@ def test_too_many_broken_objects_stop_the_job_and_leave_nothing(tmp_path):
     ("rows", "sentence"),
     [
         ([{"path": "rod.ply", "name": "rod"}], "nothing says which axis of rod.ply points up"),
+        (
+            [{"path": "rod.ply", "name": "rod", "up": "z"}, {"path": "b.ply", "captions": ["a", 5]}],
+            "row 2 .* 5 for capt",
+        ),
+        ([{"path": "rod.ply", "category": {}}], "row 1 of .* has {} for category: write a text"),
+        (["rod.ply"], "row 1 of .* is no object"),
         ([{"path": "rod.ply", "colour": "red"}], "has a column 'colour'"),
         ([{"name": "rod"}], "row 1 .* has no path"),
         ([{"path": "rod.ply", "split": "test"}], "no object in split 'train', but in test"),

@@ -42,9 +42,7 @@ def test_pandas_is_no_part_of_a_fresh_install(site):
 @pytest.mark.parametrize(("made", "split"), [(meshes, "train"), (openshape, "train_all"), (ulip2, "train")])
 def test_every_format_is_read_there(site, tmp_path, made, split):
     made(tmp_path / "in")
-    files = (
-        "--output t.parquet --view-output v.parquet --captions c.parquet --embeddings e.parquet --rejects r.parquet"
-    )
+    files = "--output t.parquet --view-output v.parquet --captions c.parquet --embeddings e.parquet --rejects r.parquet"
     command = ["cad", "--format", made.__name__, "--root", "in", "--dataset", "a", "--split", split, *files.split()]
     done = run_alone([site, REPOSITORY], tmp_path, *command)
     assert done.returncode == 0, done.stderr
