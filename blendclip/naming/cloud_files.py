@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from blendclip.datasets.cad.mesh_files import check_ply
 from blendclip.errors import DataFault, UserError
 from blendclip.mining.pcd import read_pcd
 
@@ -43,8 +43,11 @@ def read_cloud(path: str | Path) -> NDArray[np.floating]:
         points = np.asarray(_READERS[suffix](path))
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror or error}): write it again") from None
-    except DataFault as fault:
-        raise UserError(f"{path} is no readable {suffix} file ({fault}): write it again") from None
+    except (UserError, ImportError):
+        raise
+    except Exception as error:  # libraries raise almost anything at a broken file
+        why = str(error) if isinstance(error, DataFault) else f"{type(error).__name__}: {error}"
+        raise UserError(f"{path} is no readable {suffix} file ({why}): write it again") from error
     if points.ndim != 2 or points.shape[1] < 3:
         raise UserError(f"{path} has shape {points.shape}: a cloud is (N, 3) or wider, x, y, z first")
     if points.dtype.kind != "f":
@@ -59,22 +62,15 @@ def suffix_of(path: Path) -> str | None:
 
 
 def _npy(path: Path) -> NDArray:
-    return _loaded(path)
+    return np.load(path, allow_pickle=False)
 
 
 def _npz(path: Path) -> NDArray:
-    with _loaded(path) as arrays:
+    with np.load(path, allow_pickle=False) as arrays:
         names = list(arrays)
         if "points" not in names and len(names) != 1:
             raise DataFault(f"it holds the arrays {', '.join(names) or 'none'}, none of them named points")
         return arrays["points" if "points" in names else names[0]]
-
-
-def _loaded(path: Path) -> Any:
-    try:
-        return np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise DataFault(str(error)) from None
 
 
 def _floats(columns: int) -> Callable[[Path], NDArray[np.float32]]:
@@ -107,10 +103,10 @@ def _ascii_pcd(path: Path) -> Mapping[str, NDArray]:
     if "FIELDS" not in entries or "TYPE" not in entries:
         raise DataFault("its header has no FIELDS or TYPE")
     names, kinds = entries["FIELDS"], entries["TYPE"]
-    try:
-        rows = np.loadtxt(body.splitlines()[1:], np.float64, ndmin=2)
-    except ValueError as error:
-        raise DataFault(str(error)) from None
+    rows = np.loadtxt(body.splitlines()[1:], np.float64, ndmin=2)
+    announced = int(entries.get("POINTS", [len(rows)])[0])
+    if len(rows) < announced:
+        raise DataFault(f"its header announces {announced} points, {len(rows)} are there: it is cut off")
     if rows.shape[1] != len(names) or len(kinds) != len(names):
         raise DataFault(f"its header names {len(names)} fields, its first point has {rows.shape[1]} numbers")
     return {
@@ -128,10 +124,8 @@ def _unpacked(packed: NDArray) -> NDArray[np.float32]:
 def _ply(path: Path) -> NDArray[np.float32]:
     import trimesh
 
-    try:
-        cloud = trimesh.load(path, process=False)
-    except Exception as error:  # its reader raises whatever it stumbles over
-        raise DataFault(f"{type(error).__name__}: {error}") from None
+    check_ply(path.read_bytes())
+    cloud = trimesh.load(path, process=False)
     raw = cloud.metadata.get("_ply_raw", {}).get("vertex", {}).get("data")
     if raw is None or not len(raw):
         raise DataFault("it holds no vertices")
@@ -144,10 +138,10 @@ def _ply(path: Path) -> NDArray[np.float32]:
 def _las(path: Path) -> NDArray[np.float64]:
     import laspy
 
-    try:
-        file = laspy.read(path)
-    except (laspy.errors.LaspyException, ValueError, KeyError) as error:
-        raise DataFault(str(error)) from None
+    file = laspy.read(path)
+    if len(file.points) < file.header.point_count:
+        announced = file.header.point_count
+        raise DataFault(f"its header announces {announced} points, {len(file.points)} are there: it is cut off")
     names = set(file.point_format.dimension_names)
     colors = _scaled(np.column_stack([file[name] for name in _RGB])) if {*_RGB} <= names else None
     return np.column_stack([file.x, file.y, file.z, file.intensity if colors is None else colors]).astype(np.float64)

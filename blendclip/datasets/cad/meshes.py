@@ -22,6 +22,7 @@ from blendclip.randomness import stable_rng
 
 TABLES = ("objects.jsonl", "objects.parquet", "objects.csv")
 COLUMNS = ("path", "id", "name", "names", "caption", "captions", "category", "split", "up", "front")
+_LISTS = ("names", "captions")
 SEPARATOR = "|"  # between names, and between captions, in a CSV file
 _Y_UP = (".glb", ".gltf")  # by their specification
 
@@ -152,9 +153,20 @@ def read_table(path: Path) -> list[dict[str, Any]]:
             rows = pa.csv.read_csv(path, convert_options=text).to_pylist()
     except (ValueError, pa.ArrowInvalid) as error:
         raise UserError(f"{path} cannot be read ({error}): mend it") from None
+    for number, row in enumerate(rows):
+        _check_row(row, f"row {number + 1} of {path}")
     if unknown := sorted({name for row in rows for name in row} - set(COLUMNS)):
         raise UserError(f"{path} has a column {unknown[0]!r}: the columns are {', '.join(COLUMNS)}")
     return rows
+
+
+def _check_row(row: Any, where: str) -> None:
+    if not isinstance(row, dict):
+        raise UserError(f'{where} is no object: write the columns as {{"path": ...}}')
+    for column in row.keys() & set(COLUMNS) - {"id"}:
+        values = row[column] if isinstance(row[column], list) and column in _LISTS else [row[column]]
+        if wrong := [value for value in values if not isinstance(value, str | None)]:
+            raise UserError(f"{where} has {wrong[0]!r} for {column}: write a text")
 
 
 def _texts(row: Mapping[str, Any], one: str, many: str) -> tuple[str, ...]:

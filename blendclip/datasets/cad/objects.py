@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,6 +14,7 @@ from blendclip.errors import DataFault, UserError
 from blendclip.rejects import Rule
 
 MIN_POINTS = 32  # fewer are no shape
+_LONGEST_MESSAGE = 300
 _AXES = {sign + axis: np.eye(3)[i] * (-1 if sign else 1) for i, axis in enumerate("xyz") for sign in ("", "-")}
 UPS = ("x", "y", "z")
 FRONTS = tuple(_AXES)
@@ -23,6 +26,33 @@ class BrokenObjectError(DataFault):
     def __init__(self, rule: Rule, reason: str) -> None:
         super().__init__(reason)
         self.rule = rule
+
+
+@contextmanager
+def parsing(rule: Rule, sentence: str, **values: object) -> Iterator[None]:
+    """Turn whatever a library raises at the content of a file into a BrokenObjectError of `rule`.
+
+    Libraries raise almost anything at a broken file. Around them alone: an error in our own code is to be seen. A
+    package that is missing is no fault of the file.
+
+    Args:
+        sentence: one of the rule's, with {kind} and {error} for what was raised.
+        values: for the other braces of the sentence.
+    """
+    try:
+        yield
+    except (DataFault, UserError, ImportError):
+        raise
+    except Exception as error:
+        raise BrokenObjectError(rule, sentence.format(**values, **said(error))) from error
+
+
+def said(error: Exception) -> dict[str, str]:
+    """The kind of an error and what it says, on one line that UTF-8 can hold, for the braces of a sentence."""
+    message = " ".join(str(error).encode(errors="replace").decode().split())
+    if len(message) > _LONGEST_MESSAGE:
+        message = message[:_LONGEST_MESSAGE] + " ..."
+    return {"kind": type(error).__name__, "error": message}
 
 
 @dataclass(frozen=True)
@@ -77,6 +107,21 @@ class CadObject:
     """(3,) extent of the object along x, y, z."""
     features: tuple[Feature, ...] = field(default=())
     """CLIP features that came with the object."""
+
+
+def checked_text(text: object, source: str) -> str:
+    """A caption that is a text, and one that UTF-8 can hold.
+
+    Args:
+        source: where it stands, for the message.
+
+    Raises:
+        BrokenObjectError: it is not.
+    """
+    if isinstance(text, str) and text == text.encode(errors="replace").decode():
+        return text
+    reason = rules.BAD_CAPTION.reason(source=source, value=f"{text!a:.60}")
+    raise BrokenObjectError(rules.BAD_CAPTION, reason)
 
 
 def box_R_source(up: str, front: str | None = None) -> NDArray[np.float64]:

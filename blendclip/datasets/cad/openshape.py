@@ -6,9 +6,7 @@ CLIP features are.
 
 from __future__ import annotations
 
-import codecs
 import json
-import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -19,23 +17,23 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from blendclip.datasets.cad import rules
-from blendclip.datasets.cad.objects import BrokenObjectError, CadObject, CadView, Feature, box_R_source, boxed
+from blendclip.datasets.cad.objects import (
+    BrokenObjectError,
+    CadObject,
+    CadView,
+    Feature,
+    box_R_source,
+    boxed,
+    checked_text,
+    parsing,
+)
 from blendclip.datasets.cad.options import OpenShapeOptions
+from blendclip.datasets.cad.pickles import UnsafePickleError, load_plain
 from blendclip.errors import UserError
 
 _SPLITS = ("meta_data/split", "split", ".", "meta_data/split/ablation", "split/ablation")
 _CAPTIONS = ("blip_caption", "msft_caption", "text", "retrieval_text")  # the first that there is captions the shape
 _NOISY_TEXT = ("Objaverse",)  # whose `text` is what an uploader typed
-_HARMLESS = {
-    *(("numpy", name) for name in ("ndarray", "dtype", "float16", "float32", "float64", "int32", "int64", "uint8")),
-    *((f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in ("_reconstruct", "scalar")),
-    *((f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")),
-    *(
-        ("builtins", name)
-        for name in ("dict", "list", "tuple", "set", "str", "bytes", "int", "float", "bool", "complex")
-    ),
-    ("_codecs", "encode"),  # how older protocols write bytes
-}
 
 
 @dataclass(frozen=True)
@@ -92,32 +90,15 @@ class OpenShape:
             BrokenObjectError: its file is missing or broken, or nothing says what it is.
         """
         shape = read_shape(self._root / entry.path)
-        try:
+        with parsing(rules.BAD_SHAPE, rules.NO_SHAPE):
             points_m, size_lwh_m = boxed(shape["xyz"], self._box_R_shape)
             rgb = _rgb(shape.get("rgb"), len(points_m))
             features = tuple(_features(shape))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            if isinstance(error, BrokenObjectError):
-                raise
-            raise BrokenObjectError(rules.BAD_SHAPE, rules.NO_SHAPE.format(error=error)) from None
+            source, caption = _caption(shape, entry.source)
         views = tuple(CadView(name) for name in dict.fromkeys(feature.view for feature in features if feature.view))
         if not views:
             raise BrokenObjectError(rules.NO_VIEW, rules.NO_VIEW.reason())
-        source, caption = _caption(shape, entry.source)
         return CadObject(points_m, rgb, views, caption, f"openshape/{source}", size_lwh_m, features)
-
-
-class _UnsafeError(Exception):
-    """A pickle asks for something that could run code."""
-
-
-class _HarmlessUnpickler(pickle.Unpickler):
-    """Unpickles arrays and plain containers; anything else in a file from the internet may run code."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _HARMLESS:
-            raise _UnsafeError(f"it wants {module}.{name}, which is neither an array nor a plain container")
-        return codecs.encode if module == "_codecs" else super().find_class(module, name)
 
 
 def read_shape(path: Path) -> dict[str, Any]:
@@ -139,16 +120,14 @@ def read_objects(path: Path) -> NDArray[np.object_]:
     Raises:
         BrokenObjectError: it is missing or broken, or holds something else.
     """
-    try:
-        with path.open("rb") as file:
-            return _unpickled(file)
-    except FileNotFoundError:
-        raise BrokenObjectError(rules.MISSING_SHAPE, rules.MISSING_SHAPE.reason()) from None
-    except _UnsafeError as error:
-        raise BrokenObjectError(rules.UNSAFE_SHAPE, rules.UNSAFE_SHAPE.reason(error=error)) from None
-    except Exception as error:  # a broken pickle raises almost anything
-        reason = rules.UNREADABLE_SHAPE.reason(kind=type(error).__name__, error=error)
-        raise BrokenObjectError(rules.UNREADABLE_SHAPE, reason) from None
+    if not path.is_file():
+        raise BrokenObjectError(rules.MISSING_SHAPE, rules.MISSING_SHAPE.reason())
+    with parsing(rules.UNREADABLE_SHAPE, rules.UNREADABLE_SHAPE.sentences[0]):
+        try:
+            with path.open("rb") as file:
+                return _unpickled(file)
+        except UnsafePickleError as error:
+            raise BrokenObjectError(rules.UNSAFE_SHAPE, rules.UNSAFE_SHAPE.reason(error=error)) from None
 
 
 def _unpickled(file: BinaryIO) -> NDArray[np.object_]:
@@ -157,7 +136,7 @@ def _unpickled(file: BinaryIO) -> NDArray[np.object_]:
     _, _, dtype = read_header(file)
     if not dtype.hasobject:
         raise ValueError(f"it holds {dtype}, not pickled objects")
-    return np.asarray(_HarmlessUnpickler(file).load(), object)
+    return np.asarray(load_plain(file), object)
 
 
 def path_below(data_path: str, source: str) -> str:
@@ -188,25 +167,35 @@ def _features(shape: Mapping[str, Any]) -> list[Feature]:
     if shape.get("thumbnail_feat") is not None:
         features.append(Feature("image", "thumbnail", _vector(shape["thumbnail_feat"]), "thumbnail"))
     for source in _CAPTIONS:
-        texts, vectors = _listed(shape.get(source)), _listed(shape.get(f"{source}_feat"))
-        for text, vector in zip(texts, vectors, strict=False):
-            features.append(
-                Feature("text", source, _vector(vector.get("prompt_avg", vector.get("original"))), text=text)
-            )
+        for text, vector in _pairs(shape.get(source), shape.get(f"{source}_feat")):
+            half = _vector(vector.get("prompt_avg", vector.get("original")))
+            features.append(Feature("text", source, half, text=checked_text(text, source)))
     return features
+
+
+def _pairs(texts: Any, vectors: Any) -> list[tuple[Any, Any]]:
+    """Texts with their features, each one or a list, without empty ones."""
+    first, second = (value if isinstance(value, list) else [value] for value in (texts, vectors))
+    if len(first) != len(second):  # those of empty texts are left out
+        first, second = _listed(first), _listed(second)
+    return [pair for pair in zip(first, second, strict=False) if not any(map(_is_empty, pair))]
 
 
 def _listed(value: Any) -> list[Any]:
     """A text or dict, or a list of them, as a list without empty ones."""
-    values = value if isinstance(value, list) else [value]
-    return [item for item in values if item is not None and item != ""]
+    return [item for item in (value if isinstance(value, list) else [value]) if not _is_empty(item)]
+
+
+def _is_empty(item: Any) -> bool:
+    return item is None or (isinstance(item, str) and not item.strip())
 
 
 def _vector(value: Any) -> NDArray[np.float16]:
-    vector = np.asarray(value, np.float32).reshape(-1)
+    with np.errstate(over="ignore"):  # what is too large for a half becomes inf
+        vector = np.asarray(value, np.float32).reshape(-1).astype(np.float16)
     if not np.isfinite(vector).all():
         raise BrokenObjectError(rules.BAD_FEATURE, rules.BAD_FEATURE.reason())
-    return vector.astype(np.float16)
+    return vector
 
 
 def _caption(shape: Mapping[str, Any], source: str) -> tuple[str, str]:
@@ -214,5 +203,5 @@ def _caption(shape: Mapping[str, Any], source: str) -> tuple[str, str]:
     order = _CAPTIONS if source in _NOISY_TEXT else ("text", *(name for name in _CAPTIONS if name != "text"))
     for name in order:
         if texts := _listed(shape.get(name)):
-            return name, str(texts[0]).strip()
+            return name, checked_text(texts[0], name).strip()
     raise BrokenObjectError(rules.NO_CAPTION, rules.TEXTS_EMPTY)

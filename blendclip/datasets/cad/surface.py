@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,15 @@ import trimesh
 from numpy.typing import NDArray
 
 from blendclip.datasets.cad import rules
-from blendclip.datasets.cad.objects import BrokenObjectError
+from blendclip.datasets.cad.mesh_files import whole_mesh
+from blendclip.datasets.cad.objects import BrokenObjectError, parsing
+from blendclip.datasets.cad.textures import check_gltf_images, check_image
 
 PLAIN_RGB = (180, 180, 180)
 """The colour of what has none."""
+_NAMING_IMAGES = (".obj", ".ply")  # whose other files are images, but for an OBJ's library of materials
+_WITH_IMAGES = (".glb", ".gltf")
+_OF_NUMBERS = (".ply", ".stl")  # whose rows hold nothing else
 
 
 @dataclass(frozen=True)
@@ -102,19 +109,30 @@ class Surface:
 
 
 class _Resolver(trimesh.resolvers.FilePathResolver):
-    """Finds the files that a mesh names, and remembers what it did not find: trimesh would go on in white."""
+    """Finds the files that a mesh names, and remembers what is wrong with them: trimesh would go on in white."""
 
-    def __init__(self, source: str) -> None:
-        super().__init__(source)
-        self.missing: list[str] = []
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path))
+        self._suffix = path.suffix.lower()
+        self._has_library = self._suffix == ".obj"
+        self.fault: BrokenObjectError | None = None
+        """Of the first file that is missing or broken."""
 
     def get(self, name: str) -> bytes:
+        is_library, self._has_library = self._has_library, False
         try:
-            return super().get(name)
-        except (OSError, ValueError):
-            if not name.lower().endswith(".mtl"):  # without its materials a mesh is plain, as without any
-                self.missing.append(name)
+            data: bytes = super().get(name)
+            if not is_library and self._suffix in _NAMING_IMAGES:
+                check_image(data, name)
+        except BrokenObjectError as fault:
+            self.fault = self.fault or fault
             raise
+        except (OSError, ValueError):
+            if not is_library:  # without its materials a mesh is plain, as without any
+                missing = BrokenObjectError(rules.MISSING_TEXTURE, rules.MISSING_TEXTURE.reason(file=name))
+                self.fault = self.fault or missing
+            raise
+        return data
 
 
 def read_surface(path: Path) -> Surface:
@@ -125,21 +143,28 @@ def read_surface(path: Path) -> Surface:
     """
     if not path.is_file():
         raise BrokenObjectError(rules.MISSING_MESH, rules.MISSING_MESH.reason())
-    resolver = _Resolver(str(path))
-    try:
-        scene = trimesh.load_scene(path, process=False, resolver=resolver)
-    except Exception as error:  # its readers raise whatever they stumble over
-        reason = rules.MESH_UNREADABLE.format(kind=type(error).__name__, error=error)
-        raise BrokenObjectError(rules.UNREADABLE_MESH, reason) from None
-    if resolver.missing:
-        raise BrokenObjectError(rules.MISSING_TEXTURE, rules.MISSING_TEXTURE.reason(file=resolver.missing[0]))
-    try:
+    with parsing(rules.UNREADABLE_MESH, rules.MESH_UNREADABLE):
+        scene = _scene(path)
+    with parsing(rules.UNREADABLE_MESH, rules.MESH_INCONSISTENT):
         parts = [part for name in scene.graph.nodes_geometry if (part := _part(scene, name)) is not None]
-    except (IndexError, ValueError, OSError) as error:
-        raise BrokenObjectError(rules.UNREADABLE_MESH, rules.MESH_INCONSISTENT.format(error=error)) from None
     if not parts:
         raise BrokenObjectError(rules.EMPTY_MESH, rules.EMPTY_MESH.reason())
     return _checked(_joined(parts))
+
+
+def _scene(path: Path) -> trimesh.Scene:
+    """What trimesh reads of a file that is whole, as are those that it names."""
+    suffix, resolver = path.suffix.lower(), _Resolver(path)
+    content = whole_mesh(path.read_bytes(), suffix)
+    with warnings.catch_warnings():
+        if suffix in _OF_NUMBERS:  # so numpy says that it leaves out the rest of a row, from what is no number on
+            warnings.filterwarnings("error", "string or file could not be read", DeprecationWarning)
+        scene = trimesh.load_scene(io.BytesIO(content), suffix[1:], process=False, resolver=resolver)
+    if resolver.fault:
+        raise resolver.fault
+    if suffix in _WITH_IMAGES:
+        check_gltf_images(content, resolver.get)
+    return scene
 
 
 def _part(scene: trimesh.Scene, node: str) -> tuple[NDArray[np.float64], _Paint] | None:
@@ -148,6 +173,8 @@ def _part(scene: trimesh.Scene, node: str) -> tuple[NDArray[np.float64], _Paint]
     mesh = scene.geometry[name]
     if not isinstance(mesh, trimesh.Trimesh) or not len(mesh.faces):
         return None
+    if mesh.faces.min() < 0:
+        raise IndexError(f"a face names vertex {mesh.faces.min()}")
     vertices = mesh.vertices @ scene_from_part[:3, :3].T + scene_from_part[:3, 3]
     return vertices[mesh.faces], _paint_of(mesh)
 

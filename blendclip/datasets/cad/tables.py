@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from blendclip import schemas
 from blendclip.datasets.cad.objects import CadObject, CadView
@@ -96,7 +97,7 @@ def embeddings(dataset: str, split: str, objects: Sequence[Named]) -> pa.Table:
         for named, feature in pairs
     ]
     vectors = [feature.vector for _, feature in pairs]
-    return _table(schemas.EMBEDDINGS, rows, {"embedding": _lists(vectors, pa.float16())})
+    return _table(schemas.EMBEDDINGS, rows, {"embedding": _halves(vectors)})
 
 
 def view_id(dataset: str, object_id: str, view: CadView) -> str:
@@ -148,10 +149,10 @@ def _rgb(clouds: Sequence[CadObject]) -> pa.Array:
     )
 
 
-def _lists(vectors: Sequence[np.ndarray], kind: pa.DataType) -> pa.Array:
+def _halves(vectors: Sequence[NDArray[np.float16]]) -> pa.Array:
     ends = np.cumsum([0, *map(len, vectors)]).astype(np.int32)
-    values = np.concatenate([np.zeros(0, kind.to_pandas_dtype()), *vectors])
-    return pa.ListArray.from_arrays(pa.array(ends), pa.array(values, kind))
+    values = np.concatenate([np.zeros(0, np.float16), *vectors])
+    return pa.ListArray.from_arrays(pa.array(ends), pa.array(values))
 
 
 def _table(schema: pa.Schema, rows: Sequence[Mapping[str, Any]], ready: dict[str, pa.Array] | None = None) -> pa.Table:

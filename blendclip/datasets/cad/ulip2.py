@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import h5py
 import ijson
@@ -14,7 +14,16 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from blendclip.datasets.cad import rules
-from blendclip.datasets.cad.objects import BrokenObjectError, CadObject, CadView, box_R_source, boxed
+from blendclip.datasets.cad.hdf5 import own_dataset
+from blendclip.datasets.cad.objects import (
+    BrokenObjectError,
+    CadObject,
+    CadView,
+    box_R_source,
+    boxed,
+    checked_text,
+    parsing,
+)
 from blendclip.datasets.cad.options import Ulip2Options
 from blendclip.errors import UserError
 
@@ -22,6 +31,7 @@ CLOUDS, RENDERS, CAPTIONS = "objaverse_pc_parallel", "rendered_images_split_100"
 _CLOUD_KEYS = ("point_cloud", "arr_0")  # of the coloured release, and of the first
 _RENDER_SUFFIXES = (".hdf5", ".h5")
 _JPEG_QUALITY = 92
+_MOST_BYTES = 2**28  # of the numbers of a cloud; the released ones have 10,000 points
 
 
 @dataclass(frozen=True)
@@ -47,7 +57,7 @@ class Ulip2:
         """
         self._root, self._options = root, options
         self._box_R_object = box_R_source(options.up, options.front)
-        self._captions: dict[tuple[str, str], str] = {}
+        self._captions: dict[tuple[str, str], Any] = {}
         for name in (CLOUDS, RENDERS, CAPTIONS):
             if not (root / name).exists():
                 raise UserError(f"{root / name} is missing: unpack that part of ULIP-2's Objaverse triplets there")
@@ -58,23 +68,20 @@ class Ulip2:
         Raises:
             UserError: there is no such split, or no cloud.
         """
-        found = {
-            path.name.split("_")[0].removesuffix(".npz"): path for path in sorted((self._root / CLOUDS).rglob("*.npz"))
-        }
+        found: dict[str, list[str]] = {}
+        for path in sorted((self._root / CLOUDS).rglob("*.npz")):
+            uid = path.name.split("_")[0].removesuffix(".npz")
+            found.setdefault(uid, []).append(str(path.relative_to(self._root)))
         listed = self._root / "splits" / f"{split}.txt"
         if listed.is_file():
             ids = listed.read_text().split()
         elif split == "train":
-            ids = sorted(found)
+            ids = [uid for uid in sorted(found) for _ in found[uid]]
         else:
             raise UserError(f"{listed} is missing: write one with an id per line, or ask for split train, which is all")
         if not ids:
             raise UserError(f"{self._root / CLOUDS} holds no .npz file: unpack the clouds there")
-        missing = PurePosixPath(CLOUDS)
-        return [
-            Ulip2Entry(uid, None, str(found[uid].relative_to(self._root) if uid in found else missing / f"{uid}.npz"))
-            for uid in ids
-        ]
+        return [Ulip2Entry(uid, None, found.get(uid, [f"{CLOUDS}/{uid}.npz"])[0]) for uid in ids]
 
     def prepare(self, entries: Sequence[Ulip2Entry]) -> None:
         """Find the captions of entries: one pass over a JSON of gigabytes, which is never in memory.
@@ -84,7 +91,7 @@ class Ulip2:
         """
         wanted = {entry.id for entry in entries}
         for (uid, render), captions in caption_records(self._root / CAPTIONS):
-            if uid in wanted and (caption := _first(captions)):
+            if uid in wanted and (caption := _first(captions)) is not None:
                 self._captions[uid, render] = caption
 
     def read(self, entry: Ulip2Entry) -> CadObject:
@@ -110,28 +117,27 @@ class Ulip2:
         if path is None:
             reason = rules.RENDER_MISSING.format(file=f"{RENDERS}/{paths[0].name}")
             raise BrokenObjectError(rules.MISSING_RENDER, reason)
-        try:
-            with h5py.File(path) as file:
-                names = sorted(file)
-                kept = names[:: max(1, -(-len(names) // self._options.views))]
-                renders = [(name, rgb_image(file[name][()])) for name in kept]
-        except (OSError, KeyError, TypeError, AttributeError) as error:
-            reason = rules.RENDER_UNREADABLE.format(file=f"{RENDERS}/{path.name}", error=error)
-            raise BrokenObjectError(rules.BROKEN_RENDER, reason) from None
-        if not renders:
-            raise BrokenObjectError(rules.MISSING_RENDER, rules.RENDER_EMPTY.format(file=f"{RENDERS}/{path.name}"))
-        return [self._view(uid, name, image) for name, image in renders]
+        where = f"{RENDERS}/{path.name}"
+        with parsing(rules.BROKEN_RENDER, rules.RENDER_UNREADABLE, file=where), h5py.File(path) as file:
+            names = sorted(file)
+            kept = names[:: max(1, -(-len(names) // self._options.views))]
+            views = [self._view(uid, name, rgb_image(own_dataset(file, name)[()])) for name in kept]
+        if not views:
+            raise BrokenObjectError(rules.MISSING_RENDER, rules.RENDER_EMPTY.format(file=where))
+        return views
 
     def _view(self, uid: str, name: str, image: NDArray[np.uint8]) -> CadView:
         jpeg = simplejpeg.encode_jpeg(image, _JPEG_QUALITY, "RGB", "444")
         stem = PurePosixPath(name).stem
-        return CadView(stem, jpeg, (image.shape[1], image.shape[0]), caption=self._captions.get((uid, stem)))
+        caption = self._captions.get((uid, stem))
+        text = None if caption is None else checked_text(caption, CAPTIONS).strip()
+        return CadView(stem, jpeg, (image.shape[1], image.shape[0]), caption=text)
 
 
-def caption_records(path: Path) -> Iterator[tuple[tuple[str, str], list[str] | str]]:
+def caption_records(path: Path) -> Iterator[tuple[tuple[str, str], Any]]:
     """Each (object id, name of the render) with its captions, in the order of the file.
 
-    The file maps .../{object}/{render}.png to a list of captions.
+    The file maps .../{object}/{render}.png to a list of captions, or to one.
 
     Raises:
         UserError: it is no such JSON.
@@ -153,16 +159,20 @@ def read_cloud(path: Path) -> NDArray[np.float64]:
     """
     if not path.is_file():
         raise BrokenObjectError(rules.MISSING_CLOUD, rules.MISSING_CLOUD.reason())
-    try:
-        with np.load(path) as arrays:
-            key = next((key for key in _CLOUD_KEYS if key in arrays), None)
-            cloud = None if key is None else np.asarray(arrays[key], np.float64)
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise BrokenObjectError(rules.UNREADABLE_CLOUD, rules.UNREADABLE_CLOUD.reason(error=error)) from None
+    with parsing(rules.UNREADABLE_CLOUD, rules.UNREADABLE_CLOUD.sentences[0]), np.load(path) as arrays:
+        key = next((key for key in _CLOUD_KEYS if key in arrays), None)
+        cloud = None if key is None else np.asarray(_bounded(arrays, key), np.float64)
     if cloud is None or cloud.ndim != 2 or cloud.shape[1] not in (3, 6):
         shape = "no" if cloud is None else f"a {cloud.shape}"
         raise BrokenObjectError(rules.BAD_CLOUD, rules.ARRAY_MISSHAPEN.format(array=shape))
     return cloud
+
+
+def _bounded(arrays: Mapping[str, NDArray], key: str) -> NDArray:
+    size = arrays.zip.getinfo(f"{key}.npy").file_size  # type: ignore[attr-defined]
+    if size > _MOST_BYTES:
+        raise ValueError(f"{key} takes {size} bytes; {_MOST_BYTES} are the most")
+    return arrays[key]
 
 
 def rgb_image(array: NDArray) -> NDArray[np.uint8]:
@@ -191,7 +201,7 @@ def _rgb(rgb: NDArray[np.float64]) -> NDArray[np.uint8]:
     return (rgb * (255 if rgb.max() <= 1 else 1)).round().astype(np.uint8)
 
 
-def _first(captions: list[str] | str) -> str | None:
-    """The first caption that says something; they are sorted, the best first."""
-    texts = [captions] if isinstance(captions, str) else captions
-    return next((text.strip() for text in texts if text and text.strip()), None)
+def _first(captions: Any) -> Any:
+    """The first caption that is not empty, if it is a caption; they are sorted, the best first."""
+    texts = captions if isinstance(captions, list) else [captions]
+    return next((text for text in texts if text is not None and text != "" and not str(text).isspace()), None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import logging
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -13,13 +15,15 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from blendclip import schemas, storage
-from blendclip.datasets.cad import tables
-from blendclip.datasets.cad.objects import BrokenObjectError, CadObject
+from blendclip.datasets.cad import rules, tables
+from blendclip.datasets.cad.objects import BrokenObjectError, CadObject, said
 from blendclip.datasets.cad.tables import Named
 from blendclip.datasets.formats import format_named
 from blendclip.errors import UserError
 from blendclip.options import Options
 from blendclip.rejects import Rejects
+
+log = logging.getLogger(__name__)
 
 _AT_ONCE = 32  # objects in a row group
 
@@ -111,8 +115,8 @@ def write_cad(
         UserError: the split is not there, or more than `max_fault_fraction` of the part's objects are broken.
     """
     rejects = Rejects("cad")
-    entries = reader.entries(which.split)[which.part :: which.parts]
-    reader.prepare(entries)
+    entries = _with_repeats(reader.entries(which.split))[which.part :: which.parts]
+    reader.prepare([entry for entry, _ in entries])
     rejects.attempt("object", len(entries))
     about = storage.metadata("cad", asdict(options))
     outputs = _outputs(files)
@@ -141,15 +145,42 @@ def _outputs(files: CadFiles) -> list[tuple[Path, pa.Schema, Callable[..., pa.Ta
     return [(path, schema, rows) for path, schema, rows in wanted if path is not None]
 
 
-def _read(reader: Reader[EntryT], entries: Sequence[EntryT], which: CadPart, rejects: Rejects) -> Iterator[Named]:
-    for entry in tqdm(entries, f"cad {which.dataset}/{which.split}", unit="object"):
+def _read(
+    reader: Reader[EntryT], entries: Sequence[tuple[EntryT, bool]], which: CadPart, rejects: Rejects
+) -> Iterator[Named]:
+    for entry, is_first in tqdm(entries, f"cad {which.dataset}/{which.split}", unit="object"):
         try:
-            yield Named(entry.id, entry.category, reader.read(entry))
+            if not is_first:
+                raise BrokenObjectError(rules.DUPLICATE_ID, rules.DUPLICATE_ID.reason())
+            yield Named(entry.id, entry.category, _read_one(reader, entry))
         except BrokenObjectError as error:
             who = {"dataset": which.dataset, "split": which.split, "scene": None}
             who |= {"annotation_token": entry.id, "category": entry.category}
             rejects.add(who, error.rule, str(error), path=entry.path)
             rejects.blame("object", entry.path, str(error))
+
+
+def _read_one(reader: Reader[EntryT], entry: EntryT) -> CadObject:
+    """An object of a reader, which may meet what nobody foresaw in a file: the object is then left out by a rule.
+
+    An error of ours would look the same. So the rule is of these alone, its sentence names the line, and the log shows
+    how it came there; a name or package that is missing is no matter of files, and ends the job.
+    """
+    try:
+        return reader.read(entry)
+    except (BrokenObjectError, UserError, ImportError, NameError, AssertionError):
+        raise
+    except Exception as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(frame.filename).name}:{frame.lineno}"
+        log.warning("%s is left out", entry.path, exc_info=True)
+        raise BrokenObjectError(rules.UNFORESEEN, rules.UNFORESEEN.reason(place=place, **said(error))) from error
+
+
+def _with_repeats(entries: Sequence[EntryT]) -> list[tuple[EntryT, bool]]:
+    """Entries, and whether each is the first of its id."""
+    first = {entry.id: number for number, entry in reversed(list(enumerate(entries)))}
+    return [(entry, first[entry.id] == number) for number, entry in enumerate(entries)]
 
 
 def _batched(objects: Iterator[Named]) -> Iterator[list[Named]]:

@@ -218,6 +218,12 @@ def test_too_many_broken_objects_stop_the_job_and_leave_nothing(tmp_path):
     ("rows", "sentence"),
     [
         ([{"path": "rod.ply", "name": "rod"}], "nothing says which axis of rod.ply points up"),
+        (
+            [{"path": "rod.ply", "name": "rod", "up": "z"}, {"path": "b.ply", "captions": ["a", 5]}],
+            "row 2 .* 5 for capt",
+        ),
+        ([{"path": "rod.ply", "category": {}}], "row 1 of .* has {} for category: write a text"),
+        (["rod.ply"], "row 1 of .* is no object"),
         ([{"path": "rod.ply", "colour": "red"}], "has a column 'colour'"),
         ([{"name": "rod"}], "row 1 .* has no path"),
         ([{"path": "rod.ply", "split": "test"}], "no object in split 'train', but in test"),
@@ -307,7 +313,7 @@ def test_real_off_meshes(tmp_path):
 
 
 def test_unreadable_meshes_say_so(tmp_path):
-    (tmp_path / "broken.off").write_text("OFF\n3 1 0\n0 0 0\n")
+    (tmp_path / "broken.off").write_text("OFF\n3 1 0\n0 0 0\n1 0 0\n0 one 0\n3 0 1 2\n")
     with pytest.raises(BrokenObjectError) as caught:
         read_surface(tmp_path / "broken.off")
     assert caught.value.rule.name == "unreadable_mesh"

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from blendclip import schemas
+from blendclip.datasets.cad import openshape
 from blendclip.datasets.cad.objects import BrokenObjectError
 from blendclip.datasets.cad.openshape import read_shape
 from blendclip.datasets.cad.writing import CadFiles, CadPart, open_reader, write_cad
@@ -144,6 +145,90 @@ def test_broken_shapes_become_rejects(tmp_path):
     rules = {row["annotation_token"].split("/")[1]: row["rule"] for row in found["rejects"]}
     assert rules == {rule: rule for rule in BROKEN} | {"gone": "missing_shape", "cut": "unreadable_shape"}
     assert len(found["triplets"]) == 1
+
+
+CAPTIONLESS = {"blip_caption": None, "msft_caption": None, "retrieval_text": None, "text": None}
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"blip_caption": 5.0}, "bad_caption"),
+        ({"text": [7]}, "bad_caption"),
+        ({"retrieval_text": ["a", b"box"]}, "bad_caption"),
+        ({"blip_caption": "\ud800"}, "bad_caption"),
+        (CAPTIONLESS, "no_caption"),
+        (CAPTIONLESS | {"text": [None], "blip_caption": " \n"}, "no_caption"),
+        ({"text_feat": [5]}, "bad_shape"),
+        ({"image_feat": "many"}, "bad_shape"),
+        ({"image_feat": np.full((1, 4), 1e6)}, "bad_feature"),
+        ({"xyz": [[1, 2, 3], [4]]}, "bad_shape"),
+        ({"xyz": None}, "bad_cloud"),
+        ({"rgb": {}}, "bad_shape"),
+    ],
+)
+def test_values_of_other_kinds_are_rejects(tmp_path, changes, rule):
+    root = release(tmp_path / "in", shape(), shape(uid="odd", **changes))
+    found = write(root, tmp_path / "out", max_fault_fraction=0.5)
+    assert [(row["annotation_token"], row["rule"]) for row in found["rejects"]] == [("Objaverse/odd", rule)]
+    assert [row["triplet_id"] for row in found["triplets"]] == ["os/Objaverse/0a1b"]
+
+
+def test_an_empty_text_keeps_its_place_among_features(tmp_path):
+    made = shape(retrieval_text=["", "red tower"], retrieval_text_feat=[text_feature(7), text_feature(8)])
+    rows = write(release(tmp_path / "in", made), tmp_path / "out")["embeddings"]
+    (row,) = [row for row in rows if row["source"] == "retrieval_text"]
+    assert (np.float16(row["embedding"]) == text_feature(8)["prompt_avg"][0].astype(np.float16)).all()
+
+
+def test_an_id_that_stands_twice_is_taken_once_whatever_the_parts(tmp_path):
+    root = release(tmp_path / "in", shape(), shape(uid="b"), shape(uid="c"), shape())
+    found = write(root, tmp_path / "out", max_fault_fraction=1.0)
+    assert [row["triplet_id"][-1] for row in found["triplets"]] == ["b", "b", "c"]
+    assert [(row["annotation_token"], row["rule"]) for row in found["rejects"]] == [("Objaverse/0a1b", "duplicate_id")]
+    options = parse(format_named("openshape", "cad").options_class(), {})
+    files = CadFiles(tmp_path / "v", tmp_path / "r")
+    counts = [
+        write_cad(open_reader("openshape", root, options), CadPart("os", "train_all", part, 2), files, options, 1.0)
+        for part in range(2)
+    ]
+    assert counts == [2, 1], "the second of them is in another part"
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
+@pytest.mark.parametrize("damage", [b"\xff", bytes(64), b"."])
+def test_damage_anywhere_in_a_file_ends_nothing(tmp_path, share, damage):
+    root = release(tmp_path / "in", shape(), shape(uid="odd"))
+    path = root / "Objaverse/000-000/odd.npy"
+    content = path.read_bytes()
+    place = int(len(content) * share)
+    path.write_bytes(content[:place] + damage + content[place + len(damage) :])
+    found = write(root, tmp_path / "out", max_fault_fraction=0.5)
+    assert len(found["triplets"]) + len(found["rejects"]) == 2
+
+
+def test_what_nobody_foresaw_is_a_reject_that_says_where_it_happened(tmp_path, caplog, monkeypatch):
+    root = release(tmp_path / "in", shape(), shape(uid="odd"))
+    read = openshape.OpenShape.read
+
+    def failing(self, entry):
+        return [][1] if entry.id.endswith("odd") else read(self, entry)
+
+    monkeypatch.setattr(openshape.OpenShape, "read", failing)
+    (row,) = write(root, tmp_path / "out", max_fault_fraction=0.5)["rejects"]
+    assert row["rule"] == "unforeseen"
+    assert row["reason"].startswith("reading it raised IndexError at test_openshape.py:")
+    assert "odd.npy is left out" in caplog.text and "in failing" in caplog.text
+
+
+@pytest.mark.parametrize("error", [NameError, ImportError, AssertionError])
+def test_what_no_file_can_cause_ends_the_job(tmp_path, monkeypatch, error):
+    def failing(self, entry):
+        raise error("of ours")
+
+    monkeypatch.setattr(openshape.OpenShape, "read", failing)
+    with pytest.raises(error, match="of ours"):
+        write(release(tmp_path / "in", shape()), tmp_path / "out", max_fault_fraction=1.0)
 
 
 def test_a_file_that_would_run_code_does_not(tmp_path):

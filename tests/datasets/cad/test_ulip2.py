@@ -2,6 +2,8 @@
 
 import io
 import json
+import zipfile
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -150,3 +152,163 @@ def test_broken_captions_are_one_sentence(tmp_path):
     (tmp_path / "in" / CAPTIONS).write_text('{"a/b.png": ["x"], "cut')
     with pytest.raises(UserError, match="merged_data.json is no JSON object"):
         write(tmp_path / "in", tmp_path / "out")
+
+
+def npy(shape, data=b""):
+    """The bytes of a .npy file whose header says `shape`."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    return buffer.getvalue() + data
+
+
+def zipped(path, content, **options):
+    with zipfile.ZipFile(path, "w", **options) as archive:
+        archive.writestr("point_cloud.npy", content)
+
+
+def damaged(path):
+    """A compressed cloud whose first block is of no kind that there is."""
+    zipped(path, npy((10000, 6), cloud().tobytes()), compression=zipfile.ZIP_DEFLATED)
+    content = bytearray(path.read_bytes())
+    content[30 + len("point_cloud.npy")] = 0xFF
+    path.write_bytes(content)
+
+
+def bomb(path):
+    content = npy((2**26 // 6, 6), bytes(2**26 // 6 * 24))
+    zipped(path, content, compression=zipfile.ZIP_DEFLATED, compresslevel=1)
+
+
+CLOUD_FILES = {
+    "deflate": damaged,
+    "huge": lambda path: zipped(path, npy((10**12, 6))),
+    "large": lambda path: zipped(path, npy((10**10, 6))),
+    "short": lambda path: zipped(path, npy((10000, 6), bytes(1000))),
+    "empty": lambda path: path.write_bytes(b""),
+    "text": lambda path: path.write_text("not found"),
+    "array": lambda path: path.write_bytes(npy((10, 6), bytes(240))),
+    "objects": lambda path: np.savez(path, point_cloud=np.array([{}])),
+    "names": lambda path: np.savez(path, point_cloud=np.full((50, 6), "a")),
+    "bomb": bomb,
+}
+
+
+def test_broken_cloud_files_are_rejects(tmp_path):
+    root = tmp_path / "in"
+    add(root, "good", cloud(), {0: render(1)}, {0: ["a box"]})
+    for name, made in CLOUD_FILES.items():
+        add(root, name, None, {0: render(1)}, {0: ["a box"]})
+        made(root / CLOUDS / f"{name}_10000.npz")
+    found = write(root, tmp_path / "out", max_fault_fraction=1.0)
+    assert [row["annotation_token"] for row in found["triplets"]] == ["good"]
+    rules = {row["annotation_token"]: row["rule"] for row in found["rejects"]}
+    assert rules == dict.fromkeys(CLOUD_FILES, "unreadable_cloud")
+    reasons = {row["annotation_token"]: row["reason"] for row in found["rejects"]}
+    assert "(error: Error -3" in reasons["deflate"] and "MemoryError" in reasons["huge"]
+    assert "are the most" in reasons["bomb"] and str(tmp_path) not in str(reasons)
+
+
+def hdf5(root, uid, fill):
+    add(root, uid, cloud(), {}, {0: ["a box"]})
+    with h5py.File(root / RENDERS / f"{uid}.hdf5", "w") as file:
+        fill(file, f"{uid}_r_000.png")
+
+
+def external(file, name):
+    with h5py.File(Path(file.filename).with_name("other.h5"), "w") as other:
+        other["secret"] = render(3)
+    file[name] = h5py.ExternalLink("other.h5", "/secret")
+
+
+def raw(file, name):
+    Path(file.filename).with_name("passwords").write_bytes(bytes(300))
+    file.create_dataset(name, (10, 10, 3), np.uint8, external=[("passwords", 0, 300)])
+
+
+def virtual(file, name):
+    layout = h5py.VirtualLayout((32, 48, 3), np.uint8)
+    layout[:] = h5py.VirtualSource("other.h5", "secret", (32, 48, 3))
+    file.create_virtual_dataset(name, layout)
+
+
+def soft(file, name):
+    file["z"] = render(1)
+    file[name] = h5py.SoftLink("/z")
+
+
+def looping(file, name):
+    file[name] = h5py.SoftLink(f"/{name}")
+
+
+def overwritten(file, name):
+    chunk = file.create_dataset(name, data=render(1), compression="gzip", chunks=(32, 48, 3)).id.get_chunk_info(0)
+    file.flush()
+    with Path(file.filename).open("r+b") as content:
+        content.seek(chunk.byte_offset)
+        content.write(b"\xff" * chunk.size)
+
+
+def holding(value):
+    def fill(file, name):
+        file[name] = value
+
+    return fill
+
+
+RENDER_FILES = {
+    "external": external,
+    "raw": raw,
+    "virtual": virtual,
+    "soft": soft,
+    "looping": looping,
+    "group": lambda file, name: file.create_group(name),
+    "cycle": lambda file, name: holding(file["/"])(file, name),
+    "vast": lambda file, name: file.create_dataset(name, (60_000, 60_000, 3), np.uint8),
+    "long": holding(np.zeros((1, 70_000, 3), np.uint8)),
+    "words": holding("an image"),
+    "records": holding(np.zeros((3, 3), [("a", "u1")])),
+    "nothing": holding(h5py.Empty("u1")),
+    "deflate": overwritten,
+}
+
+
+def test_broken_render_files_are_rejects(tmp_path):
+    root = tmp_path / "in"
+    add(root, "good", cloud(), {0: render(1)}, {0: ["a box"]})
+    for name, fill in RENDER_FILES.items():
+        hdf5(root, name, fill)
+    found = write(root, tmp_path / "out", max_fault_fraction=1.0)
+    assert [row["annotation_token"] for row in found["triplets"]] == ["good"]
+    rules = {row["annotation_token"]: row["rule"] for row in found["rejects"]}
+    assert rules == dict.fromkeys(RENDER_FILES, "broken_render")
+    reasons = {row["annotation_token"]: row["reason"] for row in found["rejects"]}
+    for name in ("external", "soft", "looping"):
+        assert f"{name}_r_000.png is a link to elsewhere" in reasons[name]
+    assert "lie in other files" in reasons["raw"] and "lie in other files" in reasons["virtual"]
+    assert "10800000000 bytes" in reasons["vast"]
+
+
+def test_captions_that_are_no_texts_are_rejects(tmp_path):
+    root, good = tmp_path / "in", {0: render(1)}
+    told = {"good": ["a box"], "late": [None, "", "a box", 5], "alone": "a box"}
+    odd = {"number": [5], "float": 0.5, "true": [True], "deep": [["a"]], "object": {"a": "box"}}
+    none = {"null": None, "nulls": [None], "blank": [" "], "list": []}
+    for uid, captions in (told | odd | none).items():
+        add(root, uid, cloud(), good, {0: captions})
+    found = write(root, tmp_path / "out", max_fault_fraction=1.0)
+    assert {row["annotation_token"]: row["caption"] for row in found["triplets"]} == dict.fromkeys(told, "a box")
+    rules = {row["annotation_token"]: row["rule"] for row in found["rejects"]}
+    assert rules == dict.fromkeys(odd, "bad_caption") | dict.fromkeys(none, "no_caption")
+
+
+def test_an_id_in_two_folders_or_twice_in_a_list_is_taken_once(tmp_path):
+    root = tmp_path / "in"
+    add(root, "u1", cloud(), {0: render(1)}, {0: ["a box"]})
+    (root / CLOUDS / "more").mkdir()
+    np.savez(root / CLOUDS / "more" / "u1_10000.npz", point_cloud=cloud())
+    found = write(root, tmp_path / "out", max_fault_fraction=1.0)
+    assert len(found["triplets"]) == 1 and [row["rule"] for row in found["rejects"]] == ["duplicate_id"]
+    (root / "splits").mkdir()
+    (root / "splits" / "val.txt").write_text("u1\nu1\nu1\n")
+    found = write(root, tmp_path / "out", max_fault_fraction=1.0, split="val")
+    assert len(found["triplets"]) == 1 and [row["rule"] for row in found["rejects"]] == 2 * ["duplicate_id"]
