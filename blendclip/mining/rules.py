@@ -65,14 +65,21 @@ BROKEN_SWEEP = Rule(
 )
 
 # Images. The last sentence is of annotations, which a broken image could have shown.
-NO_JPEG = "is no sound JPEG: {error}"
+NO_SOUND_IMAGE = "is no sound {format}: {error}"
+NO_IMAGE_FORMAT = "is no image that Pillow reads: it begins with {start}"
+EMPTY_FILE = "is empty"
+NO_COLORS = "is a {format} of mode {mode}: its pixels are no colours of 8 bits"
 WRONG_SIZE = "is {size_px} px, the dataset's tables say {expected_px}"
 ONLY_IMAGE_BROKEN = "no sound image gives a view, and this one is broken"
 BROKEN_IMAGE = Rule(
     "broken_image",
     ("clouds", "views"),
     "fault",
-    (NO_FILE, UNREADABLE, BROKEN_POSE, WRONG_TIME, NO_JPEG, WRONG_SIZE, ONLY_IMAGE_BROKEN),
+    (
+        *(NO_FILE, UNREADABLE, BROKEN_POSE, WRONG_TIME),
+        *(NO_SOUND_IMAGE, NO_IMAGE_FORMAT, EMPTY_FILE, NO_COLORS),
+        *(WRONG_SIZE, ONLY_IMAGE_BROKEN),
+    ),
 )
 
 # Clouds.
