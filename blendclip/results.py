@@ -45,11 +45,11 @@ class Results:
 
     def datasets(self, name: str) -> Path:
         """Folder of a generated dataset."""
-        return self.root / "datasets" / name
+        return inside(self.root, "datasets", name)
 
     def index(self, dataset: str, split: str) -> Path:
         """Scene index of a split."""
-        return self.root / "index" / dataset / f"{split}.parquet"
+        return inside(self.root, "index", dataset, split, suffix=".parquet")
 
     def part(self, stage: Stage, dataset: str, split: str, part: int | str) -> Path:
         """Output of a stage for a part, a number or a wildcard."""
@@ -65,11 +65,11 @@ class Results:
 
     def summary(self, dataset: str, split: str) -> Path:
         """The accounts of mining a split, as JSON."""
-        return self.root / "summaries" / "triplets" / dataset / f"{split}.json"
+        return inside(self.root, "summaries", "triplets", dataset, split, suffix=".json")
 
     def inspection(self, dataset: str, split: str) -> Path:
         """Folder for the projection check of a split, with a folder for each scene drawn."""
-        return self.root / "inspection" / dataset / split
+        return inside(self.root, "inspection", dataset, split)
 
     # Embedding and packing
 
@@ -79,7 +79,8 @@ class Results:
 
     def class_weights(self, clip: str, classes: str, templates: str) -> Path:
         """Text weights of a file of prompts/classes over a file of prompts/templates."""
-        return self.root / "embeddings" / clip / "classes" / f"{classes}.{templates}.parquet"
+        folder = inside(self.root, "embeddings", clip, "classes")
+        return inside(folder, classes, suffix=f".{plain_name(templates)}.parquet")
 
     def packed_clouds(self, dataset: str, split: str, part: int | str) -> Path:
         """Packed clouds of a part, for any CLIP."""
@@ -93,7 +94,7 @@ class Results:
 
     def run(self, run: str) -> Path:
         """Folder of a training run."""
-        return self.root / "runs" / run
+        return inside(self.root, "runs", run)
 
     def recipe(self, run: str) -> Path:
         """Recipe of a run."""
@@ -113,11 +114,11 @@ class Results:
 
     def benchmark(self, name: str) -> Path:
         """Labelled clouds of a benchmark."""
-        return self.root / "evaluation" / "benchmarks" / f"{name}.parquet"
+        return inside(self.root, "evaluation", "benchmarks", name, suffix=".parquet")
 
     def evaluation(self, run: str, benchmark: str) -> Path:
         """Folder of what a run reaches on a benchmark."""
-        return self.root / "evaluation" / "runs" / run / benchmark
+        return inside(self.root, "evaluation", "runs", run, benchmark)
 
     def metrics(self, run: str, benchmark: str) -> Path:
         """Metrics of a run on a benchmark, as JSON."""
@@ -131,11 +132,11 @@ class Results:
 
     def report(self, name: str = "report") -> Path:
         """Folder of a report's page."""
-        return self.root / name
+        return inside(self.root, name)
 
     def tables(self, report: str = "report") -> Path:
         """Folder of a report's tables."""
-        return self.root / ("tables" if report == "report" else f"{report}_tables")
+        return inside(self.root, "tables" if report == "report" else f"{report}_tables")
 
     def caches(self) -> Path:
         """Folder of what jobs keep outside of their outputs, to go on after a kill."""
@@ -147,7 +148,7 @@ class Results:
 
     def embedding_cache(self, clip: str, dataset: str, split: str) -> Path:
         """Folder of finished work of embedding a split."""
-        return self.caches() / "embeddings" / clip / dataset / split
+        return inside(self.caches(), "embeddings", clip, dataset, split)
 
     def logs(self) -> Path:
         """Folder of the logs of jobs."""
@@ -245,21 +246,20 @@ class Results:
 
     def _stage(self, stage: Stage, dataset: str, split: str) -> Path:
         assert stage in STAGES, f"{stage} is none of {STAGES}"
-        return self.root / stage / dataset / split
+        return inside(self.root, stage, dataset, split)
 
     def _rejects(self, dataset: str, split: str) -> Path:
-        return self.root / "rejects" / dataset / split
+        return inside(self.root, "rejects", dataset, split)
 
     def _caption_statistics(self, dataset: str, split: str) -> Path:
-        return self.root / "summaries" / "captions" / dataset / split
+        return inside(self.root, "summaries", "captions", dataset, split)
 
     def _embeddings(self, clip: str, dataset: str, split: str) -> Path:
-        return self.root / "embeddings" / clip / dataset / split
+        return inside(self.root, "embeddings", clip, dataset, split)
 
     def _packed(self, clip: str | None, dataset: str, split: str) -> Path:
         """Folder of the packed features of a CLIP, or of the packed clouds."""
-        folder = self.root / "packed"
-        return (folder / clip if clip else folder) / dataset / split
+        return inside(self.root, "packed", *([] if clip is None else [clip]), dataset, split)
 
 
 class Commands:
@@ -326,6 +326,26 @@ def split_of(text: str) -> tuple[str, str]:
     if not (dataset and slash and split) or "/" in split:
         raise UserError(f"{text!r} names no split: write dataset/split, such as city/mini_val")
     return dataset, split
+
+
+def plain_name(name: str) -> str:
+    """`name`, of a dataset, split, scene or sensor, which is that of one file or folder and leads nowhere else.
+
+    Raises:
+        UserError: it is not.
+    """
+    if name in ("", ".", "..") or "/" in name or not name.isprintable():
+        raise UserError(
+            f"{name!r} cannot name a dataset, split, scene or sensor, since files are named after it: "
+            "give it a name without slashes and control characters that is neither . nor .."
+        )
+    return name
+
+
+def inside(folder: Path, *names: str, suffix: str = "") -> Path:
+    """The path that names make below a folder, each of which `plain_name` checks; the last one ends in `suffix`."""
+    path = folder.joinpath(*map(plain_name, names))
+    return path.with_name(path.name + suffix)
 
 
 def part_number(path: Path) -> int:

@@ -20,6 +20,7 @@ from blendclip.datasets.formats import format_named
 from blendclip.errors import UserError
 from blendclip.options import Options
 from blendclip.rejects import Rejects
+from blendclip.results import plain_name
 
 _AT_ONCE = 32  # objects in a row group
 
@@ -86,6 +87,10 @@ class CadPart:
     """Number of the part, from 0."""
     parts: int = 1
     """How many parts the split has."""
+
+    def __post_init__(self) -> None:
+        plain_name(self.dataset)
+        plain_name(self.split)
 
 
 def open_reader(format: str, root: Path, options: Options) -> Reader[Any]:

@@ -14,6 +14,7 @@ from blendclip.mining.images import ImageReader
 from blendclip.reporting.inspection.moment import Moment
 from blendclip.reporting.inspection.overlay import draw_overlay
 from blendclip.reporting.inspection.style import WIDTH_PX, depth_colors, font
+from blendclip.results import inside
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ def draw_cameras(moment: Moment, folder: Path) -> list[Path]:
                 log.warning("%s: %s", moment.scene.images.path[image], fault)
                 continue
             large, small = (draw_overlay(moment, image, pixels, width_px) for width_px in (WIDTH_PX, cell_px))
-            path = folder / f"camera-{moment.scene.images.channel[image]}.jpg"
+            path = inside(folder, *f"camera-{moment.scene.images.channel[image]}.jpg".split("/"))
             written.append(_save(titled(large, f"{moment.title}   {moment.camera_name(image)}"), path))
             cells[-1].append(titled(small, moment.camera_name(image), legend=False, letters_px=16))
     if not written:

@@ -11,6 +11,7 @@ from blendclip.reporting.inspection.cameras import draw_cameras
 from blendclip.reporting.inspection.colored import draw_colored
 from blendclip.reporting.inspection.moment import moment_of
 from blendclip.reporting.inspection.movers import draw_movers
+from blendclip.results import inside
 
 
 def inspect_scene(
@@ -33,7 +34,7 @@ def inspect_scene(
     files = [*moment.scene.sweeps.path, *moment.scene.images.path]
     if not any((root / path).is_file() for path in files):
         raise UserError(f"none of the {len(files)} files of scene {moment.scene.name} is under {root}: set --root")
-    folder = output / moment.scene.name
+    folder = inside(output, *moment.scene.name.split("/"))
     folder.mkdir(parents=True, exist_ok=True)
     written = [*draw_cameras(moment, folder), *draw_above(moment, folder)]
     return [*written, *draw_movers(moment, folder, movers), *draw_colored(moment, folder)]
