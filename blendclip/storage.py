@@ -22,6 +22,8 @@ from blendclip import __version__
 from blendclip.errors import UserError
 from blendclip.schemas import CONVENTIONS, STAGE_VERSIONS, hf_features
 
+ROW_GROUP_BYTES = 2**27
+"""Above this a scene's rows are split into row groups, so that memory holds a part of them, however long the scene."""
 _COORDINATES = "points.list.element.list.element"
 _JPEG = "image.bytes"
 
@@ -119,7 +121,9 @@ def open_parquet(path: Path) -> pq.ParquetFile:
         UserError: it is not there or is not Parquet.
     """
     try:
-        return pq.ParquetFile(existing(path))
+        return pq.ParquetFile(
+            existing(path), pre_buffer=False
+        )  # which would hold every row group that a caller streams
     except pa.ArrowInvalid as error:
         raise UserError(f"{path} is not a readable Parquet file ({error}): delete it and run its stage again") from None
 
@@ -131,6 +135,15 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
         UserError: the file is not there or is not Parquet.
     """
     return open_parquet(path).read(columns=columns)
+
+
+def stream(
+    file: pq.ParquetFile, groups: Iterable[int], rows: int, columns: list[str] | None = None
+) -> Iterator[pa.Table]:
+    """Some row groups, or some columns of them, in tables of at most `rows` rows."""
+    for group in groups:
+        for batch in file.iter_batches(rows, row_groups=[group], columns=columns):
+            yield pa.Table.from_batches([batch])
 
 
 def row_groups_with(file: pq.ParquetFile, column: str, value: str) -> list[int]:
