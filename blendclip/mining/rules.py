@@ -132,6 +132,13 @@ REFUSED = Rule("refused", ("captions",), "fault", ("the model refused: {answer}"
 OVER_LONG = Rule(
     "over_long", ("captions",), "fault", ("no sentence ends within max_tokens: {answer}",), "caption.prompt"
 )
+UNFINISHED = Rule("unfinished", ("captions",), "fault", ("the server ended the answer with finish_reason {reason}",))
+SPECIAL_TOKENS = Rule("special_tokens", ("captions",), "fault", ("the answer holds special tokens: {answer}",))
+REASONING = Rule("reasoning", ("captions",), "fault", ("the answer holds the model's reasoning: {answer}",))
+LOOP = Rule("loop", ("captions",), "fault", ("the answer repeats itself: {answer}",))
+OTHER_SCRIPT = Rule(
+    "other_script", ("captions",), "fault", ("the answer is written in {script}, the prompt is not: {answer}",)
+)
 REQUEST_REFUSED = Rule("request_refused", ("captions",), "fault", ("status {status}: {message}",))
 SERVER_ERROR = Rule("server_error", ("captions",), "fault", ("failed {attempts} times: {error}",))
 
@@ -143,6 +150,7 @@ RULES = (
     *(BROKEN_ANNOTATION, BROKEN_SWEEP, BROKEN_IMAGE),
     *(NO_SWEEP, MIN_POINTS),
     *(VISIBILITY, NO_IMAGE, OUTSIDE_IMAGE, PARTLY_OUTSIDE, TOO_SMALL),
-    *(MAX_VIEWS_PER_INSTANCE, EMPTY, REFUSED, OVER_LONG, REQUEST_REFUSED, SERVER_ERROR),
+    *(MAX_VIEWS_PER_INSTANCE, EMPTY, REFUSED, OVER_LONG, UNFINISHED, SPECIAL_TOKENS, REASONING, LOOP, OTHER_SCRIPT),
+    *(REQUEST_REFUSED, SERVER_ERROR),
     *(NO_VIEW, NO_CAPTION),
 )
