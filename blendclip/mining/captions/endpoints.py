@@ -88,7 +88,7 @@ class Endpoints:
         if endpoint.left_out:
             return
         if self.left == [endpoint]:
-            others = f"; {len(self._all) - 1} others were left out before" if len(self._all) > 1 else ""
+            others = "; the others were left out before" if len(self._all) > 1 else ""
             raise UserError(f"{reason}: bring it back or mend it, and run again; answers so far are kept{others}")
         endpoint.left_out = True
         log.warning("%s: it is left out, the others take its requests", reason)
