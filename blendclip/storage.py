@@ -26,6 +26,7 @@ ROW_GROUP_BYTES = 2**27
 """Above this a scene's rows are split into row groups, so that memory holds a part of them, however long the scene."""
 _COORDINATES = "points.list.element.list.element"
 _JPEG = "image.bytes"
+_ABOUT = b"blendclip"
 
 
 @contextmanager
@@ -163,8 +164,18 @@ def options_of(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is not there or is not Parquet.
     """
-    options: dict[str, Any] = json.loads(open_parquet(path).schema_arrow.metadata[b"blendclip"])["options"]
+    options: dict[str, Any] = json.loads(open_parquet(path).schema_arrow.metadata[_ABOUT])["options"]
     return options
+
+
+def stage_of(path: Path) -> str | None:
+    """The stage that made a file, from its metadata; None where these do not say.
+
+    Raises:
+        UserError: the file is not there or is not Parquet.
+    """
+    about = (open_parquet(path).schema_arrow.metadata or {}).get(_ABOUT)
+    return None if about is None else str(json.loads(about)["stage"])
 
 
 def _writer_options(schema: pa.Schema) -> dict[str, Any]:
