@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from blendclip.options import Options, fields_of, sentences, unwrapped
+from blendclip.options import Options, fields_of, is_one_or_list, sentences, unwrapped
 from blendclip.ranges import PLACE
 
 _WORDS = {bool: "boolean", int: "integer", float: "number", str: "string", Path: "string"}
@@ -43,6 +43,8 @@ def value_schema(hint: Any, partial: bool = False) -> dict[str, Any]:
         made |= bound.schema()
     if optional and "type" in made:
         made["type"] = [made["type"], "null"]
+    if optional and "anyOf" in made:
+        made["anyOf"] = [*made["anyOf"], {"type": "null"}]
     if optional and "enum" in made:
         made["enum"] = [*made["enum"], None]
     return made
@@ -50,6 +52,8 @@ def value_schema(hint: Any, partial: bool = False) -> dict[str, Any]:
 
 def _kind_schema(kind: Any, partial: bool) -> dict[str, Any]:
     origin, args = get_origin(kind), get_args(kind)
+    if is_one_or_list(kind):
+        return {"anyOf": [value_schema(one) for one in args]}
     if origin is Literal:
         return {"enum": list(args)}
     if origin is tuple and args[-1] is Ellipsis:

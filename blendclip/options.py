@@ -228,10 +228,19 @@ def unwrapped(hint: Any) -> tuple[Any, list[Any], bool]:
             hint, *more = get_args(hint)
             bounds += more
         elif get_origin(hint) in (Union, types.UnionType) and type(None) in get_args(hint):
-            (hint,) = (one for one in get_args(hint) if one is not type(None))
+            hint = Union[tuple(one for one in get_args(hint) if one is not type(None))]  # noqa: UP007
             optional = True
         else:
             return hint, bounds, optional
+
+
+def is_one_or_list(kind: Any) -> bool:
+    """Whether a type without its ranges is that of one value or a list of such, as `Text | tuple[Text, ...]` is."""
+    return get_origin(kind) in (Union, types.UnionType)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)
 
 
 def _value(value: Any, hint: Any, path: str, how: How) -> Any:
@@ -275,6 +284,9 @@ def _typed(value: Any, kind: Any, path: str, how: How) -> Any:
             hint = f"did you mean {near[0]}?" if near else f"take one of {', '.join(map(str, get_args(kind)))}"
             raise UserError(f"`{path}` is {shown(value)}: {hint}")
         return value
+    if is_one_or_list(kind):
+        (wanted,) = (one for one in get_args(kind) if (get_origin(unwrapped(one)[0]) is tuple) == _is_list(value))
+        return _value(value, wanted, path, how)
     if origin is tuple:
         return _tuple(value, kind, path, how)
     if origin is dict:
@@ -310,7 +322,7 @@ def _scalar(value: Any, kind: type, path: str) -> Any:
 
 def _tuple(value: Any, kind: Any, path: str, how: How) -> tuple[Any, ...]:
     args = get_args(kind)
-    if not isinstance(value, list | tuple):
+    if not _is_list(value):
         raise UserError(f"`{path}` is {shown(value)}: it must be a list")
     if args[-1] is Ellipsis:
         return tuple(_value(one, args[0], f"{path}[{i}]", how) for i, one in enumerate(value))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from blendclip.errors import UserError
+from blendclip.plain_names import inside, plain_name
 
 Stage = Literal["clouds", "views", "captions", "triplets"]
 """A stage whose output lies in parts."""
@@ -45,11 +46,11 @@ class Results:
 
     def datasets(self, name: str) -> Path:
         """Folder of a generated dataset."""
-        return self.root / "datasets" / name
+        return inside(self.root, "datasets", name)
 
     def index(self, dataset: str, split: str) -> Path:
         """Scene index of a split."""
-        return self.root / "index" / dataset / f"{split}.parquet"
+        return inside(self.root, "index", dataset, split, suffix=".parquet")
 
     def part(self, stage: Stage, dataset: str, split: str, part: int | str) -> Path:
         """Output of a stage for a part, a number or a wildcard."""
@@ -65,11 +66,11 @@ class Results:
 
     def summary(self, dataset: str, split: str) -> Path:
         """The accounts of mining a split, as JSON."""
-        return self.root / "summaries" / "triplets" / dataset / f"{split}.json"
+        return inside(self.root, "summaries", "triplets", dataset, split, suffix=".json")
 
     def inspection(self, dataset: str, split: str) -> Path:
         """Folder for the projection check of a split, with a folder for each scene drawn."""
-        return self.root / "inspection" / dataset / split
+        return inside(self.root, "inspection", dataset, split)
 
     # Embedding and packing
 
@@ -79,7 +80,8 @@ class Results:
 
     def class_weights(self, clip: str, classes: str, templates: str) -> Path:
         """Text weights of a file of prompts/classes over a file of prompts/templates."""
-        return self.root / "embeddings" / clip / "classes" / f"{classes}.{templates}.parquet"
+        folder = inside(self.root, "embeddings", clip, "classes")
+        return inside(folder, classes, suffix=f".{plain_name(templates)}.parquet")
 
     def packed_clouds(self, dataset: str, split: str, part: int | str) -> Path:
         """Packed clouds of a part, for any CLIP."""
@@ -93,7 +95,7 @@ class Results:
 
     def run(self, run: str) -> Path:
         """Folder of a training run."""
-        return self.root / "runs" / run
+        return inside(self.root, "runs", run)
 
     def recipe(self, run: str) -> Path:
         """Recipe of a run."""
@@ -113,15 +115,15 @@ class Results:
 
     def model(self, run: str) -> Path:
         """Folder of a run's model as it is shared, with a card."""
-        return self.root / "models" / run
+        return inside(self.root, "models", run)
 
     def benchmark(self, name: str) -> Path:
         """Labelled clouds of a benchmark."""
-        return self.root / "evaluation" / "benchmarks" / f"{name}.parquet"
+        return inside(self.root, "evaluation", "benchmarks", name, suffix=".parquet")
 
     def evaluation(self, run: str, benchmark: str) -> Path:
         """Folder of what a run reaches on a benchmark."""
-        return self.root / "evaluation" / "runs" / run / benchmark
+        return inside(self.root, "evaluation", "runs", run, benchmark)
 
     def metrics(self, run: str, benchmark: str) -> Path:
         """Metrics of a run on a benchmark, as JSON."""
@@ -135,11 +137,11 @@ class Results:
 
     def report(self, name: str = "report") -> Path:
         """Folder of a report's page."""
-        return self.root / name
+        return inside(self.root, name)
 
     def tables(self, report: str = "report") -> Path:
         """Folder of a report's tables."""
-        return self.root / ("tables" if report == "report" else f"{report}_tables")
+        return inside(self.root, "tables" if report == "report" else f"{report}_tables")
 
     def caches(self) -> Path:
         """Folder of what jobs keep outside of their outputs, to go on after a kill."""
@@ -151,7 +153,7 @@ class Results:
 
     def embedding_cache(self, clip: str, dataset: str, split: str) -> Path:
         """Folder of finished work of embedding a split."""
-        return self.caches() / "embeddings" / clip / dataset / split
+        return inside(self.caches(), "embeddings", clip, dataset, split)
 
     def logs(self) -> Path:
         """Folder of the logs of jobs."""
@@ -249,21 +251,20 @@ class Results:
 
     def _stage(self, stage: Stage, dataset: str, split: str) -> Path:
         assert stage in STAGES, f"{stage} is none of {STAGES}"
-        return self.root / stage / dataset / split
+        return inside(self.root, stage, dataset, split)
 
     def _rejects(self, dataset: str, split: str) -> Path:
-        return self.root / "rejects" / dataset / split
+        return inside(self.root, "rejects", dataset, split)
 
     def _caption_statistics(self, dataset: str, split: str) -> Path:
-        return self.root / "summaries" / "captions" / dataset / split
+        return inside(self.root, "summaries", "captions", dataset, split)
 
     def _embeddings(self, clip: str, dataset: str, split: str) -> Path:
-        return self.root / "embeddings" / clip / dataset / split
+        return inside(self.root, "embeddings", clip, dataset, split)
 
     def _packed(self, clip: str | None, dataset: str, split: str) -> Path:
         """Folder of the packed features of a CLIP, or of the packed clouds."""
-        folder = self.root / "packed"
-        return (folder / clip if clip else folder) / dataset / split
+        return inside(self.root, "packed", *([] if clip is None else [clip]), dataset, split)
 
 
 class Commands:

@@ -25,11 +25,14 @@ from blendclip import __version__
 from blendclip.errors import UserError
 from blendclip.schemas import CONVENTIONS, STAGE_VERSIONS, hf_features
 
+ROW_GROUP_BYTES = 2**27
+"""Above this a scene's rows are split into row groups, so that memory holds a part of them, however long the scene."""
 _COORDINATES = "points.list.element.list.element"
 _JPEG = "image.bytes"
 _CHECKSUM = b"crc32"
 RUN_AGAIN = "delete it and run its stage again"
 """What to do about a damaged file of `results/`."""
+_ABOUT = b"blendclip"
 
 
 @contextmanager
@@ -176,7 +179,9 @@ class ParquetFile(pq.ParquetFile):  # type: ignore[misc]  # pyarrow comes withou
     def __init__(self, path: Path, cure: str = RUN_AGAIN) -> None:
         self._readable = partial(_readable, path, "Parquet", cure)
         with self._readable():
-            super().__init__(path, page_checksum_verification=True)
+            super().__init__(
+                path, page_checksum_verification=True, pre_buffer=False
+            )  # it would hold all that is streamed
 
     def read(self, *args: Any, **options: Any) -> pa.Table:
         """As of pyarrow."""
@@ -235,6 +240,15 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
     return open_parquet(path).read(columns=columns)
 
 
+def stream(
+    file: pq.ParquetFile, groups: Iterable[int], rows: int, columns: list[str] | None = None
+) -> Iterator[pa.Table]:
+    """Some row groups, or some columns of them, in tables of at most `rows` rows."""
+    for group in groups:
+        for batch in file.iter_batches(rows, row_groups=[group], columns=columns):
+            yield pa.Table.from_batches([batch])
+
+
 def row_groups_with(file: pq.ParquetFile, column: str, value: str) -> list[int]:
     """The row groups in which a column of text may hold `value`, as far as the file's statistics tell."""
     number = file.schema.names.index(column)
@@ -252,8 +266,18 @@ def options_of(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is not there or is not Parquet.
     """
-    options: dict[str, Any] = json.loads(open_parquet(path).schema_arrow.metadata[b"blendclip"])["options"]
+    options: dict[str, Any] = json.loads(open_parquet(path).schema_arrow.metadata[_ABOUT])["options"]
     return options
+
+
+def stage_of(path: Path) -> str | None:
+    """The stage that made a file, from its metadata; None where these do not say.
+
+    Raises:
+        UserError: the file is not there or is not Parquet.
+    """
+    about = (open_parquet(path).schema_arrow.metadata or {}).get(_ABOUT)
+    return None if about is None else str(json.loads(about)["stage"])
 
 
 def _writer_options(schema: pa.Schema) -> dict[str, Any]:

@@ -20,8 +20,9 @@ LAYERS = (
     ("ranges",),
     ("options",),
     ("geometry", "json_schema", "randomness", "raw_points", "sampling", "schemas"),
-    ("storage", "packages", "shipped"),
+    ("storage", "packages", "plain_names", "shipped"),
     ("rejects", "results", "prompts"),
+    ("accounts",),
     ("datasets", "mining"),  # the scene index is all they share
     ("synthetic", "benchmarks"),
     ("encoders",),

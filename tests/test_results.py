@@ -10,7 +10,8 @@ import pytest
 
 import blendclip
 from blendclip.errors import UserError
-from blendclip.results import Commands, Results, part_number, split_of
+from blendclip.plain_names import inside
+from blendclip.results import STAGES, Commands, Results, part_number, split_of
 
 FILES = Results("out")
 PLACES = {
@@ -56,6 +57,19 @@ LISTINGS |= {"indices", "mined_parts", "rejects_parts"}
 @pytest.mark.parametrize(("name", "names", "place"), [(name, *rest) for name, rest in PLACES.items()], ids=PLACES)
 def test_where_things_lie(name, names, place):
     assert getattr(FILES, name)(*names) == Path("out") / place
+
+
+@pytest.mark.parametrize("name", ["../../x", "..", "", "a/b", "/etc", "x\0y", "x\ny"])
+def test_no_name_leads_out_of_its_place(name):
+    assert inside(Path("out"), "a", "b c.é") == Path("out/a/b c.é")
+    with pytest.raises(UserError, match="cannot name a dataset, split, scene or sensor"):
+        inside(Path("out"), "index", name)
+    for method, (names, _) in PLACES.items():
+        for number, old in enumerate(names):
+            if isinstance(old, str) and old not in STAGES:
+                others = [*names[:number], name, *names[number + 1 :]]
+                with pytest.raises(UserError, match="cannot name"):
+                    getattr(FILES, method)(*others)
 
 
 def test_no_place_is_left_out_above():

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 from blendclip.cli.common import CommandParser
 from blendclip.datasets.formats import Kind, formats_of
 from blendclip.errors import UserError
-from blendclip.options import Options, fields_of, parse, sentences, unwrapped
+from blendclip.options import Options, fields_of, is_one_or_list, parse, sentences, unwrapped
 
 Made = TypeVar("Made", bound=Options)
 
@@ -93,7 +93,7 @@ def _add_flag(group: Any, name: str, path: str, field: dataclasses.Field[Any], h
         group.add_argument(flag, action=argparse.BooleanOptionalAction, **more)
     elif get_origin(kind) is Literal:
         group.add_argument(flag, metavar=f"{{{','.join(map(str, get_args(kind)))}}}", **more)
-    elif get_origin(kind) is tuple:
+    elif get_origin(kind) is tuple or is_one_or_list(kind):
         group.add_argument(flag, nargs="+", metavar="VALUE", **more)
     else:
         group.add_argument(flag, metavar=_METAVARS.get(kind, "VALUE"), **more)

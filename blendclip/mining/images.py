@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import simplejpeg
 from numpy.typing import NDArray
 
 from blendclip.errors import DataFault
 from blendclip.mining import rules
+from blendclip.mining.decoding import open_image
 from blendclip.mining.scene import Readings
 
 
@@ -28,15 +28,11 @@ class ImageReader:
         """
         if not self._images.usable[image]:
             raise DataFault(self._images.fault(image))
-        data = self._bytes(image)
-        size_px, expected_px = _size_px(data), tuple(self._images.size_wh_px[image].tolist())
-        if size_px != expected_px:
-            raise DataFault(rules.WRONG_SIZE.format(size_px=size_px, expected_px=expected_px))
-        try:
-            pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, strict=True, buffer=self._buffer)
-        except ValueError as error:
-            raise DataFault(rules.NO_JPEG.format(error=error)) from None
-        return pixels
+        encoded = open_image(self._bytes(image))
+        expected_px = tuple(self._images.size_wh_px[image].tolist())
+        if encoded.size_wh_px != expected_px:
+            raise DataFault(rules.WRONG_SIZE.format(size_px=encoded.size_wh_px, expected_px=expected_px))
+        return encoded.pixels(self._buffer)
 
     def _bytes(self, image: int) -> bytes:
         try:
@@ -45,11 +41,3 @@ class ImageReader:
             raise DataFault(rules.NO_FILE) from None
         except OSError as error:
             raise DataFault(rules.UNREADABLE.format(error=error.strerror)) from None
-
-
-def _size_px(data: bytes) -> tuple[int, int]:
-    try:
-        height, width, _, _ = simplejpeg.decode_jpeg_header(data, strict=True)
-    except ValueError as error:
-        raise DataFault(rules.NO_JPEG.format(error=error)) from None
-    return width, height

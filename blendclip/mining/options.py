@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from blendclip.options import FaultOptions, Options
-from blendclip.ranges import Count, Natural, Pattern, Positive, Range, Share, Text
+from blendclip.ranges import Count, Listed, Natural, Pattern, Positive, Range, Share, Text
 
 Motion = Literal["per_point", "interpolate", "none"]
 Backend = Literal["template", "vllm", "endpoint"]
 Url = Annotated[str, Pattern(r"https?://.+", "a URL such as http://host:8000/v1")]
+Urls = Annotated[tuple[Url, ...], Listed(1)]
 Variable = Annotated[str, Pattern(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable")]
 
 
@@ -84,11 +85,12 @@ class ServerOptions(Options):
     """How the model that captions is reached. No caption depends on it, so that changing it reruns nothing."""
 
     max_in_flight: Count = 256
-    """Requests under way at a time; more than the server works on at once, so that it never waits."""
+    """Requests under way at a time, at all endpoints together; more than they work on at once, so that none waits."""
     timeout_s: Positive = 300.0
     """Seconds to wait for one answer before asking again."""
-    base_url: Url | None = None
-    """Backend endpoint only; where its OpenAI-compatible API is, such as http://host:8000/v1."""
+    base_url: Url | Urls | None = None
+    """Backend endpoint only; where its OpenAI-compatible API is, such as http://host:8000/v1, or a list of several that
+    serve the model and share the requests."""
     api_key_env: Variable | None = None
     """Backend endpoint only; name of the environment variable that holds its API key."""
     vllm: VLLMOptions = field(default_factory=VLLMOptions)

@@ -66,14 +66,21 @@ BROKEN_SWEEP = Rule(
 )
 
 # Images. The last sentence is of annotations, which a broken image could have shown.
-NO_JPEG = "is no sound JPEG: {error}"
+NO_SOUND_IMAGE = "is no sound {format}: {error}"
+NO_IMAGE_FORMAT = "is no image that Pillow reads: it begins with {start}"
+EMPTY_FILE = "is empty"
+NO_COLORS = "is a {format} of mode {mode}: its pixels are no colours of 8 bits"
 WRONG_SIZE = "is {size_px} px, the dataset's tables say {expected_px}"
 ONLY_IMAGE_BROKEN = "no sound image gives a view, and this one is broken"
 BROKEN_IMAGE = Rule(
     "broken_image",
     ("clouds", "views"),
     "fault",
-    (NO_FILE, UNREADABLE, BROKEN_POSE, WRONG_TIME, NO_JPEG, WRONG_SIZE, ONLY_IMAGE_BROKEN),
+    (
+        *(NO_FILE, UNREADABLE, BROKEN_POSE, WRONG_TIME),
+        *(NO_SOUND_IMAGE, NO_IMAGE_FORMAT, EMPTY_FILE, NO_COLORS),
+        *(WRONG_SIZE, ONLY_IMAGE_BROKEN),
+    ),
 )
 
 # Clouds.
@@ -126,6 +133,13 @@ REFUSED = Rule("refused", ("captions",), "fault", ("the model refused: {answer}"
 OVER_LONG = Rule(
     "over_long", ("captions",), "fault", ("no sentence ends within max_tokens: {answer}",), "caption.prompt"
 )
+UNFINISHED = Rule("unfinished", ("captions",), "fault", ("the server ended the answer with finish_reason {reason}",))
+SPECIAL_TOKENS = Rule("special_tokens", ("captions",), "fault", ("the answer holds special tokens: {answer}",))
+REASONING = Rule("reasoning", ("captions",), "fault", ("the answer holds the model's reasoning: {answer}",))
+LOOP = Rule("loop", ("captions",), "fault", ("the answer repeats itself: {answer}",))
+OTHER_SCRIPT = Rule(
+    "other_script", ("captions",), "fault", ("the answer is written in {script}, the prompt is not: {answer}",)
+)
 REQUEST_REFUSED = Rule("request_refused", ("captions",), "fault", ("status {status}: {message}",))
 SERVER_ERROR = Rule("server_error", ("captions",), "fault", ("failed {attempts} times: {error}",))
 
@@ -137,6 +151,7 @@ RULES = (
     *(BROKEN_ANNOTATION, BROKEN_SWEEP, BROKEN_IMAGE),
     *(NO_SWEEP, MIN_POINTS),
     *(VISIBILITY, NO_IMAGE, OUTSIDE_IMAGE, PARTLY_OUTSIDE, TOO_SMALL),
-    *(MAX_VIEWS_PER_INSTANCE, EMPTY, REFUSED, OVER_LONG, REQUEST_REFUSED, SERVER_ERROR),
+    *(MAX_VIEWS_PER_INSTANCE, EMPTY, REFUSED, OVER_LONG, UNFINISHED, SPECIAL_TOKENS, REASONING, LOOP, OTHER_SCRIPT),
+    *(REQUEST_REFUSED, SERVER_ERROR),
     *(NO_VIEW, NO_CAPTION),
 )

@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from blendclip import storage
+from blendclip.accounts import row_counts
 from blendclip.errors import UserError
 from blendclip.mining.agreement import Agreement, agreement_as_text
 from blendclip.mining.captions.quality import price, quality, quality_as_text, quantiles, read_synonyms
-from blendclip.results import Results, Stage
+from blendclip.results import STAGES, Results, Stage
 
 _REJECTED = {"clouds": "annotations", "views": "annotations", "captions": "views", "triplets": "annotations"}
 _KINDS = ["stage", "kind", "rule", "of_files"]
@@ -68,6 +69,7 @@ def _counts(tables: _Tables) -> dict[str, Any]:
         "dataset": tables.dataset,
         "split": tables.split,
         "parts": tables.parts,
+        "rows": row_counts(tables.files, tables.dataset, tables.split, tables.parts, STAGES, STAGES),
         "scenes": scenes,
         **{name: sum(counts.values()) for name, counts in seen.items()},
         "annotations_with_view": len(views["annotation_token"].unique()),

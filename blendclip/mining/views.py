@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -48,37 +49,56 @@ def cut_views(
     """
     rejects = SceneRejects("views")
     scenes = read_scenes(index, part, parts)
-    tables = rejects.checked((scene_views(scene, root, options, rejects) for scene in scenes), max_fault_fraction)
+    views = (table for scene in scenes for table in scene_views(scene, root, options, rejects))
+    tables = rejects.checked(views, max_fault_fraction)
     rows = storage.write_parquet(output, schemas.VIEWS, tables, storage.metadata("views", asdict(options)))
     rejects.write(rejects_output, asdict(options))
     return rows
 
 
-def scene_views(scene: Scene, root: Path, options: ViewOptions, rejects: SceneRejects) -> pa.Table:
-    """The views of one scene, image by image. An image is decoded once, and only if it holds a view to keep."""
-    annotations, images = scene.annotations, scene.images
+def scene_views(scene: Scene, root: Path, options: ViewOptions, rejects: SceneRejects) -> Iterator[pa.Table]:
+    """The views of one scene, image by image, in one table, or in several of about `storage.ROW_GROUP_BYTES` of crops.
+
+    An image is decoded once, and only if it holds a view to keep.
+    """
+    annotations = scene.annotations
     rejects.attempt("annotation", len(annotations))
     for number, reason in annotations.faults.items():
         rejects.annotation(scene, number, rules.BROKEN_ANNOTATION, reason)
     candidates = project_boxes(scene, TrackPoses(annotations, "interpolate"))
     outcomes = _Outcomes(scene, candidates, options)
-    reader, crop_boxes = ImageReader(root, images), candidates.crop_boxes()
-    with_view: list[int] = []
+    seen: list[int] = []
+    views: list[int] = []
     jpegs: list[bytes] = []
+    held_bytes = 0
+    for candidate, jpeg in _crops(scene, root, candidates, outcomes, options, rejects):
+        if held_bytes >= storage.ROW_GROUP_BYTES:
+            yield _table(scene, candidates, views, jpegs)
+            views, jpegs, held_bytes = [], [], 0
+        seen.append(candidate)
+        views.append(candidate)
+        jpegs.append(jpeg)
+        held_bytes += len(jpeg)
+    outcomes.reject(rejects, candidates.annotation[seen])
+    log.info("%s: %d annotations, %d views", scene.name, len(annotations), len(seen))
+    yield _table(scene, candidates, views, jpegs)
+
+
+def _crops(
+    scene: Scene, root: Path, candidates: Candidates, outcomes: _Outcomes, options: ViewOptions, rejects: SceneRejects
+) -> Iterator[tuple[int, bytes]]:
+    """Each candidate that is kept, with its crop as JPEG; broken images become rejects."""
+    reader, crop_boxes = ImageReader(root, scene.images), candidates.crop_boxes()
     for image in np.flatnonzero(outcomes.opened).tolist():
-        kept = outcomes.kept_in(image)
         rejects.attempt("image")
         try:
             pixels = reader.read(image)
         except DataFault as fault:
-            rejects.file(scene, "image", images.path[image], str(fault))
+            rejects.file(scene, "image", scene.images.path[image], str(fault))
             outcomes.broken(image)
             continue
-        jpegs += [_jpeg(pixels, box, options.jpeg_quality) for box in crop_boxes[kept].tolist()]
-        with_view += kept.tolist()
-    outcomes.reject(rejects, candidates.annotation[with_view])
-    log.info("%s: %d annotations, %d views", scene.name, len(annotations), len(with_view))
-    return _table(scene, candidates, np.array(with_view, np.int64), jpegs)
+        for candidate in outcomes.kept_in(image).tolist():
+            yield candidate, _jpeg(pixels, crop_boxes[candidate].tolist(), options.jpeg_quality)
 
 
 def _jpeg(pixels: NDArray[np.uint8], box: list[int], quality: int) -> bytes:
@@ -88,8 +108,9 @@ def _jpeg(pixels: NDArray[np.uint8], box: list[int], quality: int) -> bytes:
     return jpeg
 
 
-def _table(scene: Scene, candidates: Candidates, kept: NDArray[np.int64], jpegs: list[bytes]) -> pa.Table:
-    """The views (schema `schemas.VIEWS`) of the candidates `kept` (K,), with their crops."""
+def _table(scene: Scene, candidates: Candidates, views: list[int], jpegs: list[bytes]) -> pa.Table:
+    """The views (schema `schemas.VIEWS`) that are these candidates, with their crops."""
+    kept = np.array(views, np.int64)
     numbers, image = candidates.annotation[kept], candidates.image[kept]
     tokens, channels = scene.annotations.token[numbers].tolist(), scene.images.channel[image].tolist()
     named = list(zip(tokens, channels, strict=True))

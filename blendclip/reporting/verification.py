@@ -6,16 +6,15 @@ A summary is small and outlives the files that it speaks of; a copy of a folder 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from blendclip import storage
+from blendclip.accounts import count_rows, parts_of
 from blendclip.errors import UserError
-from blendclip.results import STAGES, Results, Stage
+from blendclip.results import Results
 
-_CAD_STAGES: tuple[Stage, ...] = ("views", "captions", "triplets")
 _UNHELD = ("datasets", "caches", "logs", "timings")
 """Folders of a results folder that hold no results: what is generated is not read back, caches mend themselves."""
 
@@ -68,35 +67,27 @@ def _held(folder: Path) -> Iterator[Path]:
 def _lost_of_split(files: Results, path: Path) -> Iterator[str]:
     summary = read_summary(path)
     where, parts = (summary["dataset"], summary["split"]), summary["parts"]
-    captions = summary.get("captioning", {}).get("captions")
-    counted = {name: summary.get(name) for name in STAGES} | {"captions": captions}
-    rejected = Counter[str]()
-    for row in summary["rejects"]:
-        rejected[row.get("stage", "cad")] += row["count"]
-    is_cad = "cad" in summary
-    for stage in _CAD_STAGES if is_cad else STAGES:
-        paths = [files.part(stage, *where, part) for part in range(parts)]
-        yield from _lost_rows(paths, counted[stage], path, stage)
-    for name in ("cad",) if is_cad else STAGES:
-        paths = [files.rejects(name, *where, part) for part in range(parts)]
-        yield from _lost_rows(paths, rejected[name], path, f"rejects of {name}")
-    if not is_cad and (scenes := storage.open_parquet(files.index(*where)).num_row_groups) != summary["scenes"]:
+    for table, rows in summary["rows"].items():
+        yield from _lost_rows(parts_of(files, *where, parts, table), rows, path, table)
+    if (
+        "scenes" in summary
+        and (scenes := storage.open_parquet(files.index(*where)).num_row_groups) != summary["scenes"]
+    ):
         yield f"{files.index(*where)} has {scenes} scenes, where {path} counts {summary['scenes']}: mine it again"
     files.check_parts(*where, parts)
 
 
-def _lost_rows(paths: Sequence[Path], counted: int | None, summary: Path, what: str) -> Iterator[str]:
-    """Files that are not there, or how many rows are too few or too many."""
+def _lost_rows(paths: Sequence[Path], counted: int, summary: Path, table: str) -> Iterator[str]:
+    """Files of a table that are not there, or how many rows are too few or too many."""
     missing = [path for path in paths if not path.is_file()]
     if missing:
         others = f" and {len(missing) - 1} more" if missing[1:] else ""
         yield f"{missing[0]}{others} of {len(paths)} parts missing: run `snakemake` again, which makes them"
         return
-    rows = sum(storage.open_parquet(path).metadata.num_rows for path in paths)
-    if counted is not None and rows != counted:
+    if (rows := count_rows(paths)) != counted:
         yield (
-            f"{paths[0].parent} holds {rows:,} {what}, where {summary} counts {counted:,}: delete both and run "
-            "`snakemake` again"
+            f"{paths[0].parent} holds {rows:,} rows of {table}, where {summary} counts {counted:,}: delete both and "
+            "run `snakemake` again"
         )
 
 
@@ -110,7 +101,7 @@ def read_summary(path: Path) -> dict[str, Any]:
         summary: dict[str, Any] = json.loads(storage.existing(path).read_text())
     except ValueError as error:
         raise UserError(f"{path} is no JSON ({error}): delete it and run `blendclip summary` again") from None
-    if not isinstance(summary, dict) or "parts" not in summary:
+    if not isinstance(summary, dict) or not {"parts", "rows"} <= summary.keys():
         raise UserError(f"{path} is of an older version: delete it and run `blendclip summary` again")
     return summary
 

@@ -6,11 +6,14 @@ import pytest
 from blendclip import schemas, storage
 from blendclip.datasets.drives.index import write_index
 from blendclip.datasets.drives.options import DriveOptions
+from blendclip.datasets.drives.validation import validate_index
 from blendclip.errors import UserError
 from blendclip.mining.clouds import gather_clouds
 from blendclip.mining.options import CloudOptions
 from blendclip.mining.scene import read_scenes
 from blendclip.mining.views import cut_views
+from blendclip.mining.why import explain
+from blendclip.reporting.inspection.inspect_scene import inspect_scene
 from tests.mining.pipeline import SMALL_CROPS
 
 
@@ -79,3 +82,34 @@ def test_an_index_of_another_version_is_one_sentence(city_root, tmp_path):
     pq.write_table(schemas.INDEX.empty_table().drop_columns(["ego_poses"]), other)
     with pytest.raises(UserError, match=r"other.parquet is no scene index of this version: write it again"):
         next(read_scenes(other, 0, 1))
+
+
+def files_below(folder):
+    return {path for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", ["../../x", "..", "/x", "a/../../../x"])
+def test_no_name_of_a_scene_dataset_or_split_leads_out_of_the_results(city_root, tmp_path, name):
+    results = tmp_path / "deep" / "results"
+    options = DriveOptions("v1.0-mini")
+    for dataset, split in ((name, "mini_train"), ("data", name)):
+        with pytest.raises(UserError, match="cannot name a dataset, split, scene or sensor"):
+            write_index(city_root, options, dataset, [split], results / "index" / "data")
+    assert files_below(tmp_path) == set()
+
+    index = changed_index(city_root, tmp_path / "deep", lambda row: row.update(scene=name))
+    before = files_below(tmp_path)
+    with pytest.raises(UserError, match="cannot name a dataset, split, scene or sensor"):
+        validate_index(index)
+    with pytest.raises(UserError, match="cannot name a dataset, split, scene or sensor"):
+        inspect_scene(index, city_root, results / "inspection")
+    with pytest.raises(UserError, match="cannot name a dataset, split, scene or sensor"):
+        explain(results, "token", name, "mini_train")
+    assert files_below(tmp_path) == before
+
+
+def test_a_scene_in_a_folder_of_its_recorder_is_drawn_below_the_results(city_root, tmp_path):
+    index = changed_index(city_root, tmp_path, lambda row: row.update(scene=f"day 1/{row['scene']}"))
+    assert validate_index(index) > 0
+    drawn = inspect_scene(index, city_root, tmp_path / "inspection")
+    assert drawn and all(path.is_relative_to(tmp_path / "inspection" / "day 1") and path.is_file() for path in drawn)

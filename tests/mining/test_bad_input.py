@@ -1,11 +1,13 @@
 """Broken data: a reject row or one clear sentence each; the rest is mined, and the totals add up."""
 
+import io
 import json
 import os
 import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from blendclip.errors import UserError
 from blendclip.mining.scene import read_scenes
@@ -73,6 +75,20 @@ def whole(city_root, tmp_path_factory):
     return mine(city_root, tmp_path_factory.mktemp("whole"))
 
 
+def as_png(jpeg):
+    """The pixels of a JPEG, as Pillow sees them, in a PNG."""
+    buffer = io.BytesIO()
+    Image.open(io.BytesIO(jpeg)).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def with_stray_bytes(jpeg):
+    """A JPEG with bytes that belong to nothing behind its first segment and before its end."""
+    first = 4 + int.from_bytes(jpeg[4:6], "big")
+    assert jpeg[2] == jpeg[first] == 0xFF and jpeg[-2:] == b"\xff\xd9"
+    return jpeg[:first] + bytes(3) + jpeg[first:-2] + b"\x12" * 20 + jpeg[-2:]
+
+
 def only_fault(mined, stage):
     rows = mined.rejects[(mined.rejects["kind"] == "fault") & (mined.rejects["stage"] == stage)]
     assert len(rows) == 1, rows[["stage", "rule", "reason", "path"]].to_string()
@@ -125,9 +141,10 @@ def test_a_few_nan_points_belong_to_no_box(vandal, whole, tmp_path):
         (lambda data: None, "no such file"),
         (lambda data: data[: len(data) // 2], "no sound JPEG: Premature end"),
         (lambda data: data[:700] + bytes(300) + data[1000:], "no sound JPEG: "),
-        (lambda data: b"", "no sound JPEG: "),
+        (lambda data: b"", "is empty"),
+        (lambda data: as_png(data)[:-100], "no sound PNG: "),
     ],
-    ids=["missing", "truncated", "scribbled", "empty"],
+    ids=["missing", "truncated", "scribbled", "empty", "truncated png"],
 )
 def test_a_broken_image_costs_only_its_own_views(vandal, whole, tmp_path, damage, reason):
     path = vandal.files("samples/CAM_FRONT/*.jpg")[2]
@@ -142,6 +159,15 @@ def test_a_broken_image_costs_only_its_own_views(vandal, whole, tmp_path, damage
     assert set(mined.views["view_id"]) < set(whole.views["view_id"])
     seen_elsewhere = {view.split("/")[1] for view in lost} & set(mined.views["annotation_token"])
     assert set(rows["annotation_token"].dropna()) == {view.split("/")[1] for view in lost} - seen_elsewhere
+
+
+@pytest.mark.parametrize("convert", [as_png, with_stray_bytes], ids=["png", "stray bytes"])
+def test_images_of_another_format_or_with_stray_bytes_give_the_same_views(vandal, whole, tmp_path, convert):
+    for path in vandal.files("samples/CAM_*/*.jpg"):
+        vandal.replace(path, convert(path.read_bytes()))
+    mined = mine(vandal.root, tmp_path / "results")
+    assert len(whole.views) and mined.views.equals(whole.views)
+    assert mined.rejects.equals(whole.rejects)
 
 
 def test_an_image_of_another_size_than_the_tables_say_is_a_fault(vandal, tmp_path):

@@ -38,8 +38,8 @@ def files(tmp_path):
         add(table)
     save_weights(files.model_weights("curriculum"), {"weight": torch.arange(4.0)}, {})
     summary = {"dataset": "drive", "split": "train", "parts": 2, "scenes": 1}
-    summary |= {"clouds": 7, "views": 4, "triplets": 3, "captioning": {"captions": 3}}
-    summary["rejects"] = [{"stage": name, "count": sum(counts)} for name, counts in REJECTED.items() if sum(counts)]
+    summary["rows"] = {name: sum(rows) for name, rows in ROWS.items()}
+    summary["rows"] |= {f"rejects/{name}": sum(rows) for name, rows in REJECTED.items()}
     files.summary(*WHERE).parent.mkdir(parents=True)
     files.summary(*WHERE).write_text(json.dumps(summary))
     return files

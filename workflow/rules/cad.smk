@@ -1,6 +1,22 @@
-# Rules for each dataset, since only OpenShape's files hold features.
+def cad_outputs(name):
+    """What reading a CAD dataset writes beside views and rejects, by the flag of `blendclip cad`."""
+    if name in CAPTIONED:
+        return {"clouds": "clouds"}
+    return {"output": "triplets", "captions": "captions"}
+
+
+def cad_accounts(name, split):
+    """What the summary of a CAD dataset counts further where a model captioned it."""
+    if name not in CAPTIONED:
+        return {}
+    tables = {stage: parts(staged(stage), name, split) for stage in ("clouds", "captions")}
+    return tables | {f"rejected_{stage}": parts(rejected(stage), name, split) for stage in ("captions", "triplets")}
+
+
+# Rules for each dataset, since only OpenShape's files hold features, and captions are the source's or a model's.
 for name, dataset in CAD.items():
     is_openshape = dataset.format.name == "openshape"
+    written = cad_outputs(name)
 
     rule:
         name:
@@ -9,9 +25,8 @@ for name, dataset in CAD.items():
             generated_marker(name),
         output:
             **({"embeddings": PLACES.embeddings(OPENSHAPE_CLIP, name, "{split}", "{part}")} if is_openshape else {}),
-            triplets=PLACES.part("triplets", name, "{split}", "{part}"),
+            **{stage: PLACES.part(stage, name, "{split}", "{part}") for stage in written.values()},
             views=PLACES.part("views", name, "{split}", "{part}"),
-            captions=PLACES.part("captions", name, "{split}", "{part}"),
             rejects=PLACES.rejects("cad", name, "{split}", "{part}"),
         log:
             f"<logs>/cad/{name}/{{split}}/part-{{part}}.log",
@@ -29,8 +44,8 @@ for name, dataset in CAD.items():
         shell:
             "blendclip cad --root {params.root:q} --dataset {params.dataset} --split {wildcards.split}"
             " --part {wildcards.part} --parts {params.parts} --format {params.format:q} --options {params.options:q}"
-            " --max-fault-fraction {FAULTS} --output {output.triplets:q} --view-output {output.views:q}"
-            " --captions {output.captions:q} --rejects {output.rejects:q}"
+            " --max-fault-fraction {FAULTS} --view-output {output.views:q} --rejects {output.rejects:q}"
+            + "".join(f" --{flag} {{output.{stage}:q}}" for flag, stage in written.items())
             + (" --embeddings {output.embeddings:q}" if is_openshape else "")
             + " > {log:q} 2>&1"
 
@@ -40,6 +55,7 @@ for name, dataset in CAD.items():
             name:
                 f"summarize_{name}_{split}"
             input:
+                **cad_accounts(name, split),
                 triplets=parts(staged("triplets"), name, split),
                 views=parts(staged("views"), name, split),
                 rejects=parts(rejected("cad"), name, split),

@@ -1,7 +1,7 @@
 if CONFIG.caption.backend == "vllm":
 
     # One job for each dataset and split: it starts the server once, and the server's queue never runs dry between parts.
-    for name, split in splits_of(MINED):
+    for name, split in splits_of(CAPTIONED):
 
         rule:
             name:
@@ -49,6 +49,8 @@ else:
             "<logs>/captions/{dataset}/{split}/part-{part}.log",
         benchmark:
             "<timings>/captions/{dataset}/{split}/part-{part}.tsv"
+        wildcard_constraints:
+            dataset="|".join(CAPTIONED),
         resources:
             mem_mb=1000,
             caption_servers=int(CONFIG.caption.backend == "endpoint"),

@@ -36,6 +36,9 @@ CLIPS = {one.name: one for one in [CONFIG.clip, *(CONFIG.clip_of(name) for name 
 OPENSHAPE_CLIP = "ViT-bigG-14_laion2b_s39b_b160k"  # the one whose features its files hold
 MINED, CAD = CONFIG.chosen(cad=False), CONFIG.chosen(cad=True)
 DATASETS = MINED | CAD
+# Whose views the captions stage describes. Those of CAD bring their captions; a model looks at them too, where they are images.
+PICTURED = {name: dataset for name, dataset in CAD.items() if dataset.format.name != "openshape"}
+CAPTIONED = MINED if CONFIG.caption.backend == "template" else MINED | PICTURED
 FAULTS = CONFIG.max_fault_fraction
 DISAGREEMENT = CONFIG.max_disagree_fraction
 # How a captioning model is reached. No caption depends on it, so it is kept out of `params`: changing it reruns nothing.
@@ -112,8 +115,14 @@ def summaries(datasets):
 
 def every_triplet(datasets):
     """All parts that `mine_triplets` or `cad_triplets` promises: a finished summary does not notice a lost one."""
-    stages = ("clouds", "views", "captions", "triplets") if datasets is MINED else ("views", "captions", "triplets")
-    return [path for which in splits_of(datasets) for stage in stages for path in parts(staged(stage), *which)]
+    stages = ("clouds", "views", "captions", "triplets")
+    return [
+        path
+        for which in splits_of(datasets)
+        for stage in stages
+        if stage != "clouds" or which[0] in CAPTIONED
+        for path in parts(staged(stage), *which)
+    ]
 
 
 def inspections():

@@ -56,6 +56,8 @@ rule join_triplets:
         "<logs>/triplets/{dataset}/{split}/part-{part}.log",
     benchmark:
         "<timings>/triplets/{dataset}/{split}/part-{part}.tsv"
+    wildcard_constraints:
+        dataset="|".join(CAPTIONED),
     resources:
         mem_mb=1000,
     params:

@@ -21,6 +21,7 @@ from blendclip.datasets.cad.tables import Named
 from blendclip.datasets.formats import format_named
 from blendclip.errors import UserError
 from blendclip.options import Options
+from blendclip.plain_names import plain_name
 from blendclip.rejects import Rejects
 
 log = logging.getLogger(__name__)
@@ -90,6 +91,10 @@ class CadPart:
     """Number of the part, from 0."""
     parts: int = 1
     """How many parts the split has."""
+
+    def __post_init__(self) -> None:
+        plain_name(self.dataset)
+        plain_name(self.split)
 
 
 def open_reader(format: str, root: Path, options: Options) -> Reader[Any]:

@@ -14,6 +14,7 @@ from blendclip.datasets.drives.validation import validate_index
 from blendclip.datasets.formats import format_named
 from blendclip.errors import UserError
 from blendclip.options import Options, plain
+from blendclip.plain_names import inside, plain_name
 
 
 class Adapter(Protocol):
@@ -40,8 +41,11 @@ def write_index(
     The dataset's tables are loaded once, whatever the number of splits.
 
     Raises:
-        UserError: the dataset, its version or a split is not there, or what it holds breaks the index's contract.
+        UserError: the dataset, its version or a split is not there, cannot name a file, or breaks the
+            index's contract.
     """
+    plain_name(dataset)
+    paths = {split: inside(output, split, suffix=".parquet") for split in splits}
     adapter: Adapter = format_named(format, "drive").open()
     tables = adapter.load(root, **asdict(options))
     scenes = {split: adapter.split_scenes(tables, split) for split in splits}  # complain before the first is written
@@ -50,7 +54,7 @@ def write_index(
     for split in splits:
         rows = tqdm(adapter.rows(tables, scenes[split]), f"index {dataset}/{split}", len(scenes[split]), unit="scene")
         named = ({"dataset": dataset, "split": split} | row for row in rows)
-        counts[split] = _write_split(output / f"{split}.parquet", named, about)
+        counts[split] = _write_split(paths[split], named, about)
     return counts
 
 

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from blendclip import geometry, schemas, storage
 from blendclip.errors import UserError
 from blendclip.geometry import in_time
+from blendclip.plain_names import plain_name
 
 _EARLIEST_US, _LATEST_US = 10**15, 4 * 10**15  # the years 2001 to 2096
 _UNITS = {"seconds": 10**6, "milliseconds": 10**3, "nanoseconds": 10**-3}
@@ -161,6 +162,8 @@ def _names(scene: _Scene) -> None:
     for column in ("dataset", "split", "scene", "scene_token"):
         if not scene.row[column][0].as_py():
             raise UserError(f"{scene.check.path}, scene {scene.name}: {column} is empty")
+    for name in (scene.row["dataset"][0].as_py(), scene.row["split"][0].as_py(), *scene.name.split("/")):
+        plain_name(name)
     key = ("scene", scene.name)
     if key in scene.check.owner:
         raise UserError(f"{scene.check.path} holds scene {scene.name} twice: names of scenes must be unique")

@@ -69,6 +69,11 @@ class AnswerCache:
                 (key, model, prompt_sha, *vars(answer).values()),
             )
 
+    def drop(self, keys: Sequence[bytes]) -> None:
+        """Forget the answers for these keys, so that they are asked for again."""
+        with self._clear():
+            self._connection.executemany("DELETE FROM answers WHERE key = ?", ((key,) for key in keys))
+
     def find(self, keys: Sequence[bytes]) -> dict[bytes, Answer]:
         """The answers to those of the keys that have one."""
         found: dict[bytes, Answer] = {}

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from blendclip.mining.captions.cache import Answer, AnswerCache, request_key
 from blendclip.mining.captions.choice import ChosenViews
 from blendclip.mining.captions.client import Client, ClientOptions, Request
-from blendclip.mining.captions.judge import Caption, NoCaption, judge
+from blendclip.mining.captions.judge import Caption, NoCaption, is_unusable, judge
 from blendclip.mining.captions.progress import RequestProgress, merged
 from blendclip.mining.captions.prompts import ChatPrompt
 from blendclip.mining.captions.servers import Server
@@ -43,7 +43,7 @@ class ModelCaptioner:
         self._refused: dict[bytes, NoCaption] = {}
 
     def prepare(self, parts: Sequence[ChosenViews]) -> None:
-        """Ask the model about every view whose answer is not yet in the cache.
+        """Ask the model about every view whose answer is not in the cache. Unusable ones are not kept there.
 
         Raises:
             UserError: the server or the cache fails; answers so far are kept.
@@ -52,13 +52,23 @@ class ModelCaptioner:
         missing: set[bytes] = set()
         for part in parts:
             self._keys[part.path] = keys = list(self._hashed(part))
-            missing.update(set(keys) - self._cache.find(keys).keys())
+            missing.update(set(keys) - self._usable(keys))
         total = sum(map(len, parts))
         log.info("%d views, %d crops to ask about (%.1f s)", total, len(missing), time.monotonic() - start)
         if not missing:
             return
         with self._open_server() as server:
             self._ask(server, self._requests(parts, missing), RequestProgress(len(missing)))
+
+    def _usable(self, keys: list[bytes]) -> set[bytes]:
+        """The keys whose answers are kept; unusable ones, which were kept by earlier versions, are forgotten."""
+        verdicts = {key: self._judge(answer) for key, answer in self._cache.find(keys).items()}
+        unusable = {key for key, verdict in verdicts.items() if is_unusable(verdict)}
+        self._cache.drop(sorted(unusable))
+        return verdicts.keys() - unusable
+
+    def _judge(self, answer: Answer) -> Caption | NoCaption:
+        return judge(answer, self._prompt.refusals, self._prompt.text)
 
     def _ask(self, server: Server, requests: Iterator[Request], progress: RequestProgress) -> None:
         def on_outcome(key: bytes, outcome: Answer | NoCaption) -> None:
@@ -68,7 +78,7 @@ class ModelCaptioner:
                 self._refused[key] = outcome
             progress.step()
 
-        Client(server, self.model, self._options).ask(requests, on_outcome)
+        Client(server, self.model, self._options, self._judge).ask(requests, on_outcome)
         progress.end()
 
     def outcomes(self, views: ChosenViews) -> Iterator[Caption | NoCaption]:
@@ -76,7 +86,7 @@ class ModelCaptioner:
         for keys in _batches(self._keys[views.path], _ANSWERS_AT_ONCE):
             answers = self._cache.find(keys)
             for key in keys:
-                yield judge(answers[key], self._prompt.refusals) if key in answers else self._refused[key]
+                yield self._judge(answers[key]) if key in answers else self._refused[key]
 
     def statistics(self, views: ChosenViews) -> dict[str, Any]:
         """What the answers to a part's requests cost: tokens, and the Unix times between which some were under way."""

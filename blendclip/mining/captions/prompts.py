@@ -108,6 +108,11 @@ class ChatPrompt:
         shaping = [self.system, self.user, self.sampling, asdict(self.image)]
         return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
 
+    @property
+    def text(self) -> str:
+        """All that it says in words."""
+        return f"{self.system}\n{self.user}"
+
     def body(self, model: str, jpeg: bytes) -> bytes:
         """The request about one crop: the prompt and the image, and nothing that is known about it."""
         encoded = base64.b64encode(self.image.apply(jpeg)).decode()

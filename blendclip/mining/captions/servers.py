@@ -33,9 +33,12 @@ _ERROR = re.compile(r"(Error|Exception): .")
 class Server(Protocol):
     """What the client needs of a server."""
 
-    base_url: str
-    """Ends in /v1, as a rule."""
     headers: dict[str, str]
+
+    @property
+    def base_urls(self) -> tuple[str, ...]:
+        """Where requests go, shared among them; each ends in /v1, as a rule."""
+        ...
 
     def __enter__(self) -> Self: ...
 
@@ -47,18 +50,22 @@ class Server(Protocol):
 
 
 class EndpointServer:
-    """A server that somebody else runs."""
+    """Servers of the same model that somebody else runs, one or several."""
 
-    def __init__(self, base_url: str, api_key_env: str | None = None) -> None:
-        """Note where it is; `api_key_env` names the environment variable that holds its key.
+    def __init__(self, base_urls: str | Sequence[str], api_key_env: str | None = None) -> None:
+        """Note where they are; `api_key_env` names the environment variable that holds their key.
 
         Raises:
-            UserError: this is no URL, or the variable is not set.
+            UserError: one is no URL or there twice, or the variable is not set.
         """
-        url = urlsplit(base_url)
-        if url.scheme not in ("http", "https") or not url.hostname:
-            raise UserError(f"base_url {base_url!r} is no URL such as http://host:8000/v1")
-        self.base_url = base_url.rstrip("/")
+        given = [base_urls] if isinstance(base_urls, str) else base_urls
+        for base_url in given:
+            url = urlsplit(base_url)
+            if url.scheme not in ("http", "https") or not url.hostname:
+                raise UserError(f"base_url {base_url!r} is no URL such as http://host:8000/v1")
+        self.base_urls = tuple(base_url.rstrip("/") for base_url in given)
+        if len(set(self.base_urls)) < len(self.base_urls):
+            raise UserError(f"base_url names a server twice, of {', '.join(self.base_urls)}: name each once")
         self.headers = {}
         if api_key_env:
             key = os.environ.get(api_key_env, "").strip()
@@ -125,6 +132,11 @@ class VLLMServer:
 
     def __exit__(self, *error: object) -> None:
         self.stop()
+
+    @property
+    def base_urls(self) -> tuple[str, ...]:
+        """Its only one."""
+        return (self.base_url,)
 
     def check(self) -> None:
         """Raise UserError, with the last lines of the log, when the server has ended."""

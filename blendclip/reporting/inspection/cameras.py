@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from blendclip import storage
 from blendclip.errors import DataFault
 from blendclip.mining.images import ImageReader
+from blendclip.plain_names import inside
 from blendclip.reporting.inspection.moment import Moment
 from blendclip.reporting.inspection.overlay import draw_overlay
 from blendclip.reporting.inspection.style import WIDTH_PX, depth_colors, font
@@ -40,7 +41,7 @@ def draw_cameras(moment: Moment, folder: Path) -> list[Path]:
                 log.warning("%s: %s", moment.scene.images.path[image], fault)
                 continue
             large, small = (draw_overlay(moment, image, pixels, width_px) for width_px in (WIDTH_PX, cell_px))
-            path = folder / f"camera-{moment.scene.images.channel[image]}.jpg"
+            path = inside(folder, *f"camera-{moment.scene.images.channel[image]}.jpg".split("/"))
             written.append(_save(titled(large, f"{moment.title}   {moment.camera_name(image)}"), path))
             cells[-1].append(titled(small, moment.camera_name(image), legend=False, letters_px=16))
     if not written:

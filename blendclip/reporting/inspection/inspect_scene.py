@@ -6,6 +6,7 @@ from pathlib import Path
 
 from blendclip.errors import UserError
 from blendclip.mining.scene import read_scene
+from blendclip.plain_names import inside
 from blendclip.reporting.inspection.above import draw_above
 from blendclip.reporting.inspection.cameras import draw_cameras
 from blendclip.reporting.inspection.colored import draw_colored
@@ -33,7 +34,7 @@ def inspect_scene(
     files = [*moment.scene.sweeps.path, *moment.scene.images.path]
     if not any((root / path).is_file() for path in files):
         raise UserError(f"none of the {len(files)} files of scene {moment.scene.name} is under {root}: set --root")
-    folder = output / moment.scene.name
+    folder = inside(output, *moment.scene.name.split("/"))
     folder.mkdir(parents=True, exist_ok=True)
     written = [*draw_cameras(moment, folder), *draw_above(moment, folder)]
     return [*written, *draw_movers(moment, folder, movers), *draw_colored(moment, folder)]

@@ -30,6 +30,8 @@ def results(tmp_path):
         columns = {"triplet_id": text, "category": text, "num_points": number}
         write(tmp_path / "triplets" / folder / f"part-{part:05d}.parquet", triplets, columns)
         write(tmp_path / "views" / folder / f"part-{part:05d}.parquet", views, {"view_id": text, "category": text})
+        captions = [{"view_id": view["view_id"], "caption": "a thing"} for view in views]
+        write(tmp_path / "captions" / folder / f"part-{part:05d}.parquet", captions, {"view_id": text, "caption": text})
         rejects = tmp_path / "rejects" / folder / f"part-{part:05d}.cad.parquet"
         write(rejects, [FAULT] * part, dict.fromkeys(FAULT, text))
     return tmp_path
@@ -46,6 +48,7 @@ def test_the_command_counts_a_cad_split_by_its_name_alone(results, capsys):
     example = {"rule": "broken_mesh", "kind": "fault", "count": 1, "example": "3.ply has no face"}
     assert found["rejects"] == [example]
     assert found["parts"] == 2
+    assert found["rows"] == {"triplets": 3, "views": 6, "captions": 6, "rejects/cad": 1}
 
 
 def test_parts_of_an_earlier_run_are_told(results, capsys):

@@ -11,6 +11,7 @@ import hashlib
 import heapq
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from blendclip.mining.captions.servers import free_port, is_up
+from blendclip.mining.captions.servers import free_port
 
 ROOT = Path(__file__).parents[3]
 
@@ -33,9 +34,11 @@ class Behaviour:
     slots: int = 1000
     fault_share: float = 0.0  # of the requests: 500, 429, no answer, cut before and cut within the answer, in turn
     key: str = ""
+    well_for: int = 0  # answers that are given as if status, text, finish_reason and health were not set
     status: int = 200  # of every chat request
     text: str = ""  # of every answer; by default a sentence that depends on the picture
     finish_reason: str = "stop"
+    health: int = 200  # status of GET /health
     refusal: str = ""
     die_after: int = 0  # answers
     start_s: float = 0.0
@@ -70,7 +73,7 @@ class Stub:
     async def serve(self, head, body, writer):
         """Answer one request; False when the connection is to be cut."""
         if head.startswith(b"GET /health "):
-            return await self.send(writer, 200, {})
+            return await self.send(writer, self.b.health if self.answers >= self.b.well_for else 200, {})
         if self.b.key and f"authorization: bearer {self.b.key}".encode() not in head.lower():
             return await self.send(writer, 401, {"error": {"message": "wrong key"}})
         if head.startswith(b"GET /v1/models "):
@@ -93,13 +96,15 @@ class Stub:
         done_s = max(time.monotonic(), self.free_at_s[0]) + self.b.latency_s
         heapq.heapreplace(self.free_at_s, done_s)
         await asyncio.sleep(done_s - time.monotonic())
-        if self.b.status != 200:
+        well = self.answers < self.b.well_for
+        if self.b.status != 200 and not well:
             return await self.send(writer, self.b.status, {"error": {"message": "I do not like it"}})
-        url = "" if self.b.text else json.loads(body)["messages"][-1]["content"][0]["image_url"]["url"]
-        text = self.b.text or sentence(url)
+        own_text = "" if well else self.b.text
+        url = "" if own_text else json.loads(body)["messages"][-1]["content"][0]["image_url"]["url"]
+        text = own_text or sentence(url)
         message = {"role": "assistant", "content": text, "refusal": self.b.refusal or None}
         usage = {"prompt_tokens": 300, "completion_tokens": len(text.split())}
-        choice = {"message": message, "finish_reason": self.b.finish_reason}
+        choice = {"message": message, "finish_reason": "stop" if well else self.b.finish_reason}
         self.note({"answer": url})
         await self.send(writer, 200, {"choices": [choice], "usage": usage})
         self.answers += 1
@@ -156,9 +161,12 @@ def answered(path):
 
 def wait_for(port):
     end = time.monotonic() + 20
-    while not is_up(port):
-        assert time.monotonic() < end, "the stub does not come up"
-        time.sleep(0.02)
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        except OSError:
+            assert time.monotonic() < end, "the stub does not come up"
+            time.sleep(0.02)
 
 
 async def main():

@@ -90,16 +90,20 @@ def test_never_more_requests_are_under_way_than_allowed(two_parts, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "rule", "reason"),
+    ("behaviour", "rule", "reason", "asked"),
     [
-        (Behaviour(text=" \n "), "empty", "without a word"),
-        (Behaviour(text="I'm sorry, but I can't tell."), "refused", "I'm sorry"),
-        (Behaviour(refusal="Not this."), "refused", "Not this."),
-        (Behaviour(finish_reason="content_filter"), "refused", "content_filter"),
-        (Behaviour(text="A car with a", finish_reason="length"), "over_long", "no sentence ends"),
+        (Behaviour(text="I'm sorry, but I can't tell."), "refused", "I'm sorry", 3),  # what the model means is paid for
+        (Behaviour(refusal="Not this."), "refused", "Not this.", 3),
+        (Behaviour(finish_reason="content_filter"), "refused", "content_filter", 3),
+        (Behaviour(text="A car with a", finish_reason="length"), "over_long", "no sentence ends", 3),
+        (Behaviour(text=" \n "), "empty", "without a word", 6),  # what a sick server says is asked for again
+        (Behaviour(text="<pad>" * 60, finish_reason="length"), "special_tokens", "<pad><pad>", 6),
+        (Behaviour(text="A red car, " * 12, finish_reason="length"), "loop", "A red car, A red", 6),
+        (Behaviour(text="<think>Red?</think> A car."), "reasoning", "<think>Red?", 6),
+        (Behaviour(text="一辆红色的汽车。"), "other_script", "written in CJK", 6),
     ],
 )
-def test_an_unusable_answer_is_a_reject_and_no_caption(tmp_path, behaviour, rule, reason):
+def test_an_unusable_answer_is_a_reject_and_no_caption(tmp_path, behaviour, rule, reason, asked):
     files = part(tmp_path, 0, [view(number) for number in range(3)])
     record = tmp_path / "record"
     with running(replace(behaviour, record=str(record))) as url:
@@ -107,7 +111,7 @@ def test_an_unusable_answer_is_a_reject_and_no_caption(tmp_path, behaviour, rule
             caption([files], url, tmp_path / "cache.sqlite", max_fault_fraction=0.5)
         assert not files.captions.exists()
         assert caption([files], url, tmp_path / "cache.sqlite", max_fault_fraction=1.0) == 0
-    assert len(answered(record)) == 3  # such an answer was paid for as well
+    assert len(answered(record)) == asked
     assert rows_of(files.captions) == []
     rejects = rows_of(files.rejects)
     assert [(row["stage"], row["kind"], row["rule"]) for row in rejects] == [("captions", "fault", rule)] * 3
@@ -249,4 +253,4 @@ def test_no_request_holds_the_label(two_parts, tmp_path):
 
 def test_headers_are_empty_without_a_key():
     assert EndpointServer("http://host:8000/v1/").headers == {}
-    assert EndpointServer("http://host:8000/v1/").base_url == "http://host:8000/v1"
+    assert EndpointServer("http://host:8000/v1/").base_urls == ("http://host:8000/v1",)
