@@ -243,10 +243,17 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
 def stream(
     file: pq.ParquetFile, groups: Iterable[int], rows: int, columns: list[str] | None = None
 ) -> Iterator[pa.Table]:
-    """Some row groups, or some columns of them, in tables of at most `rows` rows."""
+    """Some row groups, or some columns of them, in tables of at most `rows` rows, fewer where rows are large."""
     for group in groups:
-        for batch in file.iter_batches(rows, row_groups=[group], columns=columns):
+        about = file.metadata.row_group(group)
+        at_once = rows_within(about.total_byte_size // max(about.num_rows, 1), rows)
+        for batch in file.iter_batches(at_once, row_groups=[group], columns=columns):
             yield pa.Table.from_batches([batch])
+
+
+def rows_within(row_bytes: int, rows: int) -> int:
+    """At most `rows` rows of this size, of which a row group holds many times as much; at least one."""
+    return max(1, min(rows, ROW_GROUP_BYTES // (8 * max(row_bytes, 1))))
 
 
 def row_groups_with(file: pq.ParquetFile, column: str, value: str) -> list[int]:

@@ -23,7 +23,7 @@ _LIGHT = (*_OF_VIEW, "image.path")
 _OF_CLOUD = ("instance_token", "timestamp_us")
 _WHO = ("dataset", "split", "scene", "annotation_token", "category")
 _OF_CAPTION = ("caption", "caption_model", "caption_prompt_sha")
-_ROWS_AT_ONCE = 16
+_ROWS_AT_ONCE = 64
 
 
 def join_triplets(clouds: Path, views: Path, captions: Path, output: Path, rejects_output: Path) -> int:
@@ -109,6 +109,11 @@ class _Crops:
                 spool.write(crop)
             start = end
 
+    @property
+    def largest_bytes(self) -> int:
+        """Size of the largest one."""
+        return max((length for _, length in self._bounds.values()), default=0)
+
     def images(self, views: NDArray[np.int64], paths: pa.ChunkedArray) -> pa.StructArray:
         """The images of views (N,), whose names are `paths` (N,)."""
         crops = []
@@ -124,7 +129,7 @@ def _joined(
 ) -> Iterator[pa.Table]:
     """The triplets of the clouds in some row groups, a few rows at a time; `view_of` (C,) is of `_Views.nearest_to`."""
     start = 0
-    for clouds in storage.stream(file, groups, _ROWS_AT_ONCE):
+    for clouds in storage.stream(file, groups, storage.rows_within(crops.largest_bytes, _ROWS_AT_ONCE)):
         of_these = view_of[start : start + clouds.num_rows]
         start += clouds.num_rows
         yield _triplets(clouds.filter(pa.array(of_these >= 0)), of_these[of_these >= 0], views, crops)
