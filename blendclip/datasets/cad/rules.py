@@ -27,11 +27,12 @@ MESH_WITHOUT_HEADER = "its header has no end"
 MESH_SHORT = "it should have {expected} {what} and has {found}"
 ROW_CUT = "its line {line} is incomplete"
 SOLID_WITHOUT_END = "its last line ends no solid"
+FACETS_CUT = "its {facets} facets have {vertices} vertices, not three each"
 CORNER_MISSING = "a face names {what} {number}, and it has {count}"
 VERTICES_UNUSED = "its last {count} vertices have no face"
 TRUNCATED_MESH = Rule(
     *("truncated_mesh", _STAGES, "fault"),
-    (MESH_WITHOUT_HEADER, MESH_SHORT, ROW_CUT, SOLID_WITHOUT_END, CORNER_MISSING, VERTICES_UNUSED),
+    (MESH_WITHOUT_HEADER, MESH_SHORT, ROW_CUT, SOLID_WITHOUT_END, FACETS_CUT, CORNER_MISSING, VERTICES_UNUSED),
 )
 BROKEN_TEXTURE = Rule("broken_texture", _STAGES, "fault", ("its image {file} cannot be decoded ({kind}: {error})",))
 MISSING_TEXTURE = Rule("missing_texture", _STAGES, "fault", ("it wants {file}, which is not beside it",))
