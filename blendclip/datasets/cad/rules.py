@@ -21,8 +21,11 @@ MISSING_CLOUD = Rule("missing_cloud", _STAGES, "fault", (NO_FILE,))
 # Meshes.
 MESH_UNREADABLE = "trimesh cannot read it ({kind}: {error})"
 MESH_INCONSISTENT = "its faces or colours do not fit together ({kind}: {error})"
+VERTEX_ZERO = "a face names vertex 0, and they are counted from 1"
 VERTICES_FROM_END = "it counts vertices from the last one and has more of them between its faces: write it anew"
-UNREADABLE_MESH = Rule("unreadable_mesh", _STAGES, "fault", (MESH_UNREADABLE, MESH_INCONSISTENT, VERTICES_FROM_END))
+UNREADABLE_MESH = Rule(
+    "unreadable_mesh", _STAGES, "fault", (MESH_UNREADABLE, MESH_INCONSISTENT, VERTEX_ZERO, VERTICES_FROM_END)
+)
 MESH_WITHOUT_HEADER = "its header has no end"
 MESH_SHORT = "it should have {expected} {what} and has {found}"
 ROW_CUT = "its line {line} is incomplete"
