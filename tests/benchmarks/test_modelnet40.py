@@ -121,6 +121,37 @@ def test_hdf5_that_is_cut_off(tmp_path):
         run(tmp_path, tmp_path / "in")
 
 
+def linked(file):
+    del file["data"]
+    file["data"] = h5py.SoftLink("/data")
+
+
+def elsewhere(file):
+    del file["data"]
+    file["data"] = h5py.ExternalLink("other.h5", "/data")
+
+
+def vast(file):
+    del file["data"]
+    file.create_dataset("data", (3, 10**12, 3), np.float32)
+
+
+@pytest.mark.parametrize("change", [linked, elsewhere, vast])
+def test_hdf5_that_links_elsewhere_or_holds_more_than_there_is_memory(tmp_path, change):
+    with h5py.File(hdf5(tmp_path / "in") / "ply_data_test0.h5", "r+") as file:
+        change(file)
+    with pytest.raises(UserError, match="no readable HDF5"):
+        run(tmp_path, tmp_path / "in")
+
+
+def test_off_that_is_cut(tmp_path):
+    root = off(tmp_path / "in", "stool_0091")
+    path = root / "stool" / "test" / "stool_0091.off"
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(UserError, match="stool_0091.off cannot be used .it should have 2 faces and has 1"):
+        run(tmp_path, root)
+
+
 def test_a_class_of_the_source_that_prompts_lack(tmp_path):
     with pytest.raises(UserError, match="has the class night_stand"):
         run(tmp_path, hdf5(tmp_path / "in"), classes=[name for name in CLASSES if name != "night_stand"])

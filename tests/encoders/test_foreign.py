@@ -5,6 +5,10 @@ import errno
 import logging
 import random
 import re
+import struct
+import subprocess
+import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -192,6 +196,28 @@ def test_other_things_of_numpy_are_not_run(tmp_path):
     path = saved(tmp_path / "array.pth", {"model": {"cls_token": torch.ones(3)}, "acc": np.ones(3)})
     with pytest.raises(UserError, match=r"holds the Python object numpy\.core\.multiarray\._reconstruct, which is not"):
         read_state(path)
+
+
+def word(text):
+    return b"X" + struct.pack("<I", len(text)) + text
+
+
+def test_a_number_whose_type_hides_objects_is_no_address(tmp_path):
+    """Written opcode by opcode: read by numpy's own functions it ends the process by a signal."""
+    objects = b"cnumpy\ndtype\n(" + word(b"O8") + b"\x89\x88tR"
+    fields = b"(" + word(b"a") + b"t}" + word(b"a") + b"(" + objects + b"K\x00ts"
+    state = b"(K\x03" + word(b"|") + b"N" + fields + b"K\x08K\x01K\x00tb"
+    hidden = b"cnumpy\ndtype\n(" + word(b"V8") + b"\x89\x88tR" + state
+    address = b"c_codecs\nencode\n(" + word(b"AAAAAAAA") + word(b"latin1") + b"tR"
+    pickled = b"\x80\x02}" + word(b"acc") + b"cnumpy.core.multiarray\nscalar\n(" + hidden + address + b"tRs."
+    with zipfile.ZipFile(tmp_path / "a.pth", "w") as archive:
+        archive.writestr("a/data.pkl", pickled)
+        archive.writestr("a/version", "3\n")
+    code = "import sys; from pathlib import Path; from blendclip.encoders.foreign import read_state; "
+    code += "print(type(read_state(Path(sys.argv[1]))['acc']).__name__)"
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.pth")], capture_output=True, text=True)
+    assert done.returncode == 0, f"ended by {done.returncode}: {done.stderr}"
+    assert done.stdout == "_Number\n"
 
 
 def test_reading_one_checkpoint_trusts_no_later_one_more(tmp_path):

@@ -1,5 +1,6 @@
 """Every kind of file, written by hand, gives the points that were written."""
 
+import io
 import struct
 
 import laspy
@@ -33,6 +34,12 @@ def ply(format, properties, body):
         "end_header",
     ]
     return "\n".join(lines).encode() + b"\n" + body
+
+
+def npy(shape, body=b""):
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    return buffer.getvalue() + body
 
 
 COLORED = ["float x", "float y", "float z", "uchar red", "uchar green", "uchar blue"]
@@ -123,6 +130,13 @@ def test_las_keeps_coordinates_of_the_globe(tmp_path, kind, expected):
         ("text.las", b"hello", "no readable .las file"),
         ("cut.pcd", pcd("x y z", "4 4 4", "F F F", "binary", POINTS.tobytes()[:-4]), "cut off"),
         ("ascii.pcd", pcd("x y z", "4 4 4", "F F F", "ascii", b"1 2\n"), "no readable .pcd file"),
+        ("cut.pcd", pcd("x y z", "4 4 4", "F F F", "ascii", b"1 2 3\n4 5 6\n"), "announces 3 points, 2 are there"),
+        ("cut.ply", ply("ascii", COLORED, b"1 2 3 4 5 6\n1 2 3 4 5 6\n"), "3 vertex elements and has 2"),
+        ("cut.ply", ply("ascii", COLORED, b"1 2 3 4 5 6\n1 2 3 4 5 6\n1 2 3 4\n"), "its line 1 2 3 4 is incomplete"),
+        ("cut.ply", ply("binary_little_endian", COLORED, bytes(30)), "no readable .ply file .ValueError"),
+        ("cut.npz", b"PK\x03\x04 no zip", "no readable .npz file .BadZipFile"),
+        ("huge.npy", npy((10**15, 3)), "no readable .npy file"),
+        ("cut.npy", npy((3, 3), POINTS.tobytes()[:-1]), "no readable .npy file"),
         ("flat.pcd", pcd("x y", "4 4", "F F", "binary", POINTS[:, :2].tobytes()), "it has no field z"),
         ("object.obj", b"v 1 2 3", "of no kind that holds clouds: write it as one of .pcd.bin, .npy"),
     ],
@@ -144,3 +158,14 @@ def test_arrays_that_are_no_clouds_are_told(tmp_path):
         read_cloud(tmp_path / "whole.npy")
     with pytest.raises(UserError, match="holds the arrays a, b, none of them named points"):
         read_cloud(tmp_path / "many.npz")
+
+
+@pytest.mark.parametrize("missing", [1, 20, 34, 68, 90])
+def test_las_that_is_cut_anywhere_is_told(tmp_path, missing):
+    file = laspy.create(point_format=3)
+    file.x, file.y, file.z = POINTS.T.astype(np.float64)
+    file.write(tmp_path / "cut.las")
+    content = (tmp_path / "cut.las").read_bytes()
+    (tmp_path / "cut.las").write_bytes(content[:-missing])
+    with pytest.raises(UserError, match="cut.las is no readable .las file"):
+        read_cloud(tmp_path / "cut.las")

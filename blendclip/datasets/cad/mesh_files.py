@@ -133,6 +133,10 @@ def _stl(content: bytes) -> bytes:
         return content  # longer than its header says, which trimesh refuses
     if content.rstrip().rpartition(b"\n")[2].lower().split()[:1] != [b"endsolid"]:
         raise BrokenObjectError(rules.TRUNCATED_MESH, rules.SOLID_WITHOUT_END)
+    words = content.lower()
+    facets, vertices = words.count(b"endfacet"), words.count(b"vertex")
+    if vertices != 3 * facets:  # which trimesh would make other triangles of
+        raise BrokenObjectError(rules.TRUNCATED_MESH, rules.FACETS_CUT.format(facets=facets, vertices=vertices))
     return content
 
 

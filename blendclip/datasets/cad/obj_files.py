@@ -50,8 +50,10 @@ def _check_faces(faces: Sequence[bytes], counts: Mapping[str, int]) -> tuple[int
     found = []
     for form, rows in _by_form(faces).items():
         numbers = _numbers(b" ".join(rows), _columns(form, rows))
-        for what, column in zip(counts, numbers.T, strict=False):
-            _check_numbers(column, what, counts[what])
+        if (numbers[:, 0] == 0).any():
+            raise BrokenObjectError(rules.UNREADABLE_MESH, rules.VERTEX_ZERO)
+        for (what, count), column in zip(counts.items(), numbers.T, strict=False):
+            _check_numbers(column, what, count)
         found += [int(numbers[:, 0].min()), int(numbers[:, 0].max())]
     return min(found), max(found)
 
@@ -84,5 +86,5 @@ def _numbers(rows: bytes, columns: int) -> NDArray[np.int64]:
 
 def _check_numbers(numbers: NDArray[np.int64], what: str, count: int) -> None:
     """Refuse numbers that count to no vertex, from the first or, where negative, from the last."""
-    if (wrong := np.abs(numbers).max()) > count or (what == "vertex" and (numbers == 0).any()):
+    if count and (wrong := np.abs(numbers).max()) > count:  # none at all are missing, not cut off
         raise BrokenObjectError(rules.TRUNCATED_MESH, rules.CORNER_MISSING.format(what=what, number=wrong, count=count))

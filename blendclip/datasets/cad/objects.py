@@ -32,8 +32,8 @@ class BrokenObjectError(DataFault):
 def parsing(rule: Rule, sentence: str, **values: object) -> Iterator[None]:
     """Turn whatever a library raises at the content of a file into a BrokenObjectError of `rule`.
 
-    Libraries raise almost anything at a broken file. Around them alone: an error in our own code is to be seen. A
-    package that is missing is no fault of the file.
+    Libraries raise almost anything at a broken file, and so does what picks values of any kind out of it. Around these
+    alone: an error in our own code is to be seen. A package that is missing is no fault of the file.
 
     Args:
         sentence: one of the rule's, with {kind} and {error} for what was raised.

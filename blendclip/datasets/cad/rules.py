@@ -21,17 +21,21 @@ MISSING_CLOUD = Rule("missing_cloud", _STAGES, "fault", (NO_FILE,))
 # Meshes.
 MESH_UNREADABLE = "trimesh cannot read it ({kind}: {error})"
 MESH_INCONSISTENT = "its faces or colours do not fit together ({kind}: {error})"
+VERTEX_ZERO = "a face names vertex 0, and they are counted from 1"
 VERTICES_FROM_END = "it counts vertices from the last one and has more of them between its faces: write it anew"
-UNREADABLE_MESH = Rule("unreadable_mesh", _STAGES, "fault", (MESH_UNREADABLE, MESH_INCONSISTENT, VERTICES_FROM_END))
+UNREADABLE_MESH = Rule(
+    "unreadable_mesh", _STAGES, "fault", (MESH_UNREADABLE, MESH_INCONSISTENT, VERTEX_ZERO, VERTICES_FROM_END)
+)
 MESH_WITHOUT_HEADER = "its header has no end"
 MESH_SHORT = "it should have {expected} {what} and has {found}"
 ROW_CUT = "its line {line} is incomplete"
 SOLID_WITHOUT_END = "its last line ends no solid"
+FACETS_CUT = "its {facets} facets have {vertices} vertices, not three each"
 CORNER_MISSING = "a face names {what} {number}, and it has {count}"
 VERTICES_UNUSED = "its last {count} vertices have no face"
 TRUNCATED_MESH = Rule(
     *("truncated_mesh", _STAGES, "fault"),
-    (MESH_WITHOUT_HEADER, MESH_SHORT, ROW_CUT, SOLID_WITHOUT_END, CORNER_MISSING, VERTICES_UNUSED),
+    (MESH_WITHOUT_HEADER, MESH_SHORT, ROW_CUT, SOLID_WITHOUT_END, FACETS_CUT, CORNER_MISSING, VERTICES_UNUSED),
 )
 BROKEN_TEXTURE = Rule("broken_texture", _STAGES, "fault", ("its image {file} cannot be decoded ({kind}: {error})",))
 MISSING_TEXTURE = Rule("missing_texture", _STAGES, "fault", ("it wants {file}, which is not beside it",))

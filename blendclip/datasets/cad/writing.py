@@ -153,11 +153,12 @@ def _outputs(files: CadFiles) -> list[tuple[Path, pa.Schema, Callable[..., pa.Ta
 def _read(
     reader: Reader[EntryT], entries: Sequence[tuple[EntryT, bool]], which: CadPart, rejects: Rejects
 ) -> Iterator[Named]:
+    shown: set[str] = set()
     for entry, is_first in tqdm(entries, f"cad {which.dataset}/{which.split}", unit="object"):
         try:
             if not is_first:
                 raise BrokenObjectError(rules.DUPLICATE_ID, rules.DUPLICATE_ID.reason())
-            yield Named(entry.id, entry.category, _read_one(reader, entry))
+            yield Named(entry.id, entry.category, _read_one(reader, entry, shown))
         except BrokenObjectError as error:
             who = {"dataset": which.dataset, "split": which.split, "scene": None}
             who |= {"annotation_token": entry.id, "category": entry.category}
@@ -165,11 +166,14 @@ def _read(
             rejects.blame("object", entry.path, str(error))
 
 
-def _read_one(reader: Reader[EntryT], entry: EntryT) -> CadObject:
+def _read_one(reader: Reader[EntryT], entry: EntryT, shown: set[str]) -> CadObject:
     """An object of a reader, which may meet what nobody foresaw in a file: the object is then left out by a rule.
 
     An error of ours would look the same. So the rule is of these alone, its sentence names the line, and the log shows
     how it came there; a name or package that is missing is no matter of files, and ends the job.
+
+    Args:
+        shown: the lines of which the log has shown it already.
     """
     try:
         return reader.read(entry)
@@ -178,7 +182,9 @@ def _read_one(reader: Reader[EntryT], entry: EntryT) -> CadObject:
     except Exception as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(frame.filename).name}:{frame.lineno}"
-        log.warning("%s is left out", entry.path, exc_info=True)
+        if place not in shown:
+            log.warning("%s is left out", entry.path, exc_info=True)
+            shown.add(place)
         raise BrokenObjectError(rules.UNFORESEEN, rules.UNFORESEEN.reason(place=place, **said(error))) from error
 
 

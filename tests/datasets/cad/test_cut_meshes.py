@@ -4,7 +4,6 @@ import json
 import shutil
 import struct
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -56,8 +55,8 @@ def check_cuts(tmp_path, content, suffix, also=frozenset()):
     return faults
 
 
-def boxes():
-    """Two boxes of which faces are triangles and vertices are many."""
+def ball_and_box():
+    """A mesh of two pieces."""
     return trimesh.util.concatenate(
         [trimesh.creation.icosphere(subdivisions=2), trimesh.creation.box().apply_translation([3, 0, 0])]
     )
@@ -72,7 +71,6 @@ WRITTEN = {
     "off in one line": (".off", lambda mesh: mesh.export(file_type="off").replace("OFF\n", "OFF", 1).encode()),
     "ascii ply": (".ply", lambda mesh: mesh.export(file_type="ply", encoding="ascii")),
     "binary ply": (".ply", lambda mesh: mesh.export(file_type="ply")),
-    "obj": (".obj", lambda mesh: mesh.export(file_type="obj").encode()),
     "binary stl": (".stl", lambda mesh: mesh.export(file_type="stl")),
     "ascii stl": (".stl", ascii_stl),
     "glb": (".glb", lambda mesh: mesh.export(file_type="glb")),
@@ -82,22 +80,16 @@ WRITTEN = {
 @pytest.mark.parametrize("name", WRITTEN)
 def test_every_cut_of_a_written_mesh_is_a_fault(tmp_path, name):
     suffix, written = WRITTEN[name]
-    content = written(boxes())
-    if suffix == ".obj":
-        content = content.rstrip() + b"\n"
-        return check_obj_cuts(tmp_path, content)
-    assert check_cuts(tmp_path, content, suffix) > 30
+    assert check_cuts(tmp_path, written(ball_and_box()), suffix) > 30
 
 
-def check_obj_cuts(tmp_path, content):
-    """An OBJ counts nothing: a cut after a whole face, or in its last number, cannot be seen."""
-    path = tmp_path / "mesh.obj"
+def test_a_cut_of_an_obj_is_a_fault_but_after_a_whole_face_and_in_its_last_number(tmp_path):
+    content, path = ball_and_box().export(file_type="obj").encode(), tmp_path / "mesh.obj"
     for place in range(content.index(b"\nf ") + 2, len(content), 7):
         path.write_bytes(content[:place])
         last = content[:place].splitlines()[-1].split()
-        complete = len(last) == 4
-        if complete or not last:
-            assert len(triangles(path)) <= len(boxes().faces)
+        if len(last) == 4:
+            assert len(triangles(path)) == content[:place].count(b"\nf ")
         else:
             with pytest.raises(BrokenObjectError, match="is incomplete"):
                 read_surface(path)
@@ -165,13 +157,18 @@ def test_comments_and_lines_of_an_off_file_change_nothing(tmp_path, content):
         ("a.off", b"OFF\n" + SQUARE.replace(b"3 0 1 2", b"4 0 1 2"), "its line 4 0 1 2 is incomplete"),
         ("a.off", b"OFF\n# nothing", "its header has no end"),
         ("a.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 4\n", "a face names vertex 4, and it has 3"),
-        ("a.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 0\n", "a face names vertex 2, and it has 3"),
+        ("a.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 0\n", "a face names vertex 0, and they are counted from 1"),
         ("a.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nf 1/1 2/1 3/2\n", "names texture vertex 2, and it has 1"),
         ("a.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1/1/1 2/1/1 3/\n", "its line f 1/1/1 2/1/1 3/ is incomplete"),
         ("a.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\nv 0 0 1\nv 1\n", "its line v 1 is incomplete"),
         ("a.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\nv 0 0 1\nv 1 1 1\n", "its last 2 vertices have no face"),
         ("a.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf -3 -2 -1\nv 0 0 1\nv 1 1 1\nf -1 -2 -3\n", "from the last one"),
         ("a.stl", b"solid a\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\n", "ends no solid"),
+        (
+            "a.stl",
+            b"solid a\n" + 2 * b"facet normal 0 0 1\nvertex 0 0 0\nvertex 1 0 0\nendfacet\n" + b"endsolid a",
+            "its 2 facets have 4 vertices",
+        ),
         ("a.stl", bytes(80) + struct.pack("<I", 3) + bytes(100), "should have 234 bytes and has 184"),
         ("a.glb", b"glTF" + struct.pack("<II", 2, 900) + bytes(500), "should have 900 bytes and has 512"),
     ],
@@ -190,6 +187,7 @@ def test_what_is_missing_is_said(tmp_path, name, content, sentence):
         b"f 1/1 2/2 3/3 4/4\n",
         b"f 1//1 2//1 3//1\nf 1//1 3//1 4//1\n",
         b"f 1/1/1 2/2/1 3/3/1\nf 1/1/1 3/3/1 4/4/1\n",
+        b"f 1/1/ 2/2/ 3/3/ 4/4/\n",
         b"# first\nf 1 2 3 \nf 1/1/1 3/3/1 4/4/1\r\n",
         b"f -4 -3 -2\nf -4 -2 -1\n",
         b"f 1 2 \\\n3 4\n",
@@ -215,9 +213,7 @@ def painted(folder, suffix, image="PNG"):
     """A textured box in a folder, and the file that holds its image: itself, where the image is inside."""
     folder.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
-    picture = Image.fromarray(pixels)
-    Path(folder / f"paint.{image.lower()}").unlink(missing_ok=True)
-    picture.save(folder / f"paint.{image.lower()}", image)
+    Image.fromarray(pixels).save(folder / f"paint.{image.lower()}", image)
     box = trimesh.creation.box()
     material = trimesh.visual.material.SimpleMaterial(image=Image.open(folder / f"paint.{image.lower()}"))
     box.visual = trimesh.visual.TextureVisuals(uv=np.random.default_rng(1).random((8, 2)), material=material)
@@ -259,6 +255,30 @@ def test_a_texture_with_a_damaged_byte_is_a_fault(tmp_path, image):
     texture.write_bytes(bytes(content[: texture.stat().st_size]))
     with pytest.raises(BrokenObjectError, match="cannot be decoded"):
         read_surface(path)
+
+
+def test_a_gltf_whose_buffer_is_cut_is_a_fault(tmp_path):
+    path, _ = painted(tmp_path, ".gltf")
+    for buffer in tmp_path.glob("*.bin"):
+        content = buffer.read_bytes()
+        buffer.write_bytes(content[:-1])
+        with pytest.raises(BrokenObjectError):
+            read_surface(path)
+        buffer.write_bytes(content)
+    read_surface(path)
+
+
+def test_an_image_that_a_ply_names_must_be_decoded(tmp_path):
+    corners = b"0 0 0 0 0\n1 0 0 1 0\n0 1 0 0 1\n"
+    properties = b"".join(b"property float %s\n" % name for name in (b"x", b"y", b"z", b"s", b"t"))
+    header = b"ply\nformat ascii 1.0\ncomment TextureFile paint.png\nelement vertex 3\n" + properties
+    header += b"element face 1\nproperty list uchar int vertex_indices\nend_header\n"
+    (tmp_path / "a.ply").write_bytes(header + corners + b"3 0 1 2\n")
+    Image.new("RGB", (4, 4), (200, 10, 30)).save(tmp_path / "paint.png")
+    assert (read_surface(tmp_path / "a.ply").sample(9, np.random.default_rng(0))[1] == [200, 10, 30]).all()
+    (tmp_path / "paint.png").write_bytes((tmp_path / "paint.png").read_bytes()[:-20])
+    with pytest.raises(BrokenObjectError, match="its image paint.png cannot be decoded"):
+        read_surface(tmp_path / "a.ply")
 
 
 @pytest.mark.parametrize("suffix", [".glb", ".gltf"])
