@@ -75,6 +75,7 @@ class Format:
 
 _DRIVES, _CAD, _BENCHMARKS = "blendclip.datasets.drives", "blendclip.datasets.cad", "blendclip.benchmarks"
 _DRIVE_OPTIONS = f"{_DRIVES}.options:DriveOptions"
+_TABLE_OPTIONS = f"{_DRIVES}.options:TableOptions"
 _CITY, _SHAPES = "blendclip.synthetic.city.options:CityOptions", "blendclip.synthetic.shapes.options:ShapesOptions"
 
 FORMATS = (
@@ -82,21 +83,21 @@ FORMATS = (
         "nuscenes",
         "drive",
         f"{_DRIVES}.nuscenes:ADAPTER",
-        _DRIVE_OPTIONS,
+        _TABLE_OPTIONS,
         "any folder in nuScenes format",
     ),
     Format(
         "truckscenes",
         "drive",
         f"{_DRIVES}.truckscenes:ADAPTER",
-        _DRIVE_OPTIONS,
+        _TABLE_OPTIONS,
         "any folder in MAN TruckScenes format",
     ),
     Format(
         "city",
         "drive",
         f"{_DRIVES}.nuscenes:ADAPTER",
-        _DRIVE_OPTIONS,
+        _TABLE_OPTIONS,
         "a city that the workflow generates, in nuScenes format",
         Generator("city --rig car", _CITY, "city.json", "city"),
         {"version": "v1.0-mini"},
@@ -105,7 +106,7 @@ FORMATS = (
         "citytruck",
         "drive",
         f"{_DRIVES}.truckscenes:ADAPTER",
-        _DRIVE_OPTIONS,
+        _TABLE_OPTIONS,
         "the same from a truck, in MAN TruckScenes format",
         Generator("city --rig truck", _CITY, "city.json", "citytruck"),
         {"version": "v1.2-mini"},

@@ -1,0 +1,61 @@
+"""Which scenes of a dataset have files, where a part of it was downloaded."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import numpy as np
+
+from blendclip.datasets.drives.loading import Tables
+from blendclip.datasets.drives.options import MissingFiles
+from blendclip.errors import UserError
+
+log = logging.getLogger(__name__)
+
+
+def scenes_with_files(tables: Tables, scenes: list[int], split: str, missing_files: MissingFiles) -> list[int]:
+    """Those of the scenes, rows of `scene`, of whose keyframes a file is there; warn where some have none.
+
+    Raises:
+        UserError: none has, or one has none and `missing_files` is stop.
+    """
+    there = [scene for scene in scenes if any(_exist(tables, scene, key_frames=True))]
+    if not there:
+        raise UserError(f"{tables.root} has {_none_of(tables, scenes)}: set `root` to the folder that holds them")
+    if absent := [scene for scene in scenes if scene not in set(there)]:
+        name = tables.scene.value("name", absent[0])
+        found = f"{len(absent)} of {len(scenes)} scenes of split {split} have no files under {tables.root} ({name}"
+        found += ", ...)" if len(absent) > 1 else ")"
+        if missing_files == "stop":
+            raise UserError(f"{found}: download the rest, or set `missing_files: skip` to mine those that have")
+        log.warning("%s: mined are those that have", found)
+    _warn_without_sweeps(tables, there)
+    return there
+
+
+def _none_of(tables: Tables, scenes: list[int]) -> str:
+    paths = [path for scene in scenes[:1] for path in _files(tables, scene, key_frames=True)]
+    return f"none of the files of {len(scenes)} scenes" + (f", such as {paths[0]}" if paths else "")
+
+
+def _warn_without_sweeps(tables: Tables, scenes: list[int]) -> None:
+    between = [path for scene in scenes for path in _files(tables, scene, key_frames=False)]
+    if between and not any((tables.root / path).is_file() for path in between):
+        log.warning(
+            "%s has keyframes, and none of the %d sweeps between them, such as %s: set `clouds: {sweeps: 1}` to mine "
+            "keyframes alone, or download the sweeps",
+            *(tables.root, len(between), between[0]),
+        )
+
+
+def _exist(tables: Tables, scene: int, *, key_frames: bool) -> Iterator[bool]:
+    return ((tables.root / path).is_file() for path in _files(tables, scene, key_frames=key_frames))
+
+
+def _files(tables: Tables, scene: int, *, key_frames: bool) -> list[str]:
+    """Paths of a scene's readings, relative to the root."""
+    rows = tables.readings_by_scene[scene]
+    rows = rows[tables.sample_data.array("is_key_frame")[rows] == key_frames]
+    paths: list[str] = tables.sample_data.arrow("filename").take(np.ascontiguousarray(rows)).to_pylist()
+    return paths
