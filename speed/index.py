@@ -5,8 +5,8 @@
     python speed/index.py --format truckscenes   # six LiDARs, and a stream of ego poses
 
 Makes tables without files in a temporary folder (3 GB), then writes the index of all scenes both ways, each in a
-process of its own on one core, and prints seconds of CPU and peak memory: ours, the devkit's loading alone, and the whole
-of its way, which is that of `tests/datasets/drives/by_devkit.py`.
+process of its own on one core, and prints seconds of CPU and peak memory: ours, the devkit's loading alone, and the
+whole of its way, which is that of `tests/datasets/drives/by_devkit.py`.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 
 import numpy as np
 
@@ -20,7 +19,11 @@ def scenes_with_files(tables: Tables, scenes: list[int], split: str, missing_fil
     Raises:
         UserError: none has, or one has none and `missing_files` is stop.
     """
-    there = [scene for scene in scenes if any(_exist(tables, scene, key_frames=True))]
+    there = [
+        scene
+        for scene in scenes
+        if any((tables.root / path).is_file() for path in _files(tables, scene, key_frames=True))
+    ]
     if not there:
         raise UserError(f"{tables.root} has {_none_of(tables, scenes)}: set `root` to the folder that holds them")
     if absent := [scene for scene in scenes if scene not in set(there)]:
@@ -30,7 +33,10 @@ def scenes_with_files(tables: Tables, scenes: list[int], split: str, missing_fil
         if missing_files == "stop":
             raise UserError(f"{found}: download the rest, or set `missing_files: skip` to mine those that have")
         log.warning("%s: mined are those that have", found)
-    _warn_without_sweeps(tables, there)
+    if missing := _missing_sweeps(tables, there):
+        if missing_files == "stop":
+            raise UserError(missing)
+        log.warning("%s", missing)
     return there
 
 
@@ -39,18 +45,15 @@ def _none_of(tables: Tables, scenes: list[int]) -> str:
     return f"none of the files of {len(scenes)} scenes" + (f", such as {paths[0]}" if paths else "")
 
 
-def _warn_without_sweeps(tables: Tables, scenes: list[int]) -> None:
+def _missing_sweeps(tables: Tables, scenes: list[int]) -> str | None:
+    """What to say where keyframes are there, and no sweep between them."""
     between = [path for scene in scenes for path in _files(tables, scene, key_frames=False)]
-    if between and not any((tables.root / path).is_file() for path in between):
-        log.warning(
-            "%s has keyframes, and none of the %d sweeps between them, such as %s: set `clouds: {sweeps: 1}` to mine "
-            "keyframes alone, or download the sweeps",
-            *(tables.root, len(between), between[0]),
-        )
-
-
-def _exist(tables: Tables, scene: int, *, key_frames: bool) -> Iterator[bool]:
-    return ((tables.root / path).is_file() for path in _files(tables, scene, key_frames=key_frames))
+    if not between or any((tables.root / path).is_file() for path in between):
+        return None
+    return (
+        f"{tables.root} has keyframes, and none of the {len(between)} sweeps between them, such as {between[0]}: set "
+        "`clouds: {sweeps: 1}` to mine keyframes alone, or download the sweeps"
+    )
 
 
 def _files(tables: Tables, scene: int, *, key_frames: bool) -> list[str]:
