@@ -9,8 +9,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from blendclip import geometry, schemas
-from blendclip.datasets.drives.columns import struct_of
 from blendclip.datasets.drives.loading import Rows, Table
+from blendclip.datasets.drives.structs import struct_of
 from blendclip.datasets.drives.validation import wrong_unit
 from blendclip.errors import UserError
 from blendclip.geometry import EgoPoses

@@ -25,11 +25,14 @@ def scenes_with_files(tables: Tables, scenes: list[int], split: str, missing_fil
         if any((tables.root / path).is_file() for path in _files(tables, scene, key_frames=True))
     ]
     if not there:
-        raise UserError(f"{tables.root} has {_none_of(tables, scenes)}: set `root` to the folder that holds them")
-    if absent := [scene for scene in scenes if scene not in set(there)]:
-        name = tables.scene.value("name", absent[0])
-        found = f"{len(absent)} of {len(scenes)} scenes of split {split} have no files under {tables.root} ({name}"
-        found += ", ...)" if len(absent) > 1 else ")"
+        such = "".join(f", such as {path}" for path in _files(tables, scenes[0], key_frames=True)[:1])
+        raise UserError(
+            f"{tables.root} has none of the files of the {len(scenes)} scenes of split {split}{such}: set `root` to "
+            "the folder that holds them, or leave the split out"
+        )
+    if absent := sorted(set(scenes) - set(there), key=scenes.index):
+        first = tables.scene.value("name", absent[0]) + (", ..." if len(absent) > 1 else "")
+        found = f"{len(absent)} of {len(scenes)} scenes of split {split} have no files under {tables.root} ({first})"
         if missing_files == "stop":
             raise UserError(f"{found}: download the rest, or set `missing_files: skip` to mine those that have")
         log.warning("%s: mined are those that have", found)
@@ -38,11 +41,6 @@ def scenes_with_files(tables: Tables, scenes: list[int], split: str, missing_fil
             raise UserError(missing)
         log.warning("%s", missing)
     return there
-
-
-def _none_of(tables: Tables, scenes: list[int]) -> str:
-    paths = [path for scene in scenes[:1] for path in _files(tables, scene, key_frames=True)]
-    return f"none of the files of {len(scenes)} scenes" + (f", such as {paths[0]}" if paths else "")
 
 
 def _missing_sweeps(tables: Tables, scenes: list[int]) -> str | None:

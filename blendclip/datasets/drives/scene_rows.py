@@ -10,12 +10,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from blendclip import geometry, schemas
-from blendclip.datasets.drives.columns import struct_of
 from blendclip.datasets.drives.devkits import DevkitRules
 from blendclip.datasets.drives.keyframes import keyframes_of, serving_keyframes
 from blendclip.datasets.drives.loading import Rows, Tables
 from blendclip.datasets.drives.poses import PoseStream, index_rows, poses_of
-from blendclip.datasets.drives.tracks import Keyframes, track_rows
+from blendclip.datasets.drives.structs import struct_of
+from blendclip.datasets.drives.tracks import Classes, Keyframes, track_rows
 from blendclip.datasets.drives.validation import wrong_unit
 from blendclip.errors import UserError
 
@@ -25,8 +25,10 @@ log = logging.getLogger(__name__)
 class SceneReader:
     """Reads one scene, a row of table `scene`."""
 
-    def __init__(self, devkit: DevkitRules, tables: Tables, stream: PoseStream | None, scene: int) -> None:
-        self.devkit, self.tables, self.scene = devkit, tables, scene
+    def __init__(
+        self, devkit: DevkitRules, tables: Tables, classes: Classes, stream: PoseStream | None, scene: int
+    ) -> None:
+        self.devkit, self.tables, self.classes, self.scene = devkit, tables, classes, scene
         self.name = str(tables.scene.value("name", scene))
         self.samples = keyframes_of(tables, scene)
         if not len(self.samples):
@@ -164,4 +166,5 @@ class SceneReader:
             )
         places = self.tables.ego_pose.array("translation")[self._pose_rows(reference[known])]
         ego = dict(zip(known.tolist(), places, strict=True))
-        return track_rows(self.devkit, self.tables, self.scene, Keyframes(self.keyframe_of, self.keyframe_us, ego))
+        keyframes = Keyframes(self.keyframe_of, self.keyframe_us, ego)
+        return track_rows(self.devkit, self.tables, self.classes, self.scene, keyframes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,11 +10,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from blendclip import schemas
-from blendclip.datasets.drives.columns import finite_or_null, lists_of, struct_of
 from blendclip.datasets.drives.devkits import DevkitRules
 from blendclip.datasets.drives.evaluated import Boxes, evaluated
 from blendclip.datasets.drives.loading import NONE, Rows, Tables
+from blendclip.datasets.drives.structs import finite_or_null, lists_of, struct_of
 
+Classes = Callable[[str], str | None]
+"""Category to class of the detection benchmark; None where it has none."""
 _TRACK = schemas.INDEX.field("tracks").type.value_type
 _ANNOTATIONS = _TRACK.field("annotations").type
 _MAX_STEP_S = 1.5  # between two annotations that say how fast a box moves, as in the devkits' `box_velocity`
@@ -34,7 +36,9 @@ class Keyframes:
     """Number to the place (3,) from which the evaluation measures distance, where that is known."""
 
 
-def track_rows(devkit: DevkitRules, tables: Tables, scene: int, keyframes: Keyframes) -> pa.StructArray:
+def track_rows(
+    devkit: DevkitRules, tables: Tables, classes: Classes, scene: int, keyframes: Keyframes
+) -> pa.StructArray:
     """The tracks of a scene, in the order in which they appear, and the annotations of each in time.
 
     Raises:
@@ -46,7 +50,7 @@ def track_rows(devkit: DevkitRules, tables: Tables, scene: int, keyframes: Keyfr
     instances = tables.instance_of_annotation[rows]
     firsts = instances[starts]
     category = tables.category.arrow("name").take(pa.array(tables.category_of_instance[instances]))
-    class_of = {name: devkit.detection_name(name) for name in category.unique().to_pylist()}
+    class_of = {name: classes(name) for name in category.unique().to_pylist()}
     boxes = _boxes(tables, rows, keyframes, category.to_pylist(), class_of)
     annotations = _annotations(tables, rows, boxes, evaluated(boxes, devkit.loaders, devkit.class_range_m), keyframes)
     names = category.take(pa.array(starts))

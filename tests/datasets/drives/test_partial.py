@@ -44,7 +44,9 @@ def test_no_files_at_all_is_an_error(drive, tmp_path, missing_files):
     for name in drive.two_scenes():
         for path in drive.files_of(name):
             path.unlink()
-    with pytest.raises(UserError, match="has none of the files of 2 scenes, such as samples/.*: set `root` to"):
+    with pytest.raises(
+        UserError, match="none of the files of the 2 scenes of split mini_train, such as samples/.*: set"
+    ):
         drive.index(tmp_path, missing_files=missing_files)
 
 
