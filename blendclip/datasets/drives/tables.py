@@ -33,7 +33,7 @@ _SPLITS_OF = {
 class Devkit(DevkitRules):
     """The adapter of a dataset in nuScenes' schema, given what that dataset has of its own."""
 
-    def load(self, root: Path, version: str, missing_files: MissingFiles = "skip") -> Source:
+    def load(self, root: Path, version: str, missing_files: MissingFiles = "skip") -> LoadedTables:
         """The tables of `version` under `root`.
 
         Raises:
@@ -48,9 +48,9 @@ class Devkit(DevkitRules):
             )
         tables = load_tables(root, version, pose_stream=self.pose_stream)
         warn_of_remarkable(tables)
-        return Source(tables, missing_files)
+        return LoadedTables(tables, missing_files)
 
-    def split_scenes(self, source: Source, split: str) -> list[int]:
+    def split_scenes(self, loaded: LoadedTables, split: str) -> list[int]:
         """The scenes of a split that the tables hold and that have files, rows of `scene`, in the split's order.
 
         The split is an official one, or one of the dataset's own `splits.json` (name to list of scene names) beside the
@@ -59,7 +59,7 @@ class Devkit(DevkitRules):
         Raises:
             UserError: no such split, it belongs to another version, or none of its scenes is there.
         """
-        tables, official = source.tables, self.official_splits()
+        tables, official = loaded.tables, self.official_splits()
         suffix = next((suffix for suffix in _SPLITS_OF if tables.version.endswith(suffix)), None)
         if suffix and split in official and split not in _SPLITS_OF[suffix]:
             raise UserError(
@@ -80,21 +80,21 @@ class Devkit(DevkitRules):
                 f"{tables.folder} holds no scene of split {split!r}: set `splits` to some of {present}, or define "
                 "one in splits.json beside the tables"
             )
-        return scenes_with_files(tables, scenes, split, source.missing_files)
+        return scenes_with_files(tables, scenes, split, loaded.missing_files)
 
-    def rows(self, source: Source, scenes: list[int]) -> Iterator[dict[str, Any]]:
+    def rows(self, loaded: LoadedTables, scenes: list[int]) -> Iterator[dict[str, Any]]:
         """The rows of the scene index (schema `schemas.INDEX`) but for dataset and split, one per scene.
 
         Raises:
             UserError: a table refers to a record that is not there, or two ego poses contradict each other.
         """
-        stream = PoseStream(source.tables.ego_pose) if self.pose_stream else None
+        stream = PoseStream(loaded.tables.ego_pose) if self.pose_stream else None
         for scene in scenes:
-            yield SceneReader(self, source.tables, self.detection_name, stream, scene).row()
+            yield SceneReader(self, loaded.tables, self.detection_name, stream, scene).row()
 
 
 @dataclass(frozen=True)
-class Source:
+class LoadedTables:
     """The tables of a dataset, and what the user says of it."""
 
     tables: Tables
