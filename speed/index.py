@@ -105,7 +105,7 @@ class Tables:
 
 
 def make_dataset(root: Path, format: str, scenes: int) -> None:
-    """Write the tables of the first scenes of split train, and one empty file of each."""
+    """Write the tables of the first scenes of splits train and val, and two empty files of each."""
     rig = RIGS[format]
     (root / rig.version).mkdir(parents=True)
     (root / "maps").mkdir()
@@ -155,9 +155,10 @@ def _scene(tables: Tables, root: Path, rig: Rig, sensors: dict[str, str], name: 
     stream = _stream(tables, rig, start_us)
     for channel, (modality, rate) in rig.sensors.items():
         _readings(tables, samples, start_us, (name, channel, modality, rate), stream)
-    for file in (f"samples/{name}__{min(rig.sensors)}__{start_us}", f"sweeps/{name}__{min(rig.sensors)}__{start_us}"):
-        (root / file).parent.mkdir(exist_ok=True)
-        (root / file).touch()
+    lidar, (_, rate) = next(iter(rig.sensors.items()))
+    for folder, time_us in (("samples", start_us), ("sweeps", start_us + KEYFRAME_US // rate)):
+        (root / folder).mkdir(exist_ok=True)
+        (root / folder / f"{name}__{lidar}__{time_us}").touch()
     names = [name for name, count in CATEGORIES.items() for _ in range(count)]
     for number, category in enumerate([*names, RACK if start_us // SCENE_US % 5 == 0 else "vehicle.car"]):
         _track(tables, samples, number, category)
