@@ -16,8 +16,8 @@ from blendclip.datasets.formats import Format, Kind, format_named, formats_of
 from blendclip.encoders.clip_names import ClipOptions
 from blendclip.errors import UserError
 from blendclip.json_schema import table_schema
-from blendclip.mining.options import CaptionOptions, CloudOptions, ServerOptions, ViewOptions
-from blendclip.options import DERIVED, FaultOptions, How, Options, check, fields_of, parse, shown, unknown_key
+from blendclip.mining.options import CaptionOptions, CloudFaultOptions, CloudOptions, ServerOptions, ViewOptions
+from blendclip.options import DERIVED, How, Options, check, fields_of, parse, shown, unknown_key
 from blendclip.ranges import Listed, Name, Pattern, Range, SplitName, Text
 from blendclip.results import split_of
 from blendclip.storage import replacing
@@ -217,7 +217,7 @@ Changes = Annotated[dict[str, Any], _RecipeSchema()]
 
 
 @dataclass(frozen=True)
-class Config(FaultOptions):
+class Config(CloudFaultOptions):
     """BlendCLIP configuration."""
 
     results: Text = "results"

@@ -10,12 +10,12 @@ import pyarrow as pa
 STAGE_VERSIONS = {
     "city": 1,
     "citytruck": 1,
-    "index": 2,
+    "index": 3,
     "clouds": 2,
     "views": 1,
     "captions": 1,
     "triplets": 2,
-    "summary": 1,
+    "summary": 2,
     "inspection": 1,
     "shapes": 1,
     "cad": 1,
@@ -66,6 +66,7 @@ _sweep = pa.struct(
         ("global_SE3_sensor", _pose),  # at timestamp_us
         ("ego_SE3_sensor", _pose),
         ("point_times", pa.bool_()),  # whether the file says when each of its points was measured
+        ("point_columns", pa.int8()),  # float32 values of a point in a raw .bin file; null where the file says it
     ]
 )
 _image = pa.struct(

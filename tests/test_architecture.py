@@ -19,7 +19,7 @@ LAYERS = (
     ("errors",),
     ("ranges",),
     ("options",),
-    ("geometry", "json_schema", "randomness", "sampling", "schemas"),
+    ("geometry", "json_schema", "randomness", "raw_points", "sampling", "schemas"),
     ("storage", "packages", "shipped"),
     ("rejects", "results", "prompts"),
     ("datasets", "mining"),  # the scene index is all they share

@@ -181,8 +181,9 @@ def test_a_city_is_generated_again_after_a_kill_and_when_its_recipe_changes(gene
 
 
 @pytest.mark.slow
-def test_allowing_more_faults_mines_nothing_again(mined):
-    status, printed = run(mined[0], "mine_triplets", "--dry-run", "--config", "max_fault_fraction=0.5")
+@pytest.mark.parametrize("key", ["max_fault_fraction", "max_disagree_fraction"])
+def test_allowing_more_faults_mines_nothing_again(mined, key):
+    status, printed = run(mined[0], "mine_triplets", "--dry-run", "--config", f"{key}=0.5")
     assert status == 0
     assert "gather_clouds" not in printed and "cut_views" not in printed and "caption_views" not in printed
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from blendclip.cli.common import CommandParser, Commands, add_part, add_paths, new_command
 from blendclip.cli.flags import add_format, add_options, options_from
 from blendclip.datasets.formats import format_named
-from blendclip.mining.options import CloudOptions, ViewOptions
+from blendclip.mining.options import CloudFaultOptions, CloudOptions, ViewOptions
 from blendclip.options import FaultOptions, plain
 
 
@@ -91,15 +91,15 @@ def _add_clouds(commands: Commands) -> None:
     parser = new_command(commands, "clouds", _clouds, "gather the LiDAR points of every annotation")
     _add_part_of_index(parser)
     parser.later(lambda: add_options(parser, CloudOptions))
-    parser.later(lambda: add_options(parser, FaultOptions, name="faults"))
+    parser.later(lambda: add_options(parser, CloudFaultOptions, name="faults"))
 
 
 def _clouds(args: argparse.Namespace) -> None:
     from blendclip.mining.clouds import gather_clouds
 
-    options, faults = options_from(args, CloudOptions), options_from(args, FaultOptions, "faults")
-    paths = (args.output, args.rejects)
-    gather_clouds(args.index, args.root, args.part, args.parts, *paths, options, faults.max_fault_fraction)
+    options, faults = options_from(args, CloudOptions), options_from(args, CloudFaultOptions, "faults")
+    limits = (faults.max_fault_fraction, faults.max_disagree_fraction)
+    gather_clouds(args.index, args.root, args.part, args.parts, args.output, args.rejects, options, *limits)
 
 
 def _add_views(commands: Commands) -> None:

@@ -74,8 +74,7 @@ class Format:
 
 
 _DRIVES, _CAD, _BENCHMARKS = "blendclip.datasets.drives", "blendclip.datasets.cad", "blendclip.benchmarks"
-_DRIVE_OPTIONS = f"{_DRIVES}.options:DriveOptions"
-_TABLE_OPTIONS = f"{_DRIVES}.options:TableOptions"
+_DRIVE_OPTIONS, _TABLE_OPTIONS = f"{_DRIVES}.options:DriveOptions", f"{_DRIVES}.options:TableOptions"
 _CITY, _SHAPES = "blendclip.synthetic.city.options:CityOptions", "blendclip.synthetic.shapes.options:ShapesOptions"
 
 FORMATS = (

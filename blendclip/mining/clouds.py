@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from blendclip import schemas, storage
 from blendclip.errors import DataFault
 from blendclip.mining import rules
+from blendclip.mining.agreement import Agreement, KeyframeCounts
 from blendclip.mining.colors import Colorist
 from blendclip.mining.crop import BoxTrajectories, Points, points_in_boxes, scatter
 from blendclip.mining.keyframes import serving_sweeps
 from blendclip.mining.motion import SweepTrajectories, TrackPoses
-from blendclip.mining.options import CloudOptions
+from blendclip.mining.options import CloudFaultOptions, CloudOptions
 from blendclip.mining.scene import Readings, Scene, read_scenes
 from blendclip.mining.scene_rejects import SceneRejects
 from blendclip.mining.sweeps import Sweep, read_sweep_of
@@ -38,35 +39,48 @@ def gather_clouds(
     rejects_output: Path,
     options: CloudOptions,
     max_fault_fraction: float,
+    max_disagree_fraction: float = CloudFaultOptions.max_disagree_fraction,
 ) -> int:
     """Write the clouds of one part (schema `schemas.CLOUDS`) and its rejects; return the number of clouds.
 
+    The metadata of the rejects hold the counts of `Agreement`.
+
     Raises:
-        UserError: no index, or more broken sweeps or annotations than `max_fault_fraction`.
+        UserError: no index, more broken sweeps or annotations than `max_fault_fraction`, or more annotations with too
+            few points than `max_disagree_fraction`.
     """
-    rejects = SceneRejects("clouds")
+    rejects, agreement = SceneRejects("clouds"), Agreement()
     scenes = read_scenes(index, part, parts)
-    tables = rejects.checked((scene_clouds(scene, root, options, rejects) for scene in scenes), max_fault_fraction)
+    tables: Iterable[pa.Table] = (scene_clouds(scene, root, options, rejects, agreement=agreement) for scene in scenes)
+    tables = rejects.checked(tables, max_fault_fraction)
+    tables = agreement.checked(tables, max_disagree_fraction)
     rows = storage.write_parquet(output, schemas.CLOUDS, tables, storage.metadata("clouds", asdict(options)))
-    rejects.write(rejects_output, asdict(options))
+    rejects.write(rejects_output, asdict(options) | {"agreement": asdict(agreement)})
     return rows
 
 
 def scene_clouds(
-    scene: Scene, root: Path, options: CloudOptions, rejects: SceneRejects, wanted: NDArray[np.int64] | None = None
+    scene: Scene,
+    root: Path,
+    options: CloudOptions,
+    rejects: SceneRejects,
+    wanted: NDArray[np.int64] | None = None,
+    agreement: Agreement | None = None,
 ) -> pa.Table:
     """The clouds of one scene, by track and time. Every sweep file is read once; what fails is noted in `rejects`.
 
-    `wanted` (W,) are the valid annotations to gather, in ascending order; all of them where it is None.
+    `wanted` (W,) are the valid annotations to gather, in ascending order; all of them where it is None. `agreement`
+    counts how many of them have the points that the dataset says.
     """
     annotations = scene.annotations
     rejects.attempt("annotation", len(annotations))
     for number, reason in annotations.faults.items():
         rejects.annotation(scene, number, rules.BROKEN_ANNOTATION, reason)
     wanted = annotations.valid if wanted is None else wanted
-    boxes, sweeps = _windows(scene, wanted, options.sweeps)
+    boxes, sweeps, of_keyframe = _windows(scene, wanted, options.sweeps)
     trajectories = SweepTrajectories(scene, TrackPoses(annotations, options.motion), boxes, sweeps)
     gathered, num_sweeps = _Gathered(len(annotations)), np.zeros(len(annotations), np.int64)
+    keyframes = KeyframeCounts(scene, options.motion, boxes[of_keyframe], sweeps[of_keyframe])
     for sweep in np.flatnonzero(~scene.sweeps.in_time).tolist():
         rejects.attempt("sweep")
         rejects.file(scene, "sweep", scene.sweeps.path[sweep], scene.sweeps.fault(sweep))
@@ -80,7 +94,11 @@ def scene_clouds(
             rejects.file(scene, "sweep", scene.sweeps.path[sweep], str(fault))
             continue
         num_sweeps[members] += 1
-        gathered.add(members, *_points_of(scene, sweep, members, file, of_sweep))
+        counts, found = _points_of(scene, sweep, members, file, of_sweep)
+        gathered.add(members, counts, found)
+        keyframes.add(members[of_keyframe[pairs]], counts[of_keyframe[pairs]])
+    if agreement is not None:
+        keyframes.compare(agreement, gathered.counts)
     windows = np.bincount(boxes, minlength=len(annotations))
     log.info("%s: %d annotations, %d points", scene.name, len(annotations), gathered.counts.sum())
     kept = _kept(scene, wanted, gathered.counts, num_sweeps, windows, options, rejects)
@@ -102,13 +120,16 @@ def _points_of(
     return counts, (xyz, file.points[rows, 3], (lag_us * 1e-6).astype(np.float32))
 
 
-def _windows(scene: Scene, wanted: NDArray[np.int64], length: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """All pairs (P,), (P,) of wanted annotation and sweep: per channel the last `length` up to the keyframe's own.
+def _windows(
+    scene: Scene, wanted: NDArray[np.int64], length: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """All pairs of wanted annotation (P,) and sweep (P,), and whether the sweep is the keyframe's own (P,).
 
-    A channel that has fallen silent gives nothing: its last sweeps show another time.
+    Of each channel it is the last `length` up to the keyframe's own. A channel that has fallen silent gives nothing:
+    its last sweeps show another time.
     """
     annotations, sweeps = scene.annotations, scene.sweeps
-    pairs = [(np.empty(0, np.int64), np.empty(0, np.int64))]
+    pairs = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, bool))]
     for of_channel in serving_sweeps(scene):
         end = np.searchsorted(sweeps.keyframe[of_channel], annotations.keyframe[wanted], side="right")
         index = end[:, None] - 1 - np.arange(length)
@@ -116,9 +137,12 @@ def _windows(scene: Scene, wanted: NDArray[np.int64], length: int) -> tuple[NDAr
         lag_us = annotations.timestamp_us[wanted][:, None] - times_us[np.maximum(index, 0)]
         usual_us = length * np.median(np.diff(times_us)) if len(times_us) > 1 else 0
         recent = (index >= 0) & (lag_us <= max(_MAX_STRETCH * usual_us, _MIN_WINDOW_US))
-        pairs.append((np.repeat(wanted, recent.sum(axis=1)), of_channel[index[recent]]))
-    boxes, members = (np.concatenate(column) for column in zip(*pairs, strict=True))
-    return boxes, members
+        members = of_channel[index[recent]]
+        newest = np.broadcast_to(np.arange(length) == 0, index.shape)[recent]
+        boxes = np.repeat(wanted, recent.sum(axis=1))
+        pairs.append((boxes, members, newest & (sweeps.keyframe[members] == annotations.keyframe[boxes])))
+    boxes, members, of_keyframe = (np.concatenate(column) for column in zip(*pairs, strict=True))
+    return boxes, members, of_keyframe
 
 
 def _pairs_by_sweep(sweeps: Readings, sweep_of_pair: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
@@ -163,17 +187,19 @@ class _PointsOfBoxes:
     xyz: NDArray[np.float32]
     """(M, 3) metres, box frame."""
     intensity: NDArray[np.float32]
-    """(M,)"""
+    """(M,) NaN where the sensor gives none."""
     time_lag_s: NDArray[np.float32]
     """(M,) by how much each is older than its keyframe."""
 
     def columns(self) -> dict[str, pa.Array]:
         """As columns of clouds."""
         ends = pa.array(self.offsets.astype(np.int32))
+        intensity = pa.ListArray.from_arrays(ends, pa.array(self.intensity))
+        has_intensity = not len(self.intensity) or np.isfinite(self.intensity).any()
         xyz = pa.FixedSizeListArray.from_arrays(pa.array(self.xyz.ravel()), 3)
         return {
             "points": pa.ListArray.from_arrays(ends, xyz),
-            "intensity": pa.ListArray.from_arrays(ends, pa.array(self.intensity)),
+            "intensity": intensity if has_intensity else pa.nulls(len(intensity)),
             "time_lag_s": pa.ListArray.from_arrays(ends, pa.array(self.time_lag_s)),
             "num_points": pa.array(np.diff(self.offsets), pa.int32()),
         }

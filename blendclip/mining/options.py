@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from blendclip.options import Options
-from blendclip.ranges import Count, Natural, Pattern, Positive, Range, Text
+from blendclip.options import FaultOptions, Options
+from blendclip.ranges import Count, Natural, Pattern, Positive, Range, Share, Text
 
 Motion = Literal["per_point", "interpolate", "none"]
 Backend = Literal["template", "vllm", "endpoint"]
@@ -27,6 +27,15 @@ class CloudOptions(Options):
     """Annotations with fewer points become rejects."""
     colors: bool = False
     """Whether points get the colors in which the cameras of their keyframe see them."""
+
+
+@dataclass(frozen=True)
+class CloudFaultOptions(FaultOptions):
+    """When a job of clouds gives up."""
+
+    max_disagree_fraction: Share = 0.05
+    """A job of clouds fails when more than this share of its annotations have fewer LiDAR points over all sweeps than
+    num_lidar_pts says for their keyframe; hardly any do in good data, 8 % and more where sizes or yaws are wrong."""
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,8 @@ BROKEN_POSE = (
 WRONG_TIME = "its time stamp {timestamp_us} us is over a second off the keyframe that it serves"
 
 # Sweeps.
-NO_KIND_OF_SWEEP = "{suffix} is no kind of sweep: use .pcd.bin or .pcd"
+NO_KIND_OF_SWEEP = "{suffix} is no kind of sweep: use .bin or .pcd"
+WRONG_COLUMNS = "it seems to have {told} float32 a point, not {columns}: set `lidar_columns` of the dataset to {told}"
 SWEEP_CUT_OFF = "{size} bytes are no whole number of points of {point} bytes: the file is cut off"
 NO_FIELD = "it has no field {missing}, only {fields}"
 NO_POINTS = "it has no points"
@@ -57,7 +58,7 @@ BROKEN_SWEEP = Rule(
     "fault",
     (
         *(NO_FILE, UNREADABLE, BROKEN_POSE, WRONG_TIME),
-        *(NO_KIND_OF_SWEEP, SWEEP_CUT_OFF, NO_FIELD, NO_POINTS),
+        *(NO_KIND_OF_SWEEP, WRONG_COLUMNS, SWEEP_CUT_OFF, NO_FIELD, NO_POINTS),
         *(NO_POINT_TIMES, WRONG_POINT_TIMES, NOT_FINITE, NO_EGO_POSES),
         *(PCD_WITHOUT_HEADER, PCD_HEADER_WRONG, PCD_NEGATIVE, PCD_ENCODING),
         *(PCD_CUT_OFF, PCD_BLOCK_CUT_OFF, PCD_BLOCK_SIZE, PCD_BLOCK_BROKEN, PCD_BLOCK_SHORT),

@@ -17,6 +17,7 @@ from blendclip import geometry, schemas, storage
 from blendclip.errors import UserError
 from blendclip.geometry import EgoPoses, in_time
 from blendclip.mining import rules
+from blendclip.raw_points import NUSCENES_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,12 @@ class Annotations:
         return len(self.token)
 
     @cached_property
+    def num_lidar_pts(self) -> NDArray[np.float64]:
+        """(N,) how many points of their keyframe's sweeps the dataset says they have, NaN where it does not."""
+        told: NDArray[np.float64] = self.columns["num_lidar_pts"].to_numpy().astype(np.float64)
+        return np.where(told < 0, np.nan, told)
+
+    @cached_property
     def valid(self) -> NDArray[np.int64]:
         """The annotations without a fault (V,), ascending."""
         return np.setdiff1d(np.arange(len(self)), list(self.faults))
@@ -75,6 +82,8 @@ class Readings:
     """(M, 3, 4); (M, 0) for images."""
     point_times: NDArray[np.bool_]
     """(M,) whether the file says when each point was measured."""
+    point_columns: NDArray[np.int64]
+    """(M,) float32 values of each point, where the file is raw."""
     intrinsic: NDArray[np.float64]
     """(M, 3, 3); (M, 0) for LiDAR sweeps."""
     size_wh_px: NDArray[np.int64]
@@ -203,11 +212,17 @@ def _readings(rows: pa.StructArray, pose_name: str, keyframe_us: NDArray[np.int6
         global_SE3_sensor=_array(rows, pose_name, (3, 4)),
         ego_SE3_sensor=np.empty((len(rows), 0)) if is_image else _array(rows, "ego_SE3_sensor", (3, 4)),
         point_times=np.zeros(len(rows), bool) if is_image else _array(rows, "point_times"),
+        point_columns=np.zeros(len(rows), np.int64) if is_image else _point_columns(rows),
         intrinsic=_array(rows, "intrinsic", (3, 3)) if is_image else np.empty((len(rows), 0)),
         size_wh_px=np.stack([_array(rows, "width_px"), _array(rows, "height_px")], axis=1).astype(np.int64)
         if is_image
         else np.empty((len(rows), 0), np.int64),
     )
+
+
+def _point_columns(sweeps: pa.StructArray) -> NDArray[np.int64]:
+    columns: NDArray[np.int64] = sweeps.field("point_columns").fill_null(NUSCENES_COLUMNS).to_numpy().astype(np.int64)
+    return columns
 
 
 def _annotations(tracks: pa.StructArray, global_SE3_ego: NDArray[np.float64]) -> Annotations:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from blendclip import storage
 from blendclip.errors import UserError
+from blendclip.mining.agreement import Agreement, agreement_as_text
 from blendclip.mining.captions.quality import price, quality, quality_as_text, quantiles, read_synonyms
 from blendclip.results import Results, Stage
 
@@ -73,6 +74,7 @@ def _counts(tables: _Tables) -> dict[str, Any]:
             name: {what: counts[name] for what, counts in seen.items()} for name, _ in annotations.most_common()
         },
         "rejects": _rejects(tables),
+        "num_lidar_pts": _agreement(tables).shares(),
         "points_per_cloud": quantiles(clouds["num_points"].to_numpy()),
         "view_time_gap_s": quantiles(np.abs(triplets["view_time_gap_us"].to_numpy()) * 1e-6),
     }
@@ -93,6 +95,12 @@ def _captioning(tables: _Tables, synonyms: dict[str, list[str]]) -> dict[str, An
     where = (tables.dataset, tables.split)
     statistics = (tables.files.caption_statistics(*where, part) for part in range(tables.parts))
     return found | price(json.loads(storage.existing(path).read_text()) for path in statistics)
+
+
+def _agreement(tables: _Tables) -> Agreement:
+    """How the clouds agree with `num_lidar_pts`, by the metadata of their rejects."""
+    paths = (tables.files.rejects("clouds", tables.dataset, tables.split, part) for part in range(tables.parts))
+    return Agreement.total(filter(None, (storage.options_of(path).get("agreement") for path in paths)))
 
 
 def _indexed(index: Path) -> tuple[int, Counter[str]]:
@@ -182,6 +190,7 @@ def as_text(summary: dict[str, Any]) -> str:
     lines += [
         f"  points per cloud: {points['p10']:.0f} / {points['median']:.0f} / {points['p90']:.0f} (10 %, median, 90 %)"
     ]
+    lines += [f"  {agreement_as_text(told)}"] if (told := summary.get("num_lidar_pts")) else []  # newer than some
     lines += [f"  time from cloud to view: median {gap['median']} s, 90 % within {gap['p90']} s"]
     lines += [*quality_as_text(summary["captioning"]), "  rejects"]
     for row in summary["rejects"]:

@@ -14,8 +14,8 @@ from blendclip.mining import rules
 from blendclip.mining.options import Motion
 from blendclip.mining.pcd import read_pcd
 from blendclip.mining.scene import Scene
+from blendclip.raw_points import NUSCENES_COLUMNS, columns_told, is_plausible
 
-_COLUMNS = 5  # x, y, z, intensity, ring: float32 each, the layout of nuScenes' .pcd.bin
 _FIELDS = ("x", "y", "z", "intensity")  # of a PCD
 _BROKEN_FRACTION = 0.5  # a few NaN are rays without an echo; more than this is a broken file
 _MAX_TIME_OFF_US = 300_000  # a sweep takes 0.05 to 0.2 s: what is further off has another clock or unit
@@ -27,7 +27,7 @@ class Sweep:
     """What one LiDAR measured in one turn, in the sensor's frame."""
 
     points: NDArray[np.float32]
-    """(N, 4 or more): x, y, z in metres, intensity as the sensor gives it."""
+    """(N, 4 or more): x, y, z in metres, intensity as the sensor gives it, NaN where the file has none."""
     timestamp_us: NDArray[np.int64] | None
     """(N,) when each point was measured, where the file says so."""
 
@@ -42,22 +42,23 @@ def read_sweep_of(scene: Scene, root: Path, sweep: int, motion: Motion) -> Sweep
     if not sweeps.usable[sweep]:
         raise DataFault(sweeps.fault(sweep))
     point_times = motion == "per_point" and bool(sweeps.point_times[sweep])
-    return read_sweep(root / sweeps.path[sweep], int(sweeps.timestamp_us[sweep]), point_times=point_times)
+    columns, time_us = int(sweeps.point_columns[sweep]), int(sweeps.timestamp_us[sweep])
+    return read_sweep(root / sweeps.path[sweep], time_us, point_times=point_times, columns=columns)
 
 
-def read_sweep(path: Path, timestamp_us: int, *, point_times: bool) -> Sweep:
-    """The sweep in a `.pcd.bin` (nuScenes' layout) or `.pcd` file.
+def read_sweep(path: Path, timestamp_us: int, *, point_times: bool, columns: int = NUSCENES_COLUMNS) -> Sweep:
+    """The sweep in a `.pcd` file, or in a `.bin` file of `columns` float32 a point: x, y, z, intensity and others.
 
     Its points must have times of their own where `point_times` says so. A point whose time is not within a second of
     the sweep's `timestamp_us` gets that and the coordinates NaN: it is in no box.
 
     Raises:
-        DataFault: the file is missing, empty, cut off or of another kind, lacks a field, or most of its points are not
-            numbers or were not measured near `timestamp_us`.
+        DataFault: the file is missing, empty, cut off or of another kind, lacks a field, has another number of columns,
+            or most of its points are not numbers or were not measured near `timestamp_us`.
     """
     try:
-        if path.name.endswith(".pcd.bin"):
-            points, times = _nuscenes_points(path), None
+        if path.suffix == ".bin":
+            points, times = _raw_points(path, columns), None
         elif path.suffix == ".pcd":
             points, times = _pcd_points(path, point_times)
         else:
@@ -71,15 +72,23 @@ def read_sweep(path: Path, timestamp_us: int, *, point_times: bool) -> Sweep:
             raise DataFault(rules.NO_POINT_TIMES)
         times = _checked_times(times, timestamp_us, points)
     _check_finite(points)
+    if points.shape[1] < len(_FIELDS):
+        points = np.pad(points, [(0, 0), (0, 1)], constant_values=np.nan)
     return Sweep(points, times)
 
 
-def _nuscenes_points(path: Path) -> NDArray[np.float32]:
+def _raw_points(path: Path, columns: int) -> NDArray[np.float32]:
     values = np.fromfile(path, dtype=np.float32)
     size = path.stat().st_size
-    if size == 0 or size % (4 * _COLUMNS):
-        raise DataFault(rules.SWEEP_CUT_OFF.format(size=size, point=4 * _COLUMNS))
-    return values.reshape(-1, _COLUMNS)
+    is_whole = size > 0 and size % (4 * columns) == 0
+    if is_whole and is_plausible(points := values.reshape(-1, columns)):
+        return points
+    told = None if size % 4 else columns_told([values])
+    if told not in (None, columns):
+        raise DataFault(rules.WRONG_COLUMNS.format(told=told, columns=columns))
+    if not is_whole:
+        raise DataFault(rules.SWEEP_CUT_OFF.format(size=size, point=4 * columns))
+    return values.reshape(-1, columns)
 
 
 def _pcd_points(path: Path, point_times: bool) -> tuple[NDArray[np.float32], NDArray[Any] | None]:

@@ -85,6 +85,44 @@ def test_a_nuscenes_sweep_keeps_its_five_columns(tmp_path):
     assert "its points have no times, which its format promises" in fault(tmp_path / "sweep.pcd.bin")
 
 
+def test_three_columns_have_no_intensity(tmp_path):
+    points = np.column_stack([COLUMNS[name] for name in "xyz"])
+    points.tofile(tmp_path / "sweep.bin")
+    found = read_sweep(tmp_path / "sweep.bin", NOW_US, point_times=False, columns=3).points
+    np.testing.assert_array_equal(found[:, :3], points)
+    assert np.isnan(found[:, 3]).all()
+
+
+def raw(path, *more):
+    """A raw sweep of x, y, z and further columns."""
+    np.column_stack([COLUMNS["x"], COLUMNS["y"], COLUMNS["z"], *more]).astype(np.float32).tofile(path)
+    return path
+
+
+def test_a_torn_raw_sweep_is_cut_off_whatever_divides_its_size(tmp_path):
+    path = raw(tmp_path / "sweep.pcd.bin", COLUMNS["intensity"], np.arange(N) % 32)
+    for size in (20 * N - 4, 20 * N - 16, 20 * N - 24, 12 * 1601, 28 * 501):
+        assert (
+            fault(cut(path, size), False)
+            == f"{size} bytes are no whole number of points of 20 bytes: the file is cut off"
+        )
+
+
+@pytest.mark.parametrize("columns", [3, 4, 6, 7])
+def test_another_number_of_columns_is_named_whether_or_not_it_divides_the_size(tmp_path, columns):
+    more = [COLUMNS["intensity"], np.arange(N) % 32, np.linspace(0, 0.1, N), np.zeros(N)][: columns - 3]
+    for points in (N, N - 1):
+        path = cut(raw(tmp_path / "sweep.pcd.bin", *more), 4 * columns * points)
+        assert fault(path, False).startswith(
+            f"it seems to have {columns} float32 a point, not 5: set `lidar_columns` of"
+        )
+
+
+def test_negative_intensities_are_no_wrong_number_of_columns(tmp_path):
+    path = raw(tmp_path / "sweep.bin", COLUMNS["intensity"] - 128, np.arange(N) % 32)
+    assert read(path, point_times=False).points.shape == (N, 5)
+
+
 def cut(path, size):
     path.write_bytes(path.read_bytes()[:size])
     return path
@@ -123,7 +161,7 @@ def test_each_broken_pcd_gets_its_reason(tmp_path):
     path.write_bytes(b"\xff\xd8\xff" * 1000)
     assert "no PCD file: its header has no FIELDS" in fault(path)
     (tmp_path / "sweep.las").write_bytes(b"")
-    assert fault(tmp_path / "sweep.las") == ".las is no kind of sweep: use .pcd.bin or .pcd"
+    assert fault(tmp_path / "sweep.las") == ".las is no kind of sweep: use .bin or .pcd"
 
 
 def test_mostly_nan_is_a_fault_and_a_few_are_not(tmp_path):

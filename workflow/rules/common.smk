@@ -35,6 +35,7 @@ OPENSHAPE_CLIP = "ViT-bigG-14_laion2b_s39b_b160k"  # the one whose features its 
 MINED, CAD = CONFIG.chosen(cad=False), CONFIG.chosen(cad=True)
 DATASETS = MINED | CAD
 FAULTS = CONFIG.max_fault_fraction
+DISAGREEMENT = CONFIG.max_disagree_fraction
 # How a captioning model is reached. No caption depends on it, so it is kept out of `params`: changing it reruns nothing.
 CAPTION_SERVER = as_json(part_of(CONFIG.caption, ServerOptions))
 

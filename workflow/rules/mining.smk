@@ -17,7 +17,7 @@ rule gather_clouds:
         stage_version=STAGE_VERSIONS["clouds"],
     shell:
         "blendclip clouds --index {input.index:q} --root {params.root:q} --part {wildcards.part} --parts {params.parts}"
-        " --options {params.options:q} --max-fault-fraction {FAULTS}"
+        " --options {params.options:q} --max-fault-fraction {FAULTS} --max-disagree-fraction {DISAGREEMENT}"
         " --output {output.clouds:q} --rejects {output.rejects:q} > {log:q} 2>&1"
 
 

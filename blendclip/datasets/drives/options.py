@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
 
 from blendclip.options import Options
-from blendclip.ranges import Text
+from blendclip.ranges import Range, Text
 
 MissingFiles = Literal["skip", "stop"]
 
@@ -21,7 +21,13 @@ class DriveOptions(Options):
 
 @dataclass(frozen=True)
 class TableOptions(DriveOptions):
-    """Which tables of a folder in the format of nuScenes or MAN TruckScenes, and how much of it must be there."""
+    """What is told of a folder in the format of nuScenes or MAN TruckScenes, and how much of it must be there."""
 
     missing_files: MissingFiles = "skip"
     """What to do with scenes none of whose files is there: skip them, with a warning, or stop."""
+    lidar_columns: Annotated[int, Range(ge=3, le=64)] | None = None
+    """Number of float32 a point in .bin sweeps, x, y, z and intensity first (nuScenes has 5); told from the files when
+    not given."""
+    classes: dict[Text, Text] = field(default_factory=dict)
+    """Categories of your own and the class of the official benchmark that each is evaluated as, such as
+    {pedestrian.adult: pedestrian}."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import numpy as np
+import pyarrow as pa
 
 from blendclip.datasets.drives.loading import Tables
 from blendclip.datasets.drives.options import MissingFiles
@@ -43,6 +44,13 @@ def scenes_with_files(tables: Tables, scenes: list[int], split: str, missing_fil
     return there
 
 
+def sweep_paths(tables: Tables, scenes: list[int]) -> list[str]:
+    """Paths of the LiDAR sweeps of some scenes, relative to the root."""
+    rows = np.concatenate([tables.readings_by_scene[scene] for scene in scenes])
+    paths: list[str] = tables.sample_data.arrow("filename").take(pa.array(rows[tables.is_lidar[rows]])).to_pylist()
+    return paths
+
+
 def _missing_sweeps(tables: Tables, scenes: list[int]) -> str | None:
     """What to say where keyframes are there, and no sweep between them."""
     between = [path for scene in scenes for path in _files(tables, scene, key_frames=False)]
@@ -58,5 +66,5 @@ def _files(tables: Tables, scene: int, *, key_frames: bool) -> list[str]:
     """Paths of a scene's readings, relative to the root."""
     rows = tables.readings_by_scene[scene]
     rows = rows[tables.sample_data.array("is_key_frame")[rows] == key_frames]
-    paths: list[str] = tables.sample_data.arrow("filename").take(np.ascontiguousarray(rows)).to_pylist()
+    paths: list[str] = tables.sample_data.arrow("filename").take(pa.array(rows)).to_pylist()
     return paths

@@ -7,15 +7,18 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from blendclip import geometry, schemas
+from blendclip.datasets.drives.classes import Classes
 from blendclip.datasets.drives.devkits import DevkitRules
 from blendclip.datasets.drives.keyframes import keyframes_of, serving_keyframes
 from blendclip.datasets.drives.loading import Rows, Tables
 from blendclip.datasets.drives.poses import PoseStream, index_rows, poses_of
+from blendclip.datasets.drives.raw_columns import RAW_SUFFIX
 from blendclip.datasets.drives.structs import struct_of
-from blendclip.datasets.drives.tracks import Classes, Keyframes, track_rows
+from blendclip.datasets.drives.tracks import Keyframes, track_rows
 from blendclip.datasets.drives.validation import wrong_unit
 from blendclip.errors import UserError
 
@@ -26,9 +29,15 @@ class SceneReader:
     """Reads one scene, a row of table `scene`."""
 
     def __init__(
-        self, devkit: DevkitRules, tables: Tables, classes: Classes, stream: PoseStream | None, scene: int
+        self,
+        devkit: DevkitRules,
+        tables: Tables,
+        classes: Classes,
+        columns: int,
+        stream: PoseStream | None,
+        scene: int,
     ) -> None:
-        self.devkit, self.tables, self.classes, self.scene = devkit, tables, classes, scene
+        self.devkit, self.tables, self.classes, self.columns, self.scene = devkit, tables, classes, columns, scene
         self.name = str(tables.scene.value("name", scene))
         self.samples = keyframes_of(tables, scene)
         if not len(self.samples):
@@ -127,6 +136,7 @@ class SceneReader:
             global_SE3_sensor=geometry.compose(self._global_SE3_ego(rows), ego_SE3_sensor),
             ego_SE3_sensor=ego_SE3_sensor,
             point_times=np.full(len(rows), self.devkit.point_times),
+            point_columns=pc.if_else(pc.ends_with(columns["path"], RAW_SUFFIX), self.columns, None),
         )
 
     def _valid_sample(self, rows: Rows) -> NDArray[np.bool_]:

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from blendclip.datasets.drives.classes import Classes
 from blendclip.datasets.drives.devkits import DevkitRules
 from blendclip.datasets.drives.loading import Tables, load_tables
 from blendclip.datasets.drives.options import MissingFiles
 from blendclip.datasets.drives.poses import PoseStream
-from blendclip.datasets.drives.presence import scenes_with_files
+from blendclip.datasets.drives.presence import scenes_with_files, sweep_paths
+from blendclip.datasets.drives.raw_columns import told_columns
 from blendclip.datasets.drives.remarks import warn_of_remarkable
 from blendclip.datasets.drives.scene_rows import SceneReader
 from blendclip.errors import UserError
@@ -33,12 +35,21 @@ _SPLITS_OF = {
 class Devkit(DevkitRules):
     """The adapter of a dataset in nuScenes' schema, given what that dataset has of its own."""
 
-    def load(self, root: Path, version: str, missing_files: MissingFiles = "skip") -> LoadedTables:
-        """The tables of `version` under `root`.
+    def load(
+        self,
+        root: Path,
+        version: str,
+        missing_files: MissingFiles = "skip",
+        lidar_columns: int | None = None,
+        classes: Mapping[str, str] | None = None,
+    ) -> LoadedTables:
+        """The tables of `version` under `root`, and what `TableOptions` say of them.
 
         Raises:
-            UserError: root, version, a needed table or a column is not there, or a value has another type.
+            UserError: root, version, a needed table or a column is not there, a value has another type, or a class is
+                not known.
         """
+        own = Classes(classes or {}, self.detection_name, self.class_range_m)
         if not root.is_dir():
             raise UserError(f"there is no folder {root}: set `root` of the dataset to the folder that holds {version}/")
         if not (root / version).is_dir():
@@ -47,8 +58,9 @@ class Devkit(DevkitRules):
                 f"{root} has no version {version!r}: set `version` to one of {found or 'the official names'}"
             )
         tables = load_tables(root, version, pose_stream=self.pose_stream)
+        own.check_categories(tables.category.arrow("name").to_pylist())
         warn_of_remarkable(tables)
-        return LoadedTables(tables, missing_files)
+        return LoadedTables(tables, missing_files, own, lidar_columns)
 
     def split_scenes(self, loaded: LoadedTables, split: str) -> list[int]:
         """The scenes of a split that the tables hold and that have files, rows of `scene`, in the split's order.
@@ -89,8 +101,9 @@ class Devkit(DevkitRules):
             UserError: a table refers to a record that is not there, or two ego poses contradict each other.
         """
         stream = PoseStream(loaded.tables.ego_pose) if self.pose_stream else None
+        columns = loaded.lidar_columns or told_columns(loaded.tables.root, sweep_paths(loaded.tables, scenes))
         for scene in scenes:
-            yield SceneReader(self, loaded.tables, self.detection_name, stream, scene).row()
+            yield SceneReader(self, loaded.tables, loaded.classes, columns, stream, scene).row()
 
 
 @dataclass(frozen=True)
@@ -99,6 +112,9 @@ class LoadedTables:
 
     tables: Tables
     missing_files: MissingFiles
+    classes: Classes
+    lidar_columns: int | None
+    """Float32 values of a point in raw sweeps; None where the files are to tell."""
 
 
 def _own_splits(folder: Path) -> Mapping[str, list[str]]:

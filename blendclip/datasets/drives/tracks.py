@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,13 +10,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from blendclip import schemas
+from blendclip.datasets.drives.classes import Classes
 from blendclip.datasets.drives.devkits import DevkitRules
 from blendclip.datasets.drives.evaluated import Boxes, evaluated
 from blendclip.datasets.drives.loading import NONE, Rows, Tables
 from blendclip.datasets.drives.structs import finite_or_null, lists_of, struct_of
 
-Classes = Callable[[str], str | None]
-"""Category to class of the detection benchmark; None where it has none."""
 _TRACK = schemas.INDEX.field("tracks").type.value_type
 _ANNOTATIONS = _TRACK.field("annotations").type
 _MAX_STEP_S = 1.5  # between two annotations that say how fast a box moves, as in the devkits' `box_velocity`

@@ -32,7 +32,7 @@ _TOP_SPEED_MPS, _JUMP_M = 100.0, 5.0  # no vehicle is faster, no localization ju
 _JUMPS = 0.01  # share of steps in which even a good localization may jump
 _FEW_JUMPS = 1  # which may also happen in a stream of few steps
 _FARTHEST_M = 1000.0  # no sensor sees a box further away
-_OPTIONAL = {"class_name", "velocity_mps", "visibility", "num_lidar_pts"}
+_OPTIONAL = {"class_name", "velocity_mps", "visibility", "num_lidar_pts", "point_columns"}
 _MOST = 0.5
 
 
@@ -242,6 +242,9 @@ def _readings(scene: _Scene) -> None:
         known = np.isfinite(_rigid(scene, table, pose)).all(axis=(1, 2))
         scene.most(table, pose, known, np.full(len(table), "NaN"), "known: look at the ego poses and calibrations")
     _rigid(scene, scene.sweeps, "ego_SE3_sensor")
+    columns = scene.sweeps.column("point_columns")
+    good = np.isnan(columns.astype(float)) | (columns.astype(float) >= 3)
+    scene.every(scene.sweeps, "point_columns", good, columns, "at least 3, x, y and z, or null where the file says it")
 
 
 def _files(scene: _Scene, table: _Table) -> None:
@@ -314,8 +317,9 @@ def _boxes(scene: _Scene) -> None:
     scene.every(table, "visibility", levels, visibility, "a level from 1 to 4, or null")
     velocities = np.asarray(table.rows.field("velocity_mps").value_lengths().fill_null(3))
     scene.every(table, "velocity_mps", velocities == 3, velocities, "three numbers, or null")
-    points = table.rows.field("num_lidar_pts").fill_null(0).to_numpy()
-    scene.every(table, "num_lidar_pts", points >= 0, points, "a number of points, or null")
+    points = table.column("num_lidar_pts")
+    good = np.isnan(points.astype(float)) | (points >= 0)
+    scene.every(table, "num_lidar_pts", good, points, "a number of points, or null where it is not known")
     size, centre, q = (table.column(*what) for what in (("size_lwh_m", 3), ("translation", 3), ("rotation_wxyz", 4)))
     scene.most(table, "size_lwh_m", (size > 0).all(axis=1) & np.isfinite(size).all(axis=1), size, "positive, metres")
     unit = np.abs(np.linalg.norm(q, axis=1) - 1) <= geometry.UNIT_TOLERANCE

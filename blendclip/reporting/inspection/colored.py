@@ -65,7 +65,7 @@ def draw_colored(moment: Moment, folder: Path) -> list[Path]:
 def _best_views(moment: Moment) -> NDArray[np.int64]:
     """Indices (C,) of the moment's candidates: the largest crop of each box, of each class in turn, up to `_COUNT`."""
     candidates, annotations = moment.candidates, moment.scene.annotations
-    points = np.nan_to_num(annotations.columns["num_lidar_pts"].to_numpy().astype(np.float64))
+    points = np.nan_to_num(annotations.num_lidar_pts, nan=np.inf)  # unknown is not few
     good = np.isin(candidates.image, moment.images) & candidates.whole
     good &= (candidates.side_px().min(axis=1, initial=np.inf) >= _MIN_SIDE_PX) & (
         points[candidates.annotation] >= _MIN_POINTS

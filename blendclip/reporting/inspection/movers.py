@@ -104,7 +104,7 @@ def _speeds(scene: Scene) -> NDArray[np.float64]:
 def _fastest(scene: Scene, speed_mps: NDArray[np.float64], count: int) -> list[int]:
     """The fastest tracks, each by that annotation at nearly its highest speed that has the most points."""
     annotations = scene.annotations
-    points = np.nan_to_num(annotations.columns["num_lidar_pts"].to_numpy().astype(np.float64))
+    points = np.nan_to_num(annotations.num_lidar_pts, nan=np.inf)  # unknown is not few
     valid = np.isin(np.arange(len(annotations)), annotations.valid)
     best = []
     for track in np.unique(annotations.track):

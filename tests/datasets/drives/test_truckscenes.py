@@ -214,7 +214,8 @@ def mined(truck, tmp_path, faults=1.0):
     root = truck if not isinstance(truck, Truck) else truck.write()
     indexed(root, tmp_path)
     paths = tmp_path / "clouds.parquet", tmp_path / "rejects.parquet"
-    gather_clouds(tmp_path / "mini_train.parquet", root, 0, 1, *paths, CloudOptions(), faults)
+    # Sweeps show the car alone, so that the number of points of other boxes is not true.
+    gather_clouds(tmp_path / "mini_train.parquet", root, 0, 1, *paths, CloudOptions(), faults, 1.0)
     return [pq.read_table(path).to_pandas() for path in paths]
 
 

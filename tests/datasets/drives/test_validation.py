@@ -149,6 +149,7 @@ DAMAGES = [
     (one("annotations", 1, visibility=80), "annotations row 1: visibility is 80.*, must be a level from 1 to 4"),
     (one("annotations", 1, velocity_mps=[1.0, 2.0]), "velocity_mps is 2, must be three numbers, or null"),
     (one("annotations", 1, num_lidar_pts=-1), "num_lidar_pts is -1, must be a number of points"),
+    (one("sweeps", 1, point_columns=2), "sweeps row 1: point_columns is 2.*, must be at least 3, x, y and z, or null"),
     (one("annotations", 1, evaluated=None), "annotations row 1: evaluated is null, must be a bool"),
     (one("sweeps", 1, point_times=None), "sweeps row 1: point_times is null, must be a bool"),
     (lambda row: row["tracks"].append(row["tracks"][0]), "tracks row 1: instance_token is car, must be unique"),
@@ -179,6 +180,7 @@ def test_single_faults_of_a_recording_are_left_to_mining(tmp_path):
         one("sweeps", 1, global_SE3_sensor=NAN_POSE),
         one("images", 1, timestamp_us=0),
         one("images", 2, width_px=0),
+        one("annotations", 1, num_lidar_pts=None),
     ):
         damage(row)
     assert validate_index(write(tmp_path / "i.parquet", row)) == 1
