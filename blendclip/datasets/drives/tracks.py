@@ -78,7 +78,8 @@ def _boxes(
     tables: Tables, rows: Rows, keyframes: Keyframes, category: list[str], class_of: Mapping[str, str | None]
 ) -> Boxes:
     table = tables.sample_annotation
-    points = np.stack([_points(tables, rows, field) for field in ("num_lidar_pts", "num_radar_pts")])
+    lidar, radar = (_points(tables, rows, field) for field in ("num_lidar_pts", "num_radar_pts"))
+    radar = np.nan_to_num(radar)
     return Boxes(
         keyframe=keyframes.number_of[tables.sample_of_annotation[rows]],
         category=category,
@@ -86,7 +87,7 @@ def _boxes(
         translation=table.array("translation")[rows],
         size_wlh_m=table.array("size")[rows],
         rotation_wxyz=table.array("rotation")[rows],
-        num_points=np.where(np.isnan(points).all(axis=0), np.nan, np.nansum(points, axis=0)),
+        num_points=np.where(np.isnan(lidar) & (radar > 0), radar, lidar + radar),  # no radar point tells nothing
         ego=keyframes.ego,
     )
 

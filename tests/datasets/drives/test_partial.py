@@ -131,3 +131,9 @@ def test_where_radar_is_not_known_lidar_alone_decides(drive, tmp_path):
     drive.change("sample_annotation", change)
     found = {row["token"]: (row["num_lidar_pts"], row["evaluated"]) for row in annotations(drive.index(tmp_path))}
     assert [found[token] for token in tokens] == [(0, False), (1, True)]
+
+
+def test_where_lidar_is_not_known_no_radar_point_tells_nothing(drive, tmp_path):
+    tokens = [row["token"] for row in annotations(drive.index(tmp_path)) if row["evaluated"]]
+    drive.change("sample_annotation", lambda row: row.update(num_lidar_pts=None, num_radar_pts=0))
+    assert {row["token"] for row in annotations(drive.index(tmp_path)) if row["evaluated"]} >= set(tokens)
