@@ -56,8 +56,8 @@ class Peer:
     """A devkit with its tables."""
 
     def __init__(self, format: str, root: Path, version: str) -> None:
-        adapter = import_module(f"blendclip.datasets.drives.{format}").ADAPTER
-        self.tables = adapter.load(root, version).tables
+        opened = getattr(import_module(format), {"nuscenes": "NuScenes", "truckscenes": "TruckScenes"}[format])
+        self.tables = opened(version, str(root), verbose=False)
         self.read = import_module(f"{format}.utils.data_classes").LidarPointCloud.from_file
         self.points_in_box = import_module(f"{format}.utils.geometry_utils").points_in_box
         self.get, self.root = self.tables.get, root

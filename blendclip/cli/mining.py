@@ -140,7 +140,7 @@ def _add_inspect(commands: Commands) -> None:
         commands, "inspect", _inspect, "draw a scene: boxes and points in images, clouds, motion, colours"
     )
     add_paths(parser, index="scene index of one split", root="the dataset's folder")
-    parser.add_argument("--scene", help="name or number; the first when not given")
+    parser.add_argument("--scene", help="name or number; the first that has files when not given")
     parser.add_argument("--keyframe", type=int, help="its number; the middle one with boxes when not given")
     parser.add_argument("--movers", type=int, default=8, help="moving objects on the sheet of motion")
     parser.add_argument("--output", type=Path, default=Path("inspection"), help="folder for {scene}/*")

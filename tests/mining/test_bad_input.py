@@ -344,7 +344,11 @@ def test_records_that_are_not_there_are_one_clear_sentence(vandal, tmp_path, tab
     data = next(row for row in vandal.table("sample_data") if row["filename"] == name)
     token = data["ego_pose_token"] if table == "ego_pose" else data["token"]
     vandal.write(table, [row for row in vandal.table(table) if row["token"] != token])
-    with pytest.raises(UserError, match="tables of scene-0061 in .* need .* not there"):
+    reason = {
+        "ego_pose": rf"\(token {data['token']}\): ego_pose_token is '{token}', must be a token of ego_pose.json",
+        "sample_data": rf"\(token {data['sample_token']}\): .* must be named by a key frame of LIDAR_TOP",
+    }
+    with pytest.raises(UserError, match=reason[table]):
         mine(vandal.root, tmp_path / "results")
 
 

@@ -23,7 +23,7 @@ for name, dataset in DATASETS.items():
                 " --workers {threads} 2>&1 | tee {log:q}"
 
 
-# One rule for each dataset: its devkit loads all tables once, whatever the number of splits.
+# One rule for each dataset: all tables are read once, whatever the number of splits.
 for name, dataset in MINED.items():
 
     rule:
@@ -38,7 +38,7 @@ for name, dataset in MINED.items():
         benchmark:
             f"<timings>/index/{name}.tsv"
         resources:
-            mem_mb=20000 if getattr(dataset.options, "version", "").endswith("trainval") else 2000,
+            mem_mb=4000 if getattr(dataset.options, "version", "").endswith("trainval") else 2000,
         params:
             root=root_of(name),
             format=dataset.format.name,

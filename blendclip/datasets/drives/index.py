@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Protocol
 
+import pyarrow as pa
 from tqdm import tqdm
 
 from blendclip import schemas, storage
@@ -30,7 +31,10 @@ class Adapter(Protocol):
         """The scenes of a split, in an order that stays; UserError where there are none."""
 
     def rows(self, tables: Any, scenes: Sequence[Any]) -> Iterable[dict[str, Any]]:
-        """A row of `schemas.INDEX`, but for dataset and split, for each scene."""
+        """A row of `schemas.INDEX`, but for dataset and split, for each scene.
+
+        Its nested tables are lists of dictionaries, or Arrow arrays of structs.
+        """
 
 
 def write_index(
@@ -49,7 +53,7 @@ def write_index(
     adapter: Adapter = format_named(format, "drive").open()
     tables = adapter.load(root, **asdict(options))
     scenes = {split: adapter.split_scenes(tables, split) for split in splits}  # complain before the first is written
-    about = storage.metadata("index", {"format": format} | plain(options))
+    about = storage.metadata("index", {"format": format} | _unusual(options))
     counts = {}
     for split in splits:
         rows = tqdm(adapter.rows(tables, scenes[split]), f"index {dataset}/{split}", len(scenes[split]), unit="scene")
@@ -58,9 +62,27 @@ def write_index(
     return counts
 
 
+def _unusual(options: Options) -> dict[str, Any]:
+    """Options that are not at their defaults, so that a new one changes no byte of an index that does without it."""
+    defaults = {one.name: one.default for one in fields(options)}
+    return {name: value for name, value in plain(options).items() if value != defaults[name]}
+
+
+def _table_of(row: dict[str, Any]) -> pa.Table:
+    """The table of one scene."""
+    columns = [_column(row[one.name], one.type) for one in schemas.INDEX]
+    return pa.table(columns, schema=schemas.INDEX)
+
+
+def _column(value: Any, kind: pa.DataType) -> pa.Array:
+    if isinstance(value, pa.StructArray):
+        return pa.ListArray.from_arrays(pa.array([0, len(value)], pa.int32()), value, type=kind)
+    return pa.array([value], kind)
+
+
 def _write_split(path: Path, rows: Iterable[dict[str, Any]], about: dict[str, str]) -> int:
     """Write an index of these rows and check it; what breaks the contract is not left behind."""
-    tables = (storage.table_of([row], schemas.INDEX) for row in rows)
+    tables = (_table_of(row) for row in rows)
     count = storage.write_parquet(path, schemas.INDEX, tables, about)
     try:
         validate_index(path)

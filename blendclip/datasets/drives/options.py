@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Literal
 
 from blendclip.options import Options
 from blendclip.ranges import Range, Text
 
+MissingFiles = Literal["skip", "stop"]
+
 
 @dataclass(frozen=True)
 class DriveOptions(Options):
-    """Which tables of a folder."""
+    """Which tables of a folder with driving recordings."""
 
     version: Text
     """Folder of the tables under root, such as v1.0-trainval."""
@@ -19,8 +21,10 @@ class DriveOptions(Options):
 
 @dataclass(frozen=True)
 class TableOptions(DriveOptions):
-    """What is told of a folder in the format of nuScenes or MAN TruckScenes."""
+    """What is told of a folder in the format of nuScenes or MAN TruckScenes, and how much of it must be there."""
 
+    missing_files: MissingFiles = "skip"
+    """What to do with scenes none of whose files is there: skip them, with a warning, or stop."""
     lidar_columns: Annotated[int, Range(ge=3, le=64)] | None = None
     """Number of float32 a point in .bin sweeps, x, y, z and intensity first (nuScenes has 5); told from the files when
     not given."""

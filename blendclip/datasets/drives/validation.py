@@ -6,6 +6,7 @@ sweep of another time) is complained of only where most rows have it: single one
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,11 @@ from blendclip.errors import UserError
 from blendclip.geometry import in_time
 from blendclip.plain_names import plain_name
 
-_EARLIEST_US, _LATEST_US = 10**15, 4 * 10**15  # the years 2001 to 2096
+log = logging.getLogger(__name__)
+
+_EARLIEST_US, _LATEST_US = 10**14, 8 * 10**15  # the years 1973 to 2223
+_USUAL_US = (10**15, 4 * 10**15)  # the years 2001 to 2096
+_YEAR_US = 31_556_952 * 10**6
 _UNITS = {"seconds": 10**6, "milliseconds": 10**3, "nanoseconds": 10**-3}
 _RIGID = 1e-4  # by which R R^T may differ from the identity
 _SAME_POSE = (0.01, 1e-3)  # metres, and parts of a rotation matrix: what nearest instead of interpolated poses exceed
@@ -86,12 +91,34 @@ class _Check:
     """(kind, token) to the scene that has it."""
     channels: set[str] = field(default_factory=set)
     """Those whose first file was looked for."""
+    tracking: _Tracking = field(default_factory=lambda: _Tracking())
+    strange_clock: str = ""
+    """Which time reads as another century than this."""
 
     def finish(self) -> None:
-        """Complain of the first thing that is wrong in most rows."""
+        """Complain of the first thing that is wrong in most rows, and warn of what may be meant."""
         for tally in self.tallies.values():
             if tally.broken > _MOST * tally.rows:
                 raise UserError(f"{tally.first} (as {tally.broken} of {tally.rows} rows have it)")
+        if self.strange_clock:
+            log.warning("%s, as on another clock than since 1970: differences alone are used", self.strange_clock)
+        if self.tracking.scenes and not self.tracking.followed:
+            log.warning(
+                "%s: no instance has two annotations, though %d scenes have boxes at several keyframes: every box is "
+                "taken to stand still, whatever `motion` of clouds says, and what moves is smeared over the sweeps; "
+                "give all boxes of an object one instance, or set `clouds: {sweeps: 1}`",
+                *(self.path, self.tracking.scenes),
+            )
+
+
+@dataclass
+class _Tracking:
+    """Whether boxes are followed over time at all."""
+
+    scenes: int = 0
+    """Those with boxes at several keyframes."""
+    followed: bool = False
+    """Whether an instance of one of them has two annotations."""
 
 
 class _Table:
@@ -184,6 +211,7 @@ def _keyframes(scene: _Scene) -> None:
         raise UserError(f"{scene.check.path}, scene {scene.name} has no keyframe: leave the scene out")
     scene.unique(table, "sample_token")
     _plausible(scene.every, table)
+    _usual_clock(scene)
     _increasing(scene, table)
     known = np.isfinite(_rigid(scene, table, "global_SE3_ego")).all(axis=(1, 2))
     scene.most(table, "global_SE3_ego", known, np.full(len(table), "NaN"), "known: look at the ego poses")
@@ -225,7 +253,7 @@ def _readings(scene: _Scene) -> None:
 def _files(scene: _Scene, table: _Table) -> None:
     channel, path = table.column("channel"), table.column("path")
     scene.every(table, "channel", channel != "", channel, "a name")
-    inside = [bool(name) and not Path(name).is_absolute() and ".." not in Path(name).parts for name in path]
+    inside = [bool(name) and name[0] != "/" and ".." not in name.split("/") for name in path]
     scene.every(table, "path", np.array(inside, bool), path, "relative to the dataset's root and inside it")
     for row in np.unique(channel.astype(str), return_index=True)[1] if scene.check.root else []:
         if channel[row] not in scene.check.channels and not (scene.check.root / path[row]).is_file():
@@ -276,6 +304,9 @@ def _tracks(scene: _Scene) -> None:
     scene.every(scene.tracks, "class_name", class_name != "", class_name, "a name, or null where it has no class")
     lengths = np.asarray(scene.tracks.rows.field("annotations").value_lengths())
     scene.every(scene.tracks, "annotations", lengths > 0, lengths, "more than none: leave empty tracks out")
+    if len(np.unique(scene.annotations.column("keyframe"))) > 1:
+        scene.check.tracking.scenes += 1
+        scene.check.tracking.followed |= bool((lengths > 1).any())
 
 
 def _boxes(scene: _Scene) -> None:
@@ -314,20 +345,28 @@ def _keyframe_numbers(scene: _Scene, table: _Table) -> NDArray[np.int64]:
 
 
 def _plausible(complain: Callable[..., None], table: _Table) -> None:
-    """Times are microseconds since 1970."""
+    """Times are microseconds, of whatever clock."""
     time_us = table.column("timestamp_us")
-    good = (time_us >= _EARLIEST_US) & (time_us <= _LATEST_US)
-    shown = time_us.astype(object)
-    shown[~good] = [strange_time(time) for time in time_us[~good].tolist()]
+    wrong = [wrong_unit(time) for time in time_us.tolist()]
+    good = np.array([what is None for what in wrong], bool)
+    shown = np.where(good, time_us.astype(object), np.array(wrong, object))
     complain(table, "timestamp_us", good, shown, "microseconds since 1970")
 
 
-def strange_time(timestamp: float) -> str | None:
-    """What a time looks like that cannot be microseconds since 1970; None where it can."""
+def _usual_clock(scene: _Scene) -> None:
+    time_us = int(scene.keyframes.column("timestamp_us")[0])
+    if not _USUAL_US[0] <= time_us <= _USUAL_US[1] and not scene.check.strange_clock:
+        year = 1970 + int(time_us / _YEAR_US)
+        where = f"{scene.check.path}, scene {scene.name}"
+        scene.check.strange_clock = f"{where}: the time stamp {time_us} reads as the year {year}"
+
+
+def wrong_unit(timestamp: float) -> str | None:
+    """What a time looks like that is in another unit than microseconds; None where it may be on any clock in them."""
     if _EARLIEST_US <= timestamp <= _LATEST_US:
         return None
     units = [unit for unit, factor in _UNITS.items() if _EARLIEST_US <= timestamp * factor <= _LATEST_US]
-    return f"{timestamp}, {units[0] if units else 'another clock'} by the look of it"
+    return f"{timestamp}, {units[0]} by the look of it" if units else None
 
 
 def _increasing(scene: _Scene, table: _Table) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from pyquaternion import Quaternion
+from truckscenes import TruckScenes
 from truckscenes.eval.common.config import config_factory
 from truckscenes.eval.common.loaders import add_center_dist, filter_eval_boxes, load_gt
 from truckscenes.eval.detection.data_classes import DetectionBox
@@ -11,7 +12,6 @@ from truckscenes.eval.detection.utils import category_to_detection_name
 
 from blendclip.datasets.drives.index import write_index
 from blendclip.datasets.drives.options import DriveOptions
-from blendclip.datasets.drives.truckscenes import ADAPTER
 from blendclip.datasets.drives.validation import validate_index
 from blendclip.errors import UserError
 from blendclip.mining.clouds import gather_clouds
@@ -48,7 +48,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def devkit(root):
-    return ADAPTER.load(root, "v1.2-mini").tables
+    return TruckScenes("v1.2-mini", str(root), verbose=False)
 
 
 @pytest.fixture(scope="module")
@@ -173,10 +173,12 @@ def test_splits_of_ones_own_are_understood(truck, tmp_path):
 
 def test_dangling_and_missing_tables_are_one_clear_sentence(truck, tmp_path):
     removed = truck.tables["visibility"].pop()
-    assert f"need {removed['token']!r}, a record or column that is not there" in sentence(truck, tmp_path)
+    reason = sentence(truck, tmp_path)
+    assert f"visibility_token is {removed['token']!r}, must be a token of visibility.json" in reason
+    assert f"sample_annotation.json, record 1 (token {FIRST}/vehicle.car/1)" in reason
     truck.tables.pop("ego_pose")
     (truck.root / "v1.2-mini" / "ego_pose.json").unlink()
-    assert "truckscenes-devkit cannot load" in sentence(truck, tmp_path)
+    assert "ego_pose.json is not there: unpack the dataset again" in sentence(truck, tmp_path)
 
 
 def test_poses_out_of_order_and_twice_are_put_right(truck, tmp_path, index):

@@ -1,0 +1,55 @@
+"""What a dataset's tables hold that a user should know before mining it."""
+
+from __future__ import annotations
+
+import logging
+from itertools import pairwise
+
+from blendclip.datasets.drives.loading import Tables
+
+log = logging.getLogger(__name__)
+
+
+def warn_of_remarkable(tables: Tables) -> None:
+    """Say once what is left out, what is not honoured, and which scenes are the same drive."""
+    _warn_of_invalid(tables)
+    _warn_of_distortion(tables)
+    _warn_of_overlaps(tables)
+
+
+def _warn_of_invalid(tables: Tables) -> None:
+    for table in (tables.sample, tables.sample_data, tables.sample_annotation):
+        if invalid := int((~table.array("is_valid")).sum()):
+            log.warning("%s: %d of %d records are marked invalid and left out", table.path, invalid, len(table))
+
+
+def _warn_of_distortion(tables: Tables) -> None:
+    table, bent = tables.calibrated_sensor, set[str]()
+    for row, coefficients in enumerate(table.arrow("camera_distortion").to_pylist()):
+        if any(coefficients or []):
+            bent.add(str(tables.sensor.value("channel", int(tables.sensor_of_mounting[row]))))
+    if bent:
+        log.warning(
+            "%s: %s have coefficients of distortion, which are not used: undistort the images and their intrinsics, or "
+            "boxes miss what they name near the edges of images",
+            *(table.path, ", ".join(sorted(bent))),
+        )
+
+
+def _warn_of_overlaps(tables: Tables) -> None:
+    """Scenes cut from one log that share time hold the same objects twice."""
+    spans: dict[str, list[tuple[int, int, str]]] = {}
+    for scene, (name, log_token) in enumerate(
+        zip(tables.scene.arrow("name").to_pylist(), tables.scene.arrow("log_token").to_pylist(), strict=True)
+    ):
+        times_us = tables.sample.times_us[tables.samples_by_scene[scene]]
+        if log_token and len(times_us):
+            spans.setdefault(log_token, []).append((int(times_us.min()), int(times_us.max()), name))
+    pairs = [pair for of_log in spans.values() for pair in pairwise(sorted(of_log))]
+    overlapping = [(before[2], after[2]) for before, after in pairs if after[0] <= before[1]]
+    if overlapping:
+        log.warning(
+            "%s: %d pairs of scenes share time of the same log, such as %s and %s: their objects are mined twice; keep "
+            "both in one split, or cut one",
+            *(tables.scene.path, len(overlapping), *overlapping[0]),
+        )
