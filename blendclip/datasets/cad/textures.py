@@ -16,6 +16,7 @@ from blendclip.datasets.cad.objects import parsing
 
 _GLB_HEADER, _CHUNK_HEADER = 12, 8  # bytes
 _BASE64 = "base64,"
+_MOST_PX = 16_384**2
 
 
 def check_image(data: bytes, name: str) -> None:
@@ -26,6 +27,8 @@ def check_image(data: bytes, name: str) -> None:
     """
     (sentence,) = rules.BROKEN_TEXTURE.sentences
     with parsing(rules.BROKEN_TEXTURE, sentence, file=name), Image.open(io.BytesIO(data)) as image:
+        if image.width * image.height > _MOST_PX:  # Pillow's own limit is for all of the process, and libraries lift it
+            raise ValueError(f"it has {image.width * image.height} pixels")
         if image.format == "PNG":
             image.verify()  # checksums of all its chunks
         elif image.format != "JPEG" or image.mode == "CMYK":

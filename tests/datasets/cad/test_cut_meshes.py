@@ -320,5 +320,5 @@ def test_a_texture_beyond_all_bounds_is_a_fault(tmp_path):
     header = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
     chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
     texture.write_bytes(texture.read_bytes()[:8] + chunk + texture.read_bytes()[8 + len(chunk) :])
-    with pytest.raises(BrokenObjectError, match="DecompressionBombError"):
+    with pytest.raises(BrokenObjectError, match="3600000000 pixels"):
         read_surface(path)

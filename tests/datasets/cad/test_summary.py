@@ -55,4 +55,7 @@ def test_parts_of_an_earlier_run_are_told(results, capsys):
     arguments = ["summary", "--results", str(results), "--dataset", "things", "--split", "train", "--parts", "1"]
     assert main(arguments) == 1
     told = capsys.readouterr().err
-    assert "part-00001.cad.parquet and 3 more files are left from a run with more than 1 parts: delete" in told
+    assert (
+        "captions/things/train/part-00001.parquet and 3 more files are left from a run with more than 1 parts: delete"
+        in told
+    )

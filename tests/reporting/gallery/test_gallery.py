@@ -178,8 +178,8 @@ def test_triplets_are_spread_over_classes_and_objects(toy):
 
 
 def test_text_is_escaped(tmp_path):
-    make_results(tmp_path / "results", count=2, runs=("<b>run</b>",))  # the second cloud alone has a triplet
-    fragment = write_gallery(tmp_path / "results", ["<b>run</b>"], ["city"], tmp_path / "report")
+    make_results(tmp_path / "results", count=2, runs=("<b>run",))  # the second cloud alone has a triplet
+    fragment = write_gallery(tmp_path / "results", ["<b>run"], ["city"], tmp_path / "report")
     assert html.escape(SCRIPT, quote=False).replace("'", "&#39;") in fragment
     assert "<script>alert" not in fragment and "<b>run" not in fragment
 
