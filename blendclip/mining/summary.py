@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,31 +12,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from blendclip import storage
-from blendclip.accounts import row_counts
+from blendclip.accounts import SplitTables
 from blendclip.errors import UserError
 from blendclip.mining.agreement import Agreement, agreement_as_text
 from blendclip.mining.captions.quality import price, quality, quality_as_text, quantiles, read_synonyms
-from blendclip.results import STAGES, Results, Stage
+from blendclip.results import STAGES, Results
 
 _REJECTED = {"clouds": "annotations", "views": "annotations", "captions": "views", "triplets": "annotations"}
 _KINDS = ["stage", "kind", "rule", "of_files"]
 _WITH_NULLS = pc.ScalarAggregateOptions(skip_nulls=False)
 OTHER = "(no class)"  # annotations outside the dataset's detection classes
-
-
-@dataclass(frozen=True)
-class _Tables:
-    """The tables of one dataset and split."""
-
-    files: Results
-    dataset: str
-    split: str
-    parts: int
-
-    def column(self, stage: Stage, names: list[str]) -> pa.Table:
-        """Some columns of all parts of a stage."""
-        paths = (self.files.part(stage, self.dataset, self.split, part) for part in range(self.parts))
-        return pa.concat_tables(storage.read_parquet(path, names) for path in paths)
 
 
 def summarize(results: Path, dataset: str, split: str, parts: int, output: Path, synonyms: Path) -> dict[str, Any]:
@@ -48,7 +32,7 @@ def summarize(results: Path, dataset: str, split: str, parts: int, output: Path,
     """
     files = Results(results)
     files.check_parts(dataset, split, parts)
-    tables = _Tables(files, dataset, split, parts)
+    tables = SplitTables(files, dataset, split, parts)
     summary = _counts(tables) | {"captioning": _captioning(tables, read_synonyms(synonyms))}
     _check(summary, files.root)
     with storage.replacing(output) as temporary:
@@ -56,7 +40,7 @@ def summarize(results: Path, dataset: str, split: str, parts: int, output: Path,
     return summary
 
 
-def _counts(tables: _Tables) -> dict[str, Any]:
+def _counts(tables: SplitTables) -> dict[str, Any]:
     scenes, annotations = _indexed(tables.files.index(tables.dataset, tables.split))
     clouds = tables.column("clouds", ["class_name", "num_points"])
     views = tables.column("views", ["class_name", "annotation_token"])
@@ -69,7 +53,7 @@ def _counts(tables: _Tables) -> dict[str, Any]:
         "dataset": tables.dataset,
         "split": tables.split,
         "parts": tables.parts,
-        "rows": row_counts(tables.files, tables.dataset, tables.split, tables.parts, STAGES, STAGES),
+        "rows": tables.row_counts(STAGES, STAGES),
         "scenes": scenes,
         **{name: sum(counts.values()) for name, counts in seen.items()},
         "annotations_with_view": len(views["annotation_token"].unique()),
@@ -83,7 +67,7 @@ def _counts(tables: _Tables) -> dict[str, Any]:
     }
 
 
-def _captioning(tables: _Tables, synonyms: dict[str, list[str]]) -> dict[str, Any]:
+def _captioning(tables: SplitTables, synonyms: dict[str, list[str]]) -> dict[str, Any]:
     """What the captions are like and what they cost."""
     captions = tables.column("captions", ["view_id", "caption", "caption_tokens"])
     views = tables.column("views", ["view_id", "category", "class_name"])
@@ -100,9 +84,9 @@ def _captioning(tables: _Tables, synonyms: dict[str, list[str]]) -> dict[str, An
     return found | price(json.loads(storage.existing(path).read_text()) for path in statistics)
 
 
-def _agreement(tables: _Tables) -> Agreement:
+def _agreement(tables: SplitTables) -> Agreement:
     """How the clouds agree with `num_lidar_pts`, by the metadata of their rejects."""
-    paths = (tables.files.rejects("clouds", tables.dataset, tables.split, part) for part in range(tables.parts))
+    paths = tables.paths("rejects/clouds")
     return Agreement.total(filter(None, (storage.options_of(path).get("agreement") for path in paths)))
 
 
@@ -121,13 +105,9 @@ def _by_class(column: pa.ChunkedArray) -> Counter[str]:
     return Counter(name or OTHER for name in column.to_pylist())
 
 
-def _rejects(tables: _Tables) -> list[dict[str, Any]]:
+def _rejects(tables: SplitTables) -> list[dict[str, Any]]:
     """Rejected annotations, views and broken files by stage, kind and rule, most frequent first, with an example."""
-    found = pa.concat_tables(
-        _counted(tables.files.rejects(stage, tables.dataset, tables.split, part))
-        for stage in _REJECTED
-        for part in range(tables.parts)
-    )
+    found = pa.concat_tables(_counted(path) for stage in _REJECTED for path in tables.paths(f"rejects/{stage}"))
     wanted = [("count", "sum"), ("path", "first", _WITH_NULLS), ("reason", "first", _WITH_NULLS)]
     totals = found.group_by(_KINDS, use_threads=False).aggregate(wanted).to_pylist()
     totals.sort(key=lambda row: (row["stage"], -row["count_sum"], *(row[name] for name in _KINDS)))

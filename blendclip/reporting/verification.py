@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from blendclip import storage
-from blendclip.accounts import count_rows, parts_of
+from blendclip.accounts import SplitTables
 from blendclip.errors import UserError
 from blendclip.results import Results
 
@@ -67,8 +67,9 @@ def _held(folder: Path) -> Iterator[Path]:
 def _lost_of_split(files: Results, path: Path) -> Iterator[str]:
     summary = read_summary(path)
     where, parts = (summary["dataset"], summary["split"]), summary["parts"]
+    tables = SplitTables(files, *where, parts)
     for table, rows in summary["rows"].items():
-        yield from _lost_rows(parts_of(files, *where, parts, table), rows, path, table)
+        yield from _lost_rows(tables, table, rows, path)
     if (
         "scenes" in summary
         and (scenes := storage.open_parquet(files.index(*where)).num_row_groups) != summary["scenes"]
@@ -77,14 +78,15 @@ def _lost_of_split(files: Results, path: Path) -> Iterator[str]:
     files.check_parts(*where, parts)
 
 
-def _lost_rows(paths: Sequence[Path], counted: int, summary: Path, table: str) -> Iterator[str]:
+def _lost_rows(tables: SplitTables, table: str, counted: int, summary: Path) -> Iterator[str]:
     """Files of a table that are not there, or how many rows are too few or too many."""
+    paths = tables.paths(table)
     missing = [path for path in paths if not path.is_file()]
     if missing:
         others = f" and {len(missing) - 1} more" if missing[1:] else ""
         yield f"{missing[0]}{others} of {len(paths)} parts missing: run `snakemake` again, which makes them"
         return
-    if (rows := count_rows(paths)) != counted:
+    if (rows := tables.rows(table)) != counted:
         yield (
             f"{paths[0].parent} holds {rows:,} rows of {table}, where {summary} counts {counted:,}: delete both and "
             "run `snakemake` again"

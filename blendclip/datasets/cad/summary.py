@@ -4,69 +4,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from blendclip import storage
-from blendclip.accounts import count_rows, row_counts
+from blendclip.accounts import SplitTables
 from blendclip.errors import UserError
 from blendclip.results import Results, Stage
 
 UNNAMED = "(no class)"
 _MOST_CLASSES = 60
-
-
-@dataclass(frozen=True)
-class _Tables:
-    """The tables of one dataset and split."""
-
-    files: Results
-    dataset: str
-    split: str
-    parts: int
-
-    def column(self, stage: Stage, names: list[str]) -> pa.Table:
-        """Some columns of all parts of a stage."""
-        paths = (self.files.part(stage, self.dataset, self.split, part) for part in range(self.parts))
-        return pa.concat_tables(storage.read_parquet(path, names) for path in paths)
-
-    def rejects(self, stage: str) -> list[dict[str, Any]]:
-        """What a stage left out."""
-        paths = (self.files.rejects(stage, self.dataset, self.split, part) for part in range(self.parts))
-        names = ["rule", "kind", "reason", "path"]
-        return pa.concat_tables(storage.read_parquet(path, names) for path in paths).to_pylist()
-
-    @property
-    def captioned(self) -> bool:
-        """Whether the stages of mining captioned the views and joined the triplets."""
-        return storage.stage_of(self.files.part("triplets", self.dataset, self.split, 0)) == "triplets"
-
-    def rows(self, stage: Stage) -> int:
-        """How many rows a stage made."""
-        return count_rows([self.files.part(stage, self.dataset, self.split, part) for part in range(self.parts)])
-
-    def row_counts(self) -> dict[str, int]:
-        """Rows of all tables."""
-        stages = ("views", "captions", "triplets", *(["clouds"] if self.captioned else []))
-        rejecting = ("cad", *(["captions", "triplets"] if self.captioned else []))
-        return row_counts(self.files, self.dataset, self.split, self.parts, stages, rejecting)
-
-    def check_sum(self, whole: Stage, stage: Stage, rejected: int) -> None:
-        """Check that what a stage made and what it left out are all that it was given.
-
-        Raises:
-            UserError: they are not.
-        """
-        given, made = self.rows(whole), self.rows(stage)
-        if made + rejected != given:
-            raise UserError(
-                f"the tables of {self.dataset}/{self.split} do not add up: {given} {whole}, but {made} {stage} and "
-                f"{rejected} rejects; delete its folders under {self.files.root} and run again"
-            )
 
 
 def summarize_cad(results: Path, dataset: str, split: str, parts: int, output: Path) -> dict[str, Any]:
@@ -75,16 +24,18 @@ def summarize_cad(results: Path, dataset: str, split: str, parts: int, output: P
     Raises:
         UserError: a table is missing or left over from a run with more parts, or there is no triplet at all.
     """
-    tables = _Tables(Results(results), dataset, split, parts)
+    tables = SplitTables(Results(results), dataset, split, parts)
     tables.files.check_parts(dataset, split, parts)
+    stages, rejecting = ["views", "captions", "triplets"], ["cad"]
     triplets = tables.column("triplets", ["category", "num_points", "triplet_id"])
     views = tables.column("views", ["category", "view_id"])
-    rejects, unsaid = tables.rejects("cad"), list[dict[str, Any]]()
-    if tables.captioned:
-        unjoined, unsaid = tables.rejects("triplets"), tables.rejects("captions")
-        tables.check_sum("views", "captions", len(unsaid))
-        tables.check_sum("clouds", "triplets", len(unjoined))
-        rejects += unjoined
+    rejects, unsaid = _rejects(tables, "cad"), list[dict[str, Any]]()
+    if storage.stage_of(tables.paths("triplets")[0]) == "triplets":  # a model captioned the views, and they were joined
+        stages, rejecting = ["clouds", *stages], [*rejecting, "captions", "triplets"]
+        _check_sum(tables, "views", "captions")
+        _check_sum(tables, "clouds", "triplets")
+        unsaid = _rejects(tables, "captions")
+        rejects += _rejects(tables, "triplets")
     if not triplets.num_rows:
         why = f"{rejects[0]['path']}: {rejects[0]['reason']}" if rejects else "the split has no object"
         raise UserError(f"no triplet came out of {dataset}/{split}: {why}; look at its root and options")
@@ -99,7 +50,7 @@ def summarize_cad(results: Path, dataset: str, split: str, parts: int, output: P
         "dataset": dataset,
         "split": split,
         "parts": parts,
-        "rows": tables.row_counts(),
+        "rows": tables.row_counts(stages, rejecting),
         "objects": triplets.num_rows + len(rejects),
         "triplets": triplets.num_rows,
         "views": views.num_rows,
@@ -131,6 +82,21 @@ def as_text(summary: dict[str, Any]) -> str:
         rule = f"{row['rule']} ({row['kind']})"
         lines.append(f"    {row['count']:>7,} {row.get('of', 'objects'):<12} {rule:<36} e.g. {row['example']}")
     return "\n".join(lines)
+
+
+def _rejects(tables: SplitTables, stage: str) -> list[dict[str, Any]]:
+    """What a stage left out."""
+    return tables.rejects(stage, ["rule", "kind", "reason", "path"]).to_pylist()
+
+
+def _check_sum(tables: SplitTables, whole: Stage, stage: Stage) -> None:
+    """Raise a UserError unless what a stage made and what it left out are all that it was given."""
+    given, made, rejected = tables.rows(whole), tables.rows(stage), tables.rows(f"rejects/{stage}")
+    if made + rejected != given:
+        raise UserError(
+            f"the tables of {tables.dataset}/{tables.split} do not add up: {given} {whole}, but {made} {stage} and "
+            f"{rejected} rejects; delete its folders under {tables.files.root} and run again"
+        )
 
 
 def _by_rule(rejects: list[dict[str, Any]]) -> list[dict[str, Any]]:
