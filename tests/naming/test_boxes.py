@@ -7,16 +7,23 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from blendclip.benchmarks.options import MinedOptions
+from blendclip.benchmarks.writing import write_benchmark
 from blendclip.cli.main import main
 from blendclip.datasets.drives.index import write_index
 from blendclip.datasets.drives.options import DriveOptions
+from blendclip.encoders.checkpoints import save_encoder
 from blendclip.errors import UserError
+from blendclip.evaluation.class_weights import write_class_weights
+from blendclip.evaluation.prompts import read_classes
 from blendclip.mining.clouds import gather_clouds
 from blendclip.mining.options import CloudOptions
 from blendclip.mining.scene import read_scene
 from blendclip.naming.boxes import name_results
 from blendclip.naming.detected_scenes import detected_clouds
 from blendclip.naming.detections import boxes_of
+from blendclip.prompts import prompts_folder
+from blendclip.results import Results
 from tests.models import small_model
 
 CLASSES = ["car", "excavator", "traffic cone"]
@@ -164,6 +171,39 @@ def test_results_get_new_names_and_a_row_each(city, model, tmp_path, capsys):
     assert f"3 boxes not named: their sample_token is not in {index}" in printed
     assert f"{empty} boxes not named: no point of any sweep" in printed
     assert "1 boxes not named: not finite, of no size, or of no rotation" in printed
+
+
+def test_shuffled_boxes_come_back_with_the_names_that_evaluation_gives(city, model, tmp_path):
+    index, root, _ = city
+    files = Results(tmp_path)
+    clouds = files.part("clouds", "city", "mini_train", 0)
+    rejects = files.rejects("clouds", "city", "mini_train", 0)
+    gather_clouds(index, root, 0, 1, clouds, rejects, CloudOptions(sweeps=1), 0.1)
+    recipe = {"clip": "tiny", "data": {"synthetic": ["made/train"], "max_points": model.description.max_points}}
+    save_encoder(files.model_weights("one"), model.encoder, recipe)
+    words, templates = (prompts_folder() / one for one in ("classes/nuscenes.yaml", "templates/point_cloud.yaml"))
+    weights = files.class_weights("tiny", "nuscenes", "point_cloud")
+    write_class_weights(weights, lambda texts: model.clip.embed_texts(texts).numpy(), words, templates)
+    options = MinedOptions(results=tmp_path, split="city/mini_train")
+    write_benchmark("street", "mined", options, list(read_classes(words)), files.benchmark("street"))
+    asked = [f"--results={tmp_path}", "--run=one", "--benchmark=street", "--device=cpu"]
+    assert main(["evaluate", *asked, "--classes=nuscenes", "--templates=point_cloud"]) == 0
+    told = pq.read_table(files.predictions("one", "street")).to_pylist()
+
+    scene = read_scene(index)
+    order = np.random.default_rng(0).permutation(len(scene.annotations))
+    rows = detections(scene)
+    boxes = written(tmp_path, by_sample([rows[number] | {"token": int(number)} for number in order]))
+    output = tmp_path / "names.parquet"
+    name_results(model, boxes, index, model.classifier("nuscenes"), root=root, output=output, sweeps=1)
+    content = json.loads(output.with_suffix(".json").read_text())["results"]
+    tokens = scene.annotations.token.tolist()
+    named = {tokens[box["token"]]: box for of_sample in content.values() for box in of_sample}
+    classes = list(read_classes(words))
+    assert len(told) > 30
+    for row in told:
+        assert named[row["cloud_id"]]["detection_name"] == classes[row["top5"][0]]
+        assert named[row["cloud_id"]]["name_score"] == pytest.approx(row["top5_scores"][0], abs=1e-4)
 
 
 def test_boxes_of_a_track_share_the_name_of_their_mean_embedding(city, model, tmp_path):
