@@ -84,20 +84,34 @@ def export_onnx(encoder: PointBert, path: Path, about: Mapping[str, Any] | None 
         about: what else the metadata shall say, in types that JSON has, such as the name of the CLIP.
 
     Raises:
-        UserError: a package is missing, or this version of torch writes a file that gives something else.
+        UserError: a package is missing, packages do not go together, or torch writes a file that gives something else.
     """
     _check_packages()
     dense = DensePointBert(copy.deepcopy(encoder).cpu().float()).eval()
     with replacing(path) as temporary:
-        _write_graph(dense, temporary)
-        _describe(temporary, encoder.config, about or {})
-        difference = _difference(dense, temporary)
+        try:
+            _write_graph(dense, temporary)
+            _describe(temporary, encoder.config, about or {})
+            difference = _difference(dense, temporary)
+        except OSError:
+            raise  # it names the file
+        except Exception as error:  # of an operator that one of the three does not know, each has its own
+            raise UserError(_misfit(path, error)) from error
         if not difference <= _TOLERANCE:
             raise UserError(
                 f"torch {torch.__version__} writes {path.name} such that its embeddings are off by {difference:.1g}: "
                 "export with another version of torch"
             )
     log.info("%s gives what the encoder gives, to %.1g", path, difference)
+
+
+def _misfit(path: Path, error: Exception) -> str:
+    import onnx
+    import onnxruntime
+
+    versions = f"torch {torch.__version__}, onnx {onnx.__version__} and onnxruntime {onnxruntime.__version__}"
+    told = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    return f"{versions} do not go together on {path.name} ({told}): export with other versions"
 
 
 def _check_packages() -> None:

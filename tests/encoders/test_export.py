@@ -152,6 +152,14 @@ def test_a_file_that_gives_something_else_is_not_kept(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("content", [b"", b"no graph", b"\x08\x63"])  # the last of a version that nobody knows
+def test_packages_that_do_not_go_together_are_one_sentence(tmp_path, monkeypatch, content):
+    monkeypatch.setattr(export, "_write_graph", lambda _, path: path.write_bytes(content))
+    with pytest.raises(UserError, match=r"torch \S+, onnx \S+ and onnxruntime \S+ do not go together on encoder.onnx"):
+        export_onnx(random_model(PointBertConfig.preset("tiny", **SMALL)), tmp_path / "encoder.onnx")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
 def test_a_missing_package_is_one_sentence(tmp_path, monkeypatch, package):
     importing = builtins.__import__
