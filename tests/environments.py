@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tarfile
 import zipfile
 from importlib.metadata import distribution
 from pathlib import Path
@@ -28,8 +27,7 @@ def unpacked_wheel(folder: Path) -> Path:
         shutil.copytree(REPOSITORY / name, source / name, ignore=_HIDDEN)
     for name in _FILES:
         shutil.copy2(REPOSITORY / name, source / name)
-    with tarfile.open(_built("sdist", source, folder)) as archive:
-        archive.extractall(unpacked, filter="data")
+    shutil.unpack_archive(_built("sdist", source, folder), unpacked)
     (root,) = unpacked.iterdir()
     with zipfile.ZipFile(_built("wheel", root, folder)) as archive:
         archive.extractall(site)

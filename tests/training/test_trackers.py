@@ -4,6 +4,7 @@ import json
 import sqlite3
 import struct
 import sys
+import time
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -73,6 +74,16 @@ def wandb_history(records):
     return rows
 
 
+def finished_records(path):
+    """The records of a run that was ended; the process that writes them may be a little behind."""
+    for _ in range(100):
+        records = wandb_records(path)
+        if any(record.WhichOneof("record_type") == "exit" for record in records):
+            return records
+        time.sleep(0.1)
+    raise AssertionError(f"{path} has no end: {[record.WhichOneof('record_type') for record in records]}")
+
+
 def test_weights_and_biases_goes_on_with_the_same_run(offline, tmp_path):
     pytest.importorskip("wandb")
     folder = interrupted_and_resumed(tmp_path / "run", "wandb")
@@ -81,7 +92,7 @@ def test_weights_and_biases_goes_on_with_the_same_run(offline, tmp_path):
     assert first.name == second.name == f"run-{known}.wandb"
     validation = {"validation/road/val/top1": 0.25}
     for path, steps in ((first, (1, 2, 3, 4)), (second, (3, 4, 5, 6))):
-        records = wandb_records(path)
+        records = finished_records(path)
         losses = [{"step": step, "train/loss": 10.0 * step} for step in steps]
         assert wandb_history(records) == [*losses, {"step": steps[-1]} | validation]
         (run,) = [record.run for record in records if record.WhichOneof("record_type") == "run"]

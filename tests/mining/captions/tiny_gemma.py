@@ -75,7 +75,10 @@ def write_model(folder, tokenizer, side_px, tokens):
     config.save_pretrained(folder)
     torch.manual_seed(0)
     model = Gemma3ForConditionalGeneration(config)
-    model.get_input_embeddings().weight.data *= 0.02  # or else each token says itself again
+    embeddings = model.get_input_embeddings().weight.data
+    embeddings *= 0.02  # or else each token says itself again
+    letters = [tokenizer.token_to_id(letter) for letter in pre_tokenizers.ByteLevel.alphabet()]
+    embeddings[letters] = 0  # so that none is ever said: most are bytes that are no text by themselves
     model.model.multi_modal_projector.mm_input_projection_weight.data.normal_()  # zero would see nothing
     weights = model.to(torch.bfloat16).state_dict()
     weights = {hub_name(name): value.contiguous() for name, value in weights.items() if name != "lm_head.weight"}
