@@ -13,6 +13,7 @@ import yaml
 
 from tests.mining.captions.stub import ROOT, Behaviour, answered, fake_python, records, running, sentence
 from tests.mining.pipeline import read
+from tests.real import recording
 
 pytestmark = pytest.mark.slow
 
@@ -168,16 +169,25 @@ def gemma(vllm_python, tmp_path_factory):
     return folder
 
 
-def test_a_vllm_whose_answers_are_no_captions_is_told_and_stopped(city_root, vllm_python, gemma, tmp_path):
-    """Random weights end in saying one sentence over and over, as broken ones do."""
+def by_vllm(folder, datasets, vllm_python, gemma):
     arguments = ["--dtype", "bfloat16", "--enforce-eager", "--gpu-memory-utilization", "0.2"]
     vllm = {"python": str(vllm_python), "arguments": arguments, "start_timeout_s": 400}
-    datasets = {"city": dataset(city_root, 2)}
-    done = mine(tmp_path / "city", datasets, backend="vllm", model=str(gemma), max_in_flight=64, vllm=vllm)
-    said = done.stdout + done.stderr
-    assert done.returncode != 0
-    assert "vLLM is ready after" in said and "vLLM is stopped" in said
-    assert "is sick, 20 answers in a row are no captions (the answer repeats itself: Thing " in said
-    assert not list((tmp_path / "city" / "results" / "captions").rglob("*.parquet"))
+    done = mine(folder, datasets, backend="vllm", model=str(gemma), max_in_flight=64, vllm=vllm)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in datasets:
+        views = read(folder / "results" / "views" / name / "mini_train")
+        captions = read(folder / "results" / "captions" / name / "mini_train")
+        assert captions["view_id"].tolist() == views["view_id"].tolist()
+        assert set(captions["caption_model"]) == {str(gemma)}
+        assert captions["caption_tokens"].between(1, 77).all()
+        assert captions["caption"].str.contains("is grey.", regex=False).all()
+        assert captions["caption"].nunique() > 1  # it looks at the picture
     leftovers = subprocess.run(["pgrep", "-f", str(gemma)], capture_output=True, text=True)
     assert leftovers.stdout == ""
+
+
+def test_vllm_captions_the_city_and_a_real_frame_through_the_whole_workflow(city_root, vllm_python, gemma, tmp_path):
+    by_vllm(tmp_path / "city", {"city": dataset(city_root, 2)}, vllm_python, gemma)
+    root, _ = recording("nuscenes_frame")
+    by_vllm(tmp_path / "frame", {"frame": dataset(root, 1)}, vllm_python, gemma)
+    assert len(read(tmp_path / "frame" / "results" / "triplets" / "frame" / "mini_train")) > 20

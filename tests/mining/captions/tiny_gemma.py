@@ -1,6 +1,6 @@
 """Makes a tiny Gemma 3 with random weights, laid out as on the hub: `python tiny_gemma.py FOLDER`, by vLLM's python.
 
-Its words mean nothing, but most of its tokens are sentences, so that its answers have an end.
+Its words mean nothing, but an answer of it is one sentence, which depends on the picture, and then ends.
 """
 
 import json
@@ -75,14 +75,25 @@ def write_model(folder, tokenizer, side_px, tokens):
     config.save_pretrained(folder)
     torch.manual_seed(0)
     model = Gemma3ForConditionalGeneration(config)
-    embeddings = model.get_input_embeddings().weight.data
-    embeddings *= 0.02  # or else each token says itself again
-    letters = [tokenizer.token_to_id(letter) for letter in pre_tokenizers.ByteLevel.alphabet()]
-    embeddings[letters] = 0  # so that none is ever said: most are bytes that are no text by themselves
+    lead(model.get_input_embeddings().weight.data, tokenizer)
     model.model.multi_modal_projector.mm_input_projection_weight.data.normal_()  # zero would see nothing
     weights = model.to(torch.bfloat16).state_dict()
     weights = {hub_name(name): value.contiguous() for name, value in weights.items() if name != "lm_head.weight"}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def lead(embeddings, tokenizer):
+    """Change embeddings, which are also what is said, so that a sentence follows the prompt, and the end a sentence.
+
+    Letters have none: most are bytes that are no text by themselves.
+    """
+    begins, spoken = 0, 1  # directions: of what stands behind the prompt, and of what was said
+    embeddings *= 0.1  # or else each token says itself again
+    embeddings[[tokenizer.token_to_id(letter) for letter in pre_tokenizers.ByteLevel.alphabet()]] = 0
+    sentences, end = [tokenizer.token_to_id(text) for text in SENTENCES], tokenizer.token_to_id("<end_of_turn>")
+    embeddings[tokenizer.token_to_id("\n"), begins] = 1.0
+    embeddings[sentences, begins], embeddings[sentences, spoken] = 3.0, 4.0
+    embeddings[end, begins], embeddings[end, spoken] = -3.0, 10.0
 
 
 def hub_name(name):
