@@ -14,7 +14,7 @@ import inspect
 import json
 import textwrap
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import (
@@ -180,6 +180,12 @@ def unknown_key(key: str, known: list[str], path: str) -> str:
     return f"`{joined(path, key)}` is no option: {hint}"
 
 
+def meant(name: str, known: Sequence[str], more: str = "") -> str:
+    """What may have been meant by a name that is none of the known, or all that it can be, and `more`."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"take one of {', '.join(known)}{more}"
+
+
 def plain(options: Options) -> dict[str, Any]:
     """Options as JSON has them, without those that are derived."""
     return {
@@ -280,9 +286,7 @@ def _typed(value: Any, kind: Any, path: str, how: How) -> Any:
         return value
     if origin is Literal:
         if value not in get_args(kind) or isinstance(value, bool):
-            near = difflib.get_close_matches(str(value), list(map(str, get_args(kind))), n=1)
-            hint = f"did you mean {near[0]}?" if near else f"take one of {', '.join(map(str, get_args(kind)))}"
-            raise UserError(f"`{path}` is {shown(value)}: {hint}")
+            raise UserError(f"`{path}` is {shown(value)}: {meant(str(value), list(map(str, get_args(kind))))}")
         return value
     if is_one_or_list(kind):
         (wanted,) = (one for one in get_args(kind) if (get_origin(unwrapped(one)[0]) is tuple) == _is_list(value))

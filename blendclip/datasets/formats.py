@@ -6,7 +6,6 @@ options are named, not imported, since each loads libraries that the others do n
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from operator import attrgetter
 from typing import Any, Literal
 
 from blendclip.errors import UserError
-from blendclip.options import Options
+from blendclip.options import Options, meant
 from blendclip.packages import missing_package
 
 Kind = Literal["drive", "cad", "benchmark"]
@@ -210,8 +209,7 @@ def format_named(name: str, *kinds: Kind, path: str = "format") -> Format:
         return known[name]
     if ":" in name:
         return _outside(name, *kinds)
-    near = difflib.get_close_matches(name, list(known), n=1)
-    hint = f"did you mean {near[0]}?" if near else f"take one of {', '.join(known)}, or a reader's module:object"
+    hint = meant(name, list(known), ", or a reader's module:object")
     raise UserError(f"`{path}` is {name!r}, which is no format: {hint}")
 
 

@@ -24,10 +24,8 @@ def lost(files: Results, splits: Sequence[tuple[str, str]] = ()) -> list[str]:
 
     Args:
         files: the results folder.
-        splits: dataset and split of the summaries; all that are there, if none is given.
-
-    Raises:
-        UserError: a summary of `splits` is not there.
+        splits: dataset and split of the summaries; all that are there, if none is given. One that is not there is
+            lost.
     """
     summaries = [files.summary(*split) for split in splits] or files.summaries()
     faults = []

