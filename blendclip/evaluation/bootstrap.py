@@ -79,8 +79,9 @@ class Bootstrap:
     def mean(self, columns: Sequence[int], lowest: float = 0.0) -> Estimate:
         """The estimate of the mean of some columns; a draw leaves out those in which no cloud of it counts.
 
-        Where all instances are right, or all are wrong, every draw is the same and tells nothing. The interval is then
-        Wilson's (Probable Inference, JASA 1927) for as many trials as there are instances, on average over the columns.
+        Where all instances of a column are right, or all are wrong, its draws are the same and tell nothing. What it
+        adds to the interval is then Wilson's (Probable Inference, JASA 1927) for as many trials as the column has instances;
+        columns are taken for independent, so that what they add is a root of squares.
 
         Args:
             columns: their numbers.
@@ -89,10 +90,21 @@ class Bootstrap:
         chosen = list(columns)
         value, draws_R = np.nanmean(self.values_K[chosen]), np.nanmean(self.draws_RK[:, chosen], axis=1)
         low, high = np.nanpercentile(draws_R, [2.5, 97.5])
-        if np.nanmin(draws_R) == np.nanmax(draws_R):
-            reach = float(np.mean(_Z**2 / (self.instances_K[chosen] + _Z**2)))
-            low, high = max(value - reach, lowest), min(value + reach, 1.0)
+        below, above = self._silent(chosen, lowest)
+        if below:
+            low = max(value - np.hypot(max(value - low, 0), below), lowest)
+        if above:
+            high = min(value + np.hypot(max(high - value, 0), above), 1.0)
         return Estimate(float(value), float(low), float(high))
+
+    def _silent(self, chosen: list[int], lowest: float) -> tuple[float, float]:
+        """How far the mean of columns may lie below and above by those columns whose draws are all alike."""
+        known = [column for column in chosen if self.instances_K[column]]
+        draws_RK, values_K = self.draws_RK[:, known], self.values_K[known]
+        alike_K = np.nanmin(draws_RK, axis=0) == np.nanmax(draws_RK, axis=0)
+        reach_K = np.where(alike_K, _Z**2 / (self.instances_K[known] + _Z**2), 0.0)
+        below_K, above_K = np.minimum(reach_K, values_K - lowest), np.minimum(reach_K, 1.0 - values_K)
+        return float(np.linalg.norm(below_K)) / len(known), float(np.linalg.norm(above_K)) / len(known)
 
 
 def _sums(values_NK: NDArray[np.float64], instance_N: NDArray[np.int64]) -> NDArray[np.float64]:

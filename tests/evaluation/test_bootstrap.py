@@ -50,7 +50,18 @@ def test_where_all_or_none_are_right_the_interval_is_wilson_s(objects, end):
     assert (every.value, every.low, every.high) == (1, pytest.approx(1 - end, abs=1e-4), 1)
 
 
-def test_a_mean_of_classes_that_are_all_right_is_as_sure_as_they_are_on_average():
+def test_a_mean_of_classes_that_are_all_right_or_all_wrong_is_no_point():
+    """Ten classes of three objects each, two of them right: 0.5615 each, inwards alone, as a root of squares."""
+    columns = np.full((30, 10), np.nan)
+    for number in range(30):
+        columns[number, number // 3] = float(number < 6)
+    one = Bootstrap.of(columns, [str(number) for number in range(30)]).mean(range(10))
+    assert one.value == pytest.approx(0.2)
+    assert one.low <= 0.2 - 0.5615 * 2**0.5 / 10 + 1e-3 and one.high >= 0.2 + 0.5615 * 8**0.5 / 10 - 1e-3
+    assert one.low > 0 and one.high < 0.5
+
+
+def test_a_mean_of_classes_that_are_all_right_is_as_sure_as_they_are_together():
     columns = np.where(np.eye(2, dtype=bool)[[0] * 3 + [1] * 5], 1.0, np.nan)
     mean = Bootstrap.of(columns, [str(number) for number in range(8)]).mean([0, 1])
-    assert (mean.value, mean.high) == (1, 1) and mean.low == pytest.approx(1 - (0.5615 + 0.4345) / 2, abs=1e-4)
+    assert (mean.value, mean.high) == (1, 1) and mean.low == pytest.approx(1 - np.hypot(0.5615, 0.4345) / 2, abs=1e-4)

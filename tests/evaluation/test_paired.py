@@ -56,12 +56,12 @@ def test_of_independent_clouds_the_interval_is_the_paired_binomial_s(tmp_path):
 
 
 def test_runs_that_err_alike_may_differ_the_more_the_fewer_clouds_there_are(tmp_path):
-    """Wilson's end for 0 of 10 is 0.2775; of the classes 0 of 8 and 0 of 2, 0.3244 and 0.6576."""
+    """Wilson's end for 0 of 10 is 0.2775; of the classes 0 of 8 and 0 of 2, 0.3244 and 0.6576, as a root of squares."""
     write(tmp_path, "a", RANKS_A, CLASSES)
     write(tmp_path, "b", [4 * rank for rank in RANKS_A], CLASSES)
     top1, mean_class = (one.difference for one in compare_runs(tmp_path, ["a", "b"]))
     assert (top1.value, top1.low, top1.high) == pytest.approx((0, -0.2775, 0.2775), abs=1e-4)
-    reach = (0.3244 + 0.6576) / 2
+    reach = np.hypot(0.3244, 0.6576) / 2
     assert (mean_class.value, mean_class.low, mean_class.high) == pytest.approx((0, -reach, reach), abs=1e-4)
 
 
