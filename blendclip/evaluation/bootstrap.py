@@ -80,7 +80,7 @@ class Bootstrap:
         """The estimate of the mean of some columns; a draw leaves out those in which no cloud of it counts.
 
         Where all instances of a column are right, or all are wrong, its draws are the same and tell nothing. What it
-        adds to the interval is then Wilson's (Probable Inference, JASA 1927) for as many trials as the column has instances;
+        adds to the interval is then Wilson's (Probable Inference, JASA 1927) for as many trials as it has instances;
         columns are taken for independent, so that what they add is a root of squares.
 
         Args:
