@@ -8,10 +8,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from blendclip import geometry, schemas
+from blendclip import geometry, plausible, schemas
 from blendclip.datasets.drives.loading import Rows, Table
 from blendclip.datasets.drives.structs import struct_of
-from blendclip.datasets.drives.validation import wrong_unit
 from blendclip.errors import UserError
 from blendclip.geometry import EgoPoses
 
@@ -38,7 +37,7 @@ class PoseStream:
         Raises:
             UserError: two different poses have the same time, or the poses' times are in another unit.
         """
-        if len(self._times_us) and (strange := wrong_unit(int(np.median(self._times_us)))):
+        if len(self._times_us) and (strange := plausible.wrong_unit(int(np.median(self._times_us)))):
             raise UserError(f"the timestamps in ego_pose.json are {strange}, must be microseconds since 1970")
         first, last = np.searchsorted(self._times_us, [start_us - _MARGIN_US, end_us + _MARGIN_US + 1])
         rows = self._order[first:last]

@@ -5,14 +5,21 @@ from __future__ import annotations
 import logging
 from itertools import pairwise
 
+import numpy as np
+
+from blendclip import plausible
 from blendclip.datasets.drives.loading import Tables
 
 log = logging.getLogger(__name__)
+
+_MODALITIES = ("lidar", "camera", "radar")
 
 
 def warn_of_remarkable(tables: Tables) -> None:
     """Say once what is left out, what is not honoured, and which scenes are the same drive."""
     _warn_of_invalid(tables)
+    _warn_of_other_sensors(tables)
+    _warn_of_counts(tables)
     _warn_of_distortion(tables)
     _warn_of_overlaps(tables)
 
@@ -21,6 +28,27 @@ def _warn_of_invalid(tables: Tables) -> None:
     for table in (tables.sample, tables.sample_data, tables.sample_annotation):
         if invalid := int((~table.array("is_valid")).sum()):
             log.warning("%s: %d of %d records are marked invalid and left out", table.path, invalid, len(table))
+
+
+def _warn_of_other_sensors(tables: Tables) -> None:
+    table = tables.sensor
+    for row, modality in enumerate(table.arrow("modality").to_pylist()):
+        if modality not in _MODALITIES:
+            log.warning(
+                "%s: the modality of %s is %s, not %s: its files are not used",
+                *(table.path, table.value("channel", row), f"{modality!r:.80}", ", ".join(_MODALITIES)),
+            )
+
+
+def _warn_of_counts(tables: Tables) -> None:
+    table = tables.sample_annotation
+    for field in ("num_lidar_pts", "num_radar_pts"):
+        points = table.array(field)
+        if len(strange := np.flatnonzero((points >= 0) & ~plausible.are_counts(points))):
+            log.warning(
+                "%s: %d records have a number in %s that no box has, such as %s, and count as not known",
+                *(table.path, len(strange), field, points[strange[0]]),
+            )
 
 
 def _warn_of_distortion(tables: Tables) -> None:
