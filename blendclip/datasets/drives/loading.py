@@ -20,7 +20,7 @@ from blendclip.errors import UserError
 log = logging.getLogger(__name__)
 
 Rows = NDArray[np.int64]
-_WHOLE = 2.0**53  # below this every whole number is a float
+_WHOLE = 2.0**61  # differences of times below this are 64-bit integers
 NONE, DANGLING = -1, -2
 """In place of a row: that there is no token, or that no record has it."""
 

@@ -12,6 +12,7 @@ from blendclip.datasets.drives.loading import Tables
 
 log = logging.getLogger(__name__)
 
+_DAY_US = 86_400 * 10**6
 _MODALITIES = ("lidar", "camera", "radar")
 
 
@@ -20,6 +21,7 @@ def warn_of_remarkable(tables: Tables) -> None:
     _warn_of_invalid(tables)
     _warn_of_other_sensors(tables)
     _warn_of_counts(tables)
+    _warn_of_stray_poses(tables)
     _warn_of_distortion(tables)
     _warn_of_overlaps(tables)
 
@@ -49,6 +51,19 @@ def _warn_of_counts(tables: Tables) -> None:
                 "%s: %d records have a number in %s that no box has, such as %s, and count as not known",
                 *(table.path, len(strange), field, points[strange[0]]),
             )
+
+
+def _warn_of_stray_poses(tables: Tables) -> None:
+    """Of a stream of ego poses, which are taken by their times alone."""
+    table = tables.ego_pose
+    if "timestamp" not in table.columns.column_names or not len(tables.sample):
+        return
+    first_us, last_us = tables.sample.times_us.min() - _DAY_US, tables.sample.times_us.max() + _DAY_US
+    if len(stray := np.flatnonzero((table.times_us < first_us) | (table.times_us > last_us))):
+        log.warning(
+            "%s: %d of %d records have times a day or more off all samples, such as %d, and are not used",
+            *(table.path, len(stray), len(table), table.times_us[stray[0]]),
+        )
 
 
 def _warn_of_distortion(tables: Tables) -> None:
