@@ -95,7 +95,7 @@ def are_reached(time_us: NDArray[np.int64], place: NDArray[np.float64]) -> NDArr
 
 def reach_m(gap_us: NDArray[np.int64]) -> NDArray[np.float64]:
     """How far (N,) a vehicle comes in times (N,), and its localization may jump."""
-    return JUMP_M + SPEED_MPS * 1e-6 * np.abs(gap_us)
+    return JUMP_M + SPEED_MPS * np.abs(gap_us) / 1e6
 
 
 def wrong_unit(timestamp: float) -> str | None:
