@@ -102,6 +102,7 @@ class Mutator:
             sound = field in _FLAGS or (field in _PLACES and kind in ("zero", "opposite"))
             sound |= isinstance(holder[key], str) and field in ("token", "name", "channel")  # renamed
             sound |= field.startswith("num_") and kind == "zero"
+            sound |= field in ("prev", "next") and kind == "empty"  # the end of a track
         text = json.dumps(rows).replace(f'"{_DEEP}"', "[" * 20_000 + "]" * 20_000)
         return Mutation(table, f"{table}[{number}].{place}: {kind} of {old!r:.60}", text.encode(), sound)
 
