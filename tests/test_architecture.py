@@ -19,7 +19,7 @@ LAYERS = (
     ("errors",),
     ("ranges",),
     ("options",),
-    ("geometry", "json_schema", "randomness", "raw_points", "sampling", "schemas"),
+    ("geometry", "json_schema", "plausible", "randomness", "raw_points", "sampling", "schemas"),
     ("storage", "packages", "plain_names", "shipped"),
     ("rejects", "results", "prompts"),
     ("accounts",),

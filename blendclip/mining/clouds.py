@@ -83,7 +83,7 @@ def scene_clouds(
     keyframes = KeyframeCounts(scene, options.motion, boxes[of_keyframe], sweeps[of_keyframe])
     for sweep in np.flatnonzero(~scene.sweeps.in_time).tolist():
         rejects.attempt("sweep")
-        rejects.file(scene, "sweep", scene.sweeps.path[sweep], scene.sweeps.fault(sweep))
+        rejects.file(scene, "sweep", scene.sweeps.path[sweep], scene.sweeps.faults[sweep])
     for sweep, pairs in _pairs_by_sweep(scene.sweeps, sweeps):
         rejects.attempt("sweep")
         members = boxes[pairs]

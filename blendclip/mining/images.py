@@ -18,7 +18,7 @@ class ImageReader:
 
     def __init__(self, root: Path, images: Readings) -> None:
         self._root, self._images = root, images
-        self._buffer = np.empty(3 * int(images.size_wh_px.prod(axis=1).max(initial=0)), np.uint8)
+        self._buffer = np.empty(0, np.uint8)
 
     def read(self, image: int) -> NDArray[np.uint8]:
         """The pixels (H, W, 3) of an image, valid until the next one is read.
@@ -26,12 +26,14 @@ class ImageReader:
         Raises:
             DataFault: the file is missing, broken or of another size than the index says, or where it looks is unknown.
         """
-        if not self._images.usable[image]:
-            raise DataFault(self._images.fault(image))
+        if image in self._images.faults:
+            raise DataFault(self._images.faults[image])
         encoded = open_image(self._bytes(image))
         expected_px = tuple(self._images.size_wh_px[image].tolist())
         if encoded.size_wh_px != expected_px:
             raise DataFault(rules.WRONG_SIZE.format(size_px=encoded.size_wh_px, expected_px=expected_px))
+        if len(self._buffer) < 3 * expected_px[0] * expected_px[1]:
+            self._buffer = np.empty(3 * expected_px[0] * expected_px[1], np.uint8)
         return encoded.pixels(self._buffer)
 
     def _bytes(self, image: int) -> bytes:

@@ -12,12 +12,18 @@ from blendclip.rejects import Rule
 CENTER_NOT_FINITE = "the box centre {center} is not finite"
 SIZE_NOT_POSITIVE = "the box size {size} (length, width, height) is not positive"
 NO_UNIT_QUATERNION = "the rotation {rotation} is no unit quaternion: its norm is {norm:.4g}"
+SIZE_TOO_LARGE = "the box size {size} (length, width, height) has a side of more than {most:g} m"
+BOX_TOO_FAR = "the box centre is {distance:.6g} m from the vehicle; no sensor sees further than {most:g} m"
+STRANGE_EGO_POSE = "the vehicle is at {place} at its keyframe, where it cannot come from most other keyframes"
 SAME_TIME = "its track has another annotation at the same time {timestamp_us} us"
 BROKEN_ANNOTATION = Rule(
     "broken_annotation",
     ("clouds", "views"),
     "fault",
-    (CENTER_NOT_FINITE, SIZE_NOT_POSITIVE, NO_UNIT_QUATERNION, SAME_TIME),
+    (
+        *(CENTER_NOT_FINITE, SIZE_NOT_POSITIVE, SIZE_TOO_LARGE, NO_UNIT_QUATERNION),
+        *(STRANGE_EGO_POSE, BOX_TOO_FAR, SAME_TIME),
+    ),
 )
 
 # Files of any sensor.
@@ -27,9 +33,11 @@ BROKEN_POSE = (
     "the pose or calibration of its sensor is not finite: a quaternion is not a unit one, or its time lies outside the "
     "recorded ego poses or in a gap between them"
 )
+SENSOR_TOO_FAR = "its sensor is {distance:.6g} m from the vehicle at the nearest keyframe; it can be {most:.6g} m"
 WRONG_TIME = "its time stamp {timestamp_us} us is over a second off the keyframe that it serves"
 
 # Sweeps.
+MOUNTED_TOO_FAR = "its sensor is mounted {distance:.6g} m from the vehicle's origin; it can be {most:g} m"
 NO_KIND_OF_SWEEP = "{suffix} is no kind of sweep: use .bin or .pcd"
 WRONG_COLUMNS = "it seems to have {told} float32 a point, not {columns}: set `lidar_columns` of the dataset to {told}"
 SWEEP_CUT_OFF = "{size} bytes are no whole number of points of {point} bytes: the file is cut off"
@@ -57,7 +65,7 @@ BROKEN_SWEEP = Rule(
     ("clouds",),
     "fault",
     (
-        *(NO_FILE, UNREADABLE, BROKEN_POSE, WRONG_TIME),
+        *(NO_FILE, UNREADABLE, BROKEN_POSE, MOUNTED_TOO_FAR, SENSOR_TOO_FAR, WRONG_TIME),
         *(NO_KIND_OF_SWEEP, WRONG_COLUMNS, SWEEP_CUT_OFF, NO_FIELD, NO_POINTS),
         *(NO_POINT_TIMES, WRONG_POINT_TIMES, NOT_FINITE, NO_EGO_POSES),
         *(PCD_WITHOUT_HEADER, PCD_HEADER_WRONG, PCD_NEGATIVE, PCD_ENCODING),
@@ -66,6 +74,10 @@ BROKEN_SWEEP = Rule(
 )
 
 # Images. The last sentence is of annotations, which a broken image could have shown.
+NO_IMAGE_SIZE = "the tables give it {size} px; a side has 1 to {most} px"
+NO_PINHOLE = "the last row of its intrinsic matrix is {row}, must be 0 0 1"
+NO_FOCAL_LENGTH = "the focal length {focal} px is not {least:g} to {most:g} times the sides of its {size} px"
+NO_PRINCIPAL_POINT = "the principal point {center} px is not in or near its {size} px"
 NO_SOUND_IMAGE = "is no sound {format}: {error}"
 NO_IMAGE_FORMAT = "is no image that Pillow reads: it begins with {start}"
 EMPTY_FILE = "is empty"
@@ -77,7 +89,8 @@ BROKEN_IMAGE = Rule(
     ("clouds", "views"),
     "fault",
     (
-        *(NO_FILE, UNREADABLE, BROKEN_POSE, WRONG_TIME),
+        *(NO_FILE, UNREADABLE, BROKEN_POSE, SENSOR_TOO_FAR, WRONG_TIME),
+        *(NO_IMAGE_SIZE, NO_PINHOLE, NO_FOCAL_LENGTH, NO_PRINCIPAL_POINT),
         *(NO_SOUND_IMAGE, NO_IMAGE_FORMAT, EMPTY_FILE, NO_COLORS),
         *(WRONG_SIZE, ONLY_IMAGE_BROKEN),
     ),

@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from blendclip import geometry, schemas, storage
+from blendclip import plausible, schemas, storage
 from blendclip.errors import UserError
 from blendclip.geometry import EgoPoses, in_time
-from blendclip.mining import rules
+from blendclip.mining.scene_faults import annotation_faults, reading_faults
 from blendclip.raw_points import NUSCENES_COLUMNS
 
 
@@ -90,22 +90,18 @@ class Readings:
     """(M, 2) width and height; (M, 0) for LiDAR sweeps."""
     in_time: NDArray[np.bool_]
     """(M,) whether the time stamp is near the keyframe, or for a sweep the half before it."""
+    faults: dict[int, str]
+    """What is wrong with time, pose or calibration of which reading."""
 
     def __len__(self) -> int:
         return len(self.path)
 
     @cached_property
     def usable(self) -> NDArray[np.bool_]:
-        """Whether time, pose and calibration of the sensor are known, (M,)."""
-        posed: NDArray[np.bool_] = np.isfinite(self.global_SE3_sensor).all(axis=(1, 2))
-        calibrated: NDArray[np.bool_] = np.isfinite(self.intrinsic).all(axis=tuple(range(1, self.intrinsic.ndim)))
-        return self.in_time & posed & calibrated
-
-    def fault(self, number: int) -> str:
-        """What is wrong with reading `number`, which is not usable."""
-        if self.in_time[number]:
-            return rules.BROKEN_POSE
-        return rules.WRONG_TIME.format(timestamp_us=self.timestamp_us[number])
+        """Whether time, pose and calibration of the sensor are known and can be, (M,)."""
+        usable = np.ones(len(self), bool)
+        usable[list(self.faults)] = False
+        return usable
 
 
 @dataclass(frozen=True)
@@ -173,17 +169,18 @@ def read_scene(index: Path, name: str | None = None) -> Scene:
 
 def _scene(row: pa.Table) -> Scene:
     keyframes, ego_poses = _flatten(row["keyframes"]), _flatten(row["ego_poses"])
+    keyframe_us, global_SE3_ego = _array(keyframes, "timestamp_us"), _array(keyframes, "global_SE3_ego", (3, 4))
     return Scene(
         dataset=row["dataset"][0].as_py(),
         split=row["split"][0].as_py(),
         name=row["scene"][0].as_py(),
         sample_token=_array(keyframes, "sample_token"),
-        keyframe_us=_array(keyframes, "timestamp_us"),
-        global_SE3_ego=_array(keyframes, "global_SE3_ego", (3, 4)),
+        keyframe_us=keyframe_us,
+        global_SE3_ego=global_SE3_ego,
         ego_poses=EgoPoses(_array(ego_poses, "timestamp_us"), _array(ego_poses, "global_SE3_ego", (3, 4))),
-        sweeps=_readings(_flatten(row["sweeps"]), "global_SE3_sensor", _array(keyframes, "timestamp_us")),
-        images=_readings(_flatten(row["images"]), "global_SE3_camera", _array(keyframes, "timestamp_us")),
-        annotations=_annotations(_flatten(row["tracks"]), _array(keyframes, "global_SE3_ego", (3, 4))),
+        sweeps=_readings(_flatten(row["sweeps"]), "global_SE3_sensor", keyframe_us, global_SE3_ego),
+        images=_readings(_flatten(row["images"]), "global_SE3_camera", keyframe_us, global_SE3_ego),
+        annotations=_annotations(_flatten(row["tracks"]), keyframe_us, global_SE3_ego),
     )
 
 
@@ -199,25 +196,28 @@ def _array(struct: pa.StructArray, name: str, shape: tuple[int, ...] = ()) -> ND
     return flat.reshape(len(struct), *shape)
 
 
-def _readings(rows: pa.StructArray, pose_name: str, keyframe_us: NDArray[np.int64]) -> Readings:
+def _readings(
+    rows: pa.StructArray, pose_name: str, keyframe_us: NDArray[np.int64], global_SE3_ego: NDArray[np.float64]
+) -> Readings:
     is_image = rows.type.get_field_index("intrinsic") >= 0
     keyframe = _array(rows, "keyframe").astype(np.int64)
     time_us = _array(rows, "timestamp_us")
-    return Readings(
-        channel=_array(rows, "channel"),
-        path=_array(rows, "path"),
-        timestamp_us=time_us,
-        keyframe=keyframe,
-        in_time=in_time(time_us, keyframe, keyframe_us, sweeps=not is_image),
-        global_SE3_sensor=_array(rows, pose_name, (3, 4)),
-        ego_SE3_sensor=np.empty((len(rows), 0)) if is_image else _array(rows, "ego_SE3_sensor", (3, 4)),
-        point_times=np.zeros(len(rows), bool) if is_image else _array(rows, "point_times"),
-        point_columns=np.zeros(len(rows), np.int64) if is_image else _point_columns(rows),
-        intrinsic=_array(rows, "intrinsic", (3, 3)) if is_image else np.empty((len(rows), 0)),
-        size_wh_px=np.stack([_array(rows, "width_px"), _array(rows, "height_px")], axis=1).astype(np.int64)
+    columns: dict[str, Any] = {
+        "channel": _array(rows, "channel"),
+        "path": _array(rows, "path"),
+        "timestamp_us": time_us,
+        "keyframe": keyframe,
+        "in_time": in_time(time_us, keyframe, keyframe_us, sweeps=not is_image),
+        "global_SE3_sensor": _array(rows, pose_name, (3, 4)),
+        "ego_SE3_sensor": np.empty((len(rows), 0)) if is_image else _array(rows, "ego_SE3_sensor", (3, 4)),
+        "point_times": np.zeros(len(rows), bool) if is_image else _array(rows, "point_times"),
+        "point_columns": np.zeros(len(rows), np.int64) if is_image else _point_columns(rows),
+        "intrinsic": _array(rows, "intrinsic", (3, 3)) if is_image else np.empty((len(rows), 0)),
+        "size_wh_px": np.stack([_array(rows, "width_px"), _array(rows, "height_px")], axis=1).astype(np.int64)
         if is_image
         else np.empty((len(rows), 0), np.int64),
-    )
+    }
+    return Readings(**columns, faults=reading_faults(columns, keyframe_us, global_SE3_ego))
 
 
 def _point_columns(sweeps: pa.StructArray) -> NDArray[np.int64]:
@@ -225,57 +225,32 @@ def _point_columns(sweeps: pa.StructArray) -> NDArray[np.int64]:
     return columns
 
 
-def _annotations(tracks: pa.StructArray, global_SE3_ego: NDArray[np.float64]) -> Annotations:
+def _annotations(
+    tracks: pa.StructArray, keyframe_us: NDArray[np.int64], global_SE3_ego: NDArray[np.float64]
+) -> Annotations:
     lists = tracks.field("annotations")
     rows = lists.flatten()
     track = np.repeat(np.arange(len(tracks)), lists.value_lengths().to_numpy(zero_copy_only=False).astype(np.int64))
     order = np.lexsort((_array(rows, "timestamp_us"), track))
     rows, track = rows.take(order), track[order]
     of_track = tracks.take(track)
-    translation, keyframe = _array(rows, "translation", (3,)), _array(rows, "keyframe").astype(np.int64)
     passed_on = ("timestamp_us", "translation", "rotation_wxyz", "size_lwh_m", "velocity_mps", "visibility")
     columns = {name: rows.field(name) for name in (*passed_on, "num_lidar_pts", "attributes", "evaluated")}
     columns |= {name: of_track.field(name) for name in ("instance_token", "category", "class_name")}
     arrays = {
+        "track": track,
+        "keyframe": _array(rows, "keyframe").astype(np.int64),
         "timestamp_us": _array(rows, "timestamp_us"),
-        "translation": translation,
+        "translation": _array(rows, "translation", (3,)),
         "rotation_wxyz": _array(rows, "rotation_wxyz", (4,)),
         "size_lwh_m": _array(rows, "size_lwh_m", (3,)),
     }
     return Annotations(
         token=_array(rows, "token"),
-        track=track,
-        keyframe=keyframe,
         visibility=_array(rows, "visibility").astype(np.float64),
-        distance_m=np.linalg.norm(translation[:, :2] - global_SE3_ego[keyframe, :2, 3], axis=1),
+        distance_m=plausible.lengths_m(arrays["translation"][:, :2] - global_SE3_ego[arrays["keyframe"], :2, 3]),
         category=_array(of_track, "category"),
-        faults=_faults(track=track, **arrays),
+        faults=annotation_faults(arrays, keyframe_us, global_SE3_ego),
         columns=pa.table({"annotation_token": rows.field("token")} | columns),
         **arrays,
     )
-
-
-def _faults(
-    track: NDArray[np.int64],
-    timestamp_us: NDArray[np.int64],
-    translation: NDArray[np.float64],
-    rotation_wxyz: NDArray[np.float64],
-    size_lwh_m: NDArray[np.float64],
-) -> dict[int, str]:
-    """A sentence for every annotation that cannot be mined; of two at one time in a track the first valid one stays."""
-    faults: dict[int, str] = {}
-    norm = np.linalg.norm(rotation_wxyz, axis=1)
-    for i in np.flatnonzero(~np.isfinite(translation).all(axis=1)):
-        faults[int(i)] = rules.CENTER_NOT_FINITE.format(center=translation[i].tolist())
-    for i in np.flatnonzero(~(np.isfinite(size_lwh_m) & (size_lwh_m > 0)).all(axis=1)):
-        faults[int(i)] = rules.SIZE_NOT_POSITIVE.format(size=size_lwh_m[i].tolist())
-    for i in np.flatnonzero(~(np.abs(norm - 1) <= geometry.UNIT_TOLERANCE)):
-        faults[int(i)] = rules.NO_UNIT_QUATERNION.format(rotation=rotation_wxyz[i].tolist(), norm=norm[i])
-    seen = set()
-    for i, (number, time_us) in enumerate(zip(track.tolist(), timestamp_us.tolist(), strict=True)):
-        if i in faults:
-            continue
-        if (number, time_us) in seen:
-            faults[i] = rules.SAME_TIME.format(timestamp_us=time_us)
-        seen.add((number, time_us))
-    return faults

@@ -39,8 +39,8 @@ def read_sweep_of(scene: Scene, root: Path, sweep: int, motion: Motion) -> Sweep
         DataFault: as `read_sweep`, or where the sensor was is not known.
     """
     sweeps = scene.sweeps
-    if not sweeps.usable[sweep]:
-        raise DataFault(sweeps.fault(sweep))
+    if sweep in sweeps.faults:
+        raise DataFault(sweeps.faults[sweep])
     point_times = motion == "per_point" and bool(sweeps.point_times[sweep])
     columns, time_us = int(sweeps.point_columns[sweep]), int(sweeps.timestamp_us[sweep])
     return read_sweep(root / sweeps.path[sweep], time_us, point_times=point_times, columns=columns)

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from blendclip import plausible
+
 Row = dict[str, Any]
 
 
@@ -58,13 +60,14 @@ def evaluated(boxes: Boxes, loaders: ModuleType, class_range_m: Mapping[str, flo
 class _OneScene:
     """What the devkit's evaluation asks of its tables, for one scene, whose keyframes have their numbers as tokens.
 
-    Boxes at which the devkit's assertions on NaN would stop, bicycle racks among them, are not in it.
+    Boxes at which the devkit's assertions on NaN would stop, bicycle racks among them, or its squares overflow, are not
+    in it.
     """
 
     def __init__(self, boxes: Boxes) -> None:
         self._boxes = boxes
         numbers = np.concatenate([boxes.translation, boxes.size_wlh_m, boxes.rotation_wxyz], axis=1)
-        finite = np.flatnonzero(np.isfinite(numbers).all(axis=1))
+        finite = np.flatnonzero((np.abs(numbers) <= plausible.COORDINATE_M).all(axis=1))
         self._place, self._size, self._rotation = (
             numbers[:, columns].tolist() for columns in (slice(3), slice(3, 6), slice(6, 10))
         )

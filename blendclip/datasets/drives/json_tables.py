@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, get_args
 
 import msgspec
 import pyarrow as pa
@@ -19,6 +19,7 @@ RECORD_NUMBER = "record number"
 
 _PIECE = 1 << 24  # bytes of JSON that become records at a time: 50,000 of them, in 50 MB
 _PLACE = re.compile(r"(?P<what>.*) - at `\$\[(?P<number>\d+)\](?:\.(?P<field>\w+))?.*`", re.DOTALL)
+_HALF_CHARACTER = re.compile(rb"\\u[dD][89a-fA-F]")
 _WORDS = {"float": "a number", "int": "a whole number", "str": "text", "bool": "true or false", "array": "a list"}
 
 
@@ -79,7 +80,7 @@ def _decoded(path: Path, text: bytes, decoder: msgspec.json.Decoder[list[Any]], 
     """The records of a JSON list, of which the first is number `first` of its file; None where it is no JSON."""
     try:
         return decoder.decode(text)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _decoded_slowly(path, text, decoder.type, first)
 
 
@@ -87,13 +88,28 @@ def _decoded_slowly(path: Path, text: bytes, kind: Any, first: int) -> list[Any]
     """The same with NaN and infinity, which Python writes and JSON has not."""
     try:
         rows = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # brackets in brackets ten thousand deep are no table
         return None
+    if _HALF_CHARACTER.search(text):
+        _check_text(path, rows, kind, first)
     try:
         records: list[Any] = msgspec.convert(rows, kind)
     except msgspec.ValidationError as error:
         raise UserError(_complaint(path, str(error), rows, first)) from None
     return records
+
+
+def _check_text(path: Path, rows: Any, kind: Any, first: int) -> None:
+    """Complain of the first record whose fields hold half of a character, which JSON can write and nothing else can."""
+    (record,) = get_args(kind)
+    for number, row in enumerate(rows if isinstance(rows, list) else [], first):
+        used = {field: row.get(field) for field in record.__struct_fields__} if isinstance(row, dict) else row
+        try:
+            json.dumps(used, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            token = row.get("token") if isinstance(row, dict) else None
+            where, half = record_name(path, number, token), ascii(error.object[error.start : error.end])
+            raise UserError(f"{where} holds {half}, which is half of a character: mend it") from None
 
 
 def _complaint(path: Path, error: str, rows: Any, first: int) -> str:
@@ -107,7 +123,7 @@ def _complaint(path: Path, error: str, rows: Any, first: int) -> str:
     if missing := re.search(r"required field `(\w+)`", place["what"]):
         return f"{where} has no {missing[1]}, which mining needs: write that column, or unpack the dataset again"
     wanted = re.sub(r"\w+", lambda word: _WORDS.get(word[0], word[0]), expected[1]) if expected else place["what"]
-    of_length = re.match(r" of length \d+", expected[2]) if expected else None
+    of_length = re.match(r" of length \d+| [<>]= -?[\d.e+]+", expected[2]) if expected else None
     wanted = wanted.replace(" | ", " or ") + (of_length[0] if of_length else "")
     if place["field"] is None:
         return f"{where} is {rows[number]!r:.80}, must be a record of fields: mend it"
@@ -116,4 +132,5 @@ def _complaint(path: Path, error: str, rows: Any, first: int) -> str:
 
 def record_name(path: Path, number: int, token: Any) -> str:
     """A record by its file, its number counted from 0, and its token."""
-    return f"{path}, record {number}" + (f" (token {token})" if token else "")
+    shown = str(token).encode(errors="backslashreplace").decode()
+    return f"{path}, record {number}" + (f" (token {shown:.80})" if token else "")

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from blendclip.datasets.drives.loading import DANGLING, Rows, Tables
 from blendclip.geometry import NEAR_US
+
+log = logging.getLogger(__name__)
 
 _TOKEN = "a token of sample.json: unpack the dataset again"
 
@@ -40,6 +46,33 @@ def keyframes_of(tables: Tables, scene: int) -> Rows:
         raise sample.fault(left_out[0], "token", must)
     rows = np.array(chain, np.int64)
     return rows[sample.array("is_valid")[rows]] if chain else rows
+
+
+def readings_once(tables: Tables, rows: Rows) -> Rows:
+    """Those of the readings of a scene, rows of `sample_data` by channel and time, that are no other's file or moment.
+
+    Of several one that is marked as a key frame stays, or else the first in the file; the others are said.
+    """
+    data = tables.sample_data
+    files = pc.dictionary_encode(data.arrow("filename").take(pa.array(rows)))
+    channel, time_us = tables.channel_of_reading[rows], data.times_us[rows]
+    same_moment = (channel[1:] == channel[:-1]) & (time_us[1:] == time_us[:-1])
+    if len(files.dictionary) == len(rows) and not same_moment.any():
+        return rows
+    keys = list(zip(files.indices.to_pylist(), zip(channel, time_us.tolist(), strict=True), strict=True))
+    seen_files, seen_moments, kept = set[int](), set[tuple[str, int]](), np.zeros(len(rows), bool)
+    for number in np.lexsort((rows, ~data.array("is_key_frame")[rows])).tolist():
+        of_file, moment = keys[number]
+        kept[number] = of_file not in seen_files and moment not in seen_moments
+        seen_files.add(of_file)
+        seen_moments.add(moment)
+    if len(twice := rows[~kept]):
+        log.warning(
+            "%s: %d records have the file, or the sensor and time, of another one and are left out, so that nothing "
+            "counts twice, such as token %s",
+            *(data.path, len(twice), data.value("token", int(twice[0]))),
+        )
+    return rows[kept]
 
 
 def serving_keyframes(

@@ -20,6 +20,7 @@ from blendclip.errors import UserError
 log = logging.getLogger(__name__)
 
 Rows = NDArray[np.int64]
+_WHOLE = 2.0**61  # differences of times below this are 64-bit integers
 NONE, DANGLING = -1, -2
 """In place of a row: that there is no token, or that no record has it."""
 
@@ -40,10 +41,10 @@ class Table:
         return column.chunk(0) if column.num_chunks else column.combine_chunks()
 
     def array(self, field: str) -> NDArray[Any]:
-        """A column of numbers or flags (N,), NaN where null, or of vectors (N, D)."""
+        """A column of numbers or flags (N,), or of vectors (N, D); numbers are NaN where null."""
         if field not in self._arrays:
             column = self.arrow(field)
-            values = column.flatten() if pa.types.is_fixed_size_list(column.type) else column
+            values = column.values if pa.types.is_fixed_size_list(column.type) else column  # those of nulls as well
             shape = (len(self), -1) if values is not column and len(self) else (len(self),)
             self._arrays[field] = values.to_numpy(zero_copy_only=False).reshape(shape)
         return self._arrays[field]
@@ -53,10 +54,10 @@ class Table:
         """The timestamps (N,), microseconds.
 
         Raises:
-            UserError: one is not finite.
+            UserError: one is not finite, or too large for a whole number.
         """
         times = self.array("timestamp")
-        for row in np.flatnonzero(~np.isfinite(times)).tolist():
+        for row in np.flatnonzero(~(np.abs(times) < _WHOLE)).tolist():
             raise self.fault(row, "timestamp", "microseconds since 1970")
         return times.astype(np.int64)
 
@@ -74,7 +75,7 @@ class Table:
     def fault(self, row: int, field: str, must: str, shown: str | None = None) -> UserError:
         """The complaint about a value, which may be shown otherwise than as it is."""
         name = record_name(self.path, self.value(RECORD_NUMBER, row), self.value("token", row))
-        return UserError(f"{name}: {field} is {shown or repr(self.value(field, row))}, must be {must}")
+        return UserError(f"{name}: {field} is {shown or repr(self.value(field, row)):.80}, must be {must}")
 
     def references(self, field: str, other: Table, *, may_lack: bool = False) -> Rows:
         """The rows (N,) of another table that a column of tokens names, `NONE` where it may lack one and does.
@@ -225,17 +226,16 @@ class Tables:
 
     @cached_property
     def attributes_of_annotation(self) -> pa.ListArray:
-        """(A,) lists of names, empty where not said."""
+        """(A,) lists of names, without those that are not said."""
         tokens = self.sample_annotation.arrow("attribute_tokens")
-        lengths = pc.fill_null(pc.list_value_length(tokens), 0).to_numpy()
-        flat = tokens.flatten()
+        flat, owners = tokens.flatten(), pc.list_parent_indices(tokens).to_numpy()
         if self.attribute is None:
-            lengths, names = np.zeros_like(lengths), flat[:0]
+            owners, names = owners[:0], flat[:0]
         else:
             rows = self.attribute.rows_of(flat)
-            owners = np.repeat(np.arange(len(lengths)), lengths)
-            self.sample_annotation.check("attribute_tokens", owners[rows < 0], self.attribute)
-            names = self.attribute.arrow("name").take(pa.array(rows))
+            self.sample_annotation.check("attribute_tokens", owners[rows == DANGLING], self.attribute)
+            owners, names = owners[rows >= 0], self.attribute.arrow("name").take(pa.array(rows[rows >= 0]))
+        lengths = np.bincount(owners, minlength=len(tokens))
         ends = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
         return pa.ListArray.from_arrays(ends, names)
 

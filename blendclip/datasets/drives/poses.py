@@ -8,10 +8,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from blendclip import geometry, schemas
+from blendclip import geometry, plausible, schemas
 from blendclip.datasets.drives.loading import Rows, Table
 from blendclip.datasets.drives.structs import struct_of
-from blendclip.datasets.drives.validation import wrong_unit
 from blendclip.errors import UserError
 from blendclip.geometry import EgoPoses
 
@@ -33,12 +32,13 @@ class PoseStream:
     def between(self, start_us: int, end_us: int, scene: str) -> EgoPoses:
         """The poses of a scene whose keyframes last from start to end, and of two seconds before and after.
 
-        A pose that is there twice is taken once; one that is not finite, or has no unit quaternion, is left out.
+        A pose that is there twice is taken once; one that is not finite, has no unit quaternion, or lies aside of the
+        ones before and after, is left out.
 
         Raises:
             UserError: two different poses have the same time, or the poses' times are in another unit.
         """
-        if len(self._times_us) and (strange := wrong_unit(int(np.median(self._times_us)))):
+        if len(self._times_us) and (strange := plausible.wrong_unit(int(np.median(self._times_us)))):
             raise UserError(f"the timestamps in ego_pose.json are {strange}, must be microseconds since 1970")
         first, last = np.searchsorted(self._times_us, [start_us - _MARGIN_US, end_us + _MARGIN_US + 1])
         rows = self._order[first:last]
@@ -54,7 +54,25 @@ class PoseStream:
                     f"and {tokens[1]} of ego_pose.json: remove the wrong one, or keep each vehicle's recordings in "
                     "a version of their own"
                 )
-        return EgoPoses(times_us[~repeated], poses[~repeated])
+        times_us, poses, rows = times_us[~repeated], poses[~repeated], rows[~repeated]
+        aside = _aside(times_us, poses[..., 3])
+        for number in np.flatnonzero(aside).tolist():
+            log.warning(
+                "record %s of ego_pose.json is left out: it is at %s, where the vehicle cannot be between the poses "
+                "before and after",
+                *(self._table.value("token", int(rows[number])), poses[number, :, 3].tolist()),
+            )
+        return EgoPoses(times_us[~aside], poses[~aside])
+
+
+def _aside(times_us: NDArray[np.int64], places: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether places (N, 3) at times (N,) cannot be reached from either neighbour, which reach each other (N,)."""
+    aside = np.zeros(len(places), bool)
+    if len(places) > 2:
+        steps = plausible.lengths_m(np.diff(places, axis=0)) > plausible.reach_m(np.diff(times_us))
+        over = plausible.lengths_m(places[2:] - places[:-2]) <= plausible.reach_m(times_us[2:] - times_us[:-2])
+        aside[1:-1] = steps[:-1] & steps[1:] & over
+    return aside
 
 
 def index_rows(ego_poses: EgoPoses) -> pa.StructArray:

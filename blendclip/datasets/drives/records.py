@@ -17,9 +17,10 @@ MaybeText = Annotated[str | None, _TEXT]
 Time = Annotated[float, _DOUBLE]  # microseconds; some write them as floats, which are exact up to the year 2255
 Flag = Annotated[bool, pa.bool_()]
 Count = Annotated[float | None, _DOUBLE]
-Pixels = Annotated[int | None, pa.int32()]
-Vector = Annotated[tuple[float, float, float], pa.list_(_DOUBLE, 3)]
-Quaternion = Annotated[tuple[float, float, float, float], pa.list_(_DOUBLE, 4)]
+Pixels = Annotated[Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)] | None, pa.int64()]
+_Number = float | None
+Vector = Annotated[tuple[_Number, _Number, _Number] | None, pa.list_(_DOUBLE, 3)]
+Quaternion = Annotated[tuple[_Number, _Number, _Number, _Number] | None, pa.list_(_DOUBLE, 4)]
 
 
 class Record(msgspec.Struct, gc=False):
@@ -58,8 +59,8 @@ class CalibratedSensor(Record):
     sensor_token: Text
     translation: Vector
     rotation: Quaternion
-    camera_intrinsic: Annotated[list[list[float]] | None, pa.list_(pa.list_(_DOUBLE))] = None
-    camera_distortion: Annotated[list[float] | None, pa.list_(_DOUBLE)] = None
+    camera_intrinsic: Annotated[list[list[_Number] | None] | None, pa.list_(pa.list_(_DOUBLE))] = None
+    camera_distortion: Annotated[list[_Number] | None, pa.list_(_DOUBLE)] = None
 
 
 class SampleData(Record):
@@ -112,7 +113,7 @@ class SampleAnnotation(Record):
     prev: MaybeText = None
     next: MaybeText = None
     visibility_token: MaybeText = None
-    attribute_tokens: Annotated[list[str] | None, pa.list_(_TEXT)] = None
+    attribute_tokens: Annotated[list[str | None] | None, pa.list_(_TEXT)] = None
     num_lidar_pts: Count = None
     num_radar_pts: Count = None
     is_valid: Flag = True

@@ -5,14 +5,23 @@ from __future__ import annotations
 import logging
 from itertools import pairwise
 
+import numpy as np
+
+from blendclip import plausible
 from blendclip.datasets.drives.loading import Tables
 
 log = logging.getLogger(__name__)
+
+_DAY_US = 86_400 * 10**6
+_MODALITIES = ("lidar", "camera", "radar")
 
 
 def warn_of_remarkable(tables: Tables) -> None:
     """Say once what is left out, what is not honoured, and which scenes are the same drive."""
     _warn_of_invalid(tables)
+    _warn_of_other_sensors(tables)
+    _warn_of_counts(tables)
+    _warn_of_stray_poses(tables)
     _warn_of_distortion(tables)
     _warn_of_overlaps(tables)
 
@@ -21,6 +30,40 @@ def _warn_of_invalid(tables: Tables) -> None:
     for table in (tables.sample, tables.sample_data, tables.sample_annotation):
         if invalid := int((~table.array("is_valid")).sum()):
             log.warning("%s: %d of %d records are marked invalid and left out", table.path, invalid, len(table))
+
+
+def _warn_of_other_sensors(tables: Tables) -> None:
+    table = tables.sensor
+    for row, modality in enumerate(table.arrow("modality").to_pylist()):
+        if modality not in _MODALITIES:
+            log.warning(
+                "%s: the modality of %s is %s, not %s: its files are not used",
+                *(table.path, table.value("channel", row), f"{modality!r:.80}", ", ".join(_MODALITIES)),
+            )
+
+
+def _warn_of_counts(tables: Tables) -> None:
+    table = tables.sample_annotation
+    for field in ("num_lidar_pts", "num_radar_pts"):
+        points = table.array(field)
+        if len(strange := np.flatnonzero((points >= 0) & ~plausible.are_counts(points))):
+            log.warning(
+                "%s: %d records have a number in %s that no box has, such as %s, and count as not known",
+                *(table.path, len(strange), field, points[strange[0]]),
+            )
+
+
+def _warn_of_stray_poses(tables: Tables) -> None:
+    """Of a stream of ego poses, which are taken by their times alone."""
+    table = tables.ego_pose
+    if "timestamp" not in table.columns.column_names or not len(tables.sample):
+        return
+    first_us, last_us = tables.sample.times_us.min() - _DAY_US, tables.sample.times_us.max() + _DAY_US
+    if len(stray := np.flatnonzero((table.times_us < first_us) | (table.times_us > last_us))):
+        log.warning(
+            "%s: %d of %d records have times a day or more off all samples, such as %d, and are not used",
+            *(table.path, len(stray), len(table), table.times_us[stray[0]]),
+        )
 
 
 def _warn_of_distortion(tables: Tables) -> None:

@@ -10,19 +10,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from blendclip import geometry, schemas
+from blendclip import geometry, plausible, schemas
 from blendclip.datasets.drives.classes import Classes
 from blendclip.datasets.drives.devkits import DevkitRules
-from blendclip.datasets.drives.keyframes import keyframes_of, serving_keyframes
+from blendclip.datasets.drives.keyframes import keyframes_of, readings_once, serving_keyframes
 from blendclip.datasets.drives.loading import Rows, Tables
 from blendclip.datasets.drives.poses import PoseStream, index_rows, poses_of
 from blendclip.datasets.drives.raw_columns import RAW_SUFFIX
 from blendclip.datasets.drives.structs import struct_of
 from blendclip.datasets.drives.tracks import Keyframes, track_rows
-from blendclip.datasets.drives.validation import wrong_unit
 from blendclip.errors import UserError
 
 log = logging.getLogger(__name__)
+
+_INT32 = -(2**31), 2**31 - 1
 
 
 class SceneReader:
@@ -43,13 +44,13 @@ class SceneReader:
         if not len(self.samples):
             raise UserError(f"scene {self.name} has no sample: take it out of {tables.scene.path}")
         self.keyframe_us = tables.sample.times_us[self.samples]
-        if strange := wrong_unit(int(self.keyframe_us[0])):
+        if strange := plausible.wrong_unit(int(self.keyframe_us[0])):
             raise tables.sample.fault(int(self.samples[0]), "timestamp", "microseconds since 1970", strange)
         self.keyframe_of = np.full(len(tables.sample), -1)
         self.keyframe_of[self.samples] = np.arange(len(self.samples))
         self.stream = stream and stream.between(int(self.keyframe_us[0]), int(self.keyframe_us[-1]), self.name)
         readings = tables.readings_by_scene[scene]
-        self.readings = readings[tables.sample_data.array("is_valid")[readings]]
+        self.readings = readings_once(tables, readings[tables.sample_data.array("is_valid")[readings]])
 
     def row(self) -> dict[str, Any]:
         """The scene's row of the index, but for the names of dataset and split."""
@@ -152,16 +153,17 @@ class SceneReader:
             **columns,
             global_SE3_camera=geometry.compose(self._global_SE3_ego(rows), ego_SE3_sensor),
             intrinsic=self._intrinsics(self.tables.mounting_of_reading[rows]),
-            width_px=data.arrow("width").take(pa.array(rows)),
-            height_px=data.arrow("height").take(pa.array(rows)),
+            width_px=_pixels(data.arrow("width").take(pa.array(rows))),
+            height_px=_pixels(data.arrow("height").take(pa.array(rows))),
         )
 
     def _intrinsics(self, mountings: Rows) -> NDArray[np.float64]:
-        """(R, 3, 3) of calibrated cameras."""
+        """(R, 3, 3) of calibrated cameras, NaN where not said."""
         table, found = self.tables.calibrated_sensor, {}
         for row in np.unique(mountings).tolist():
             matrix = table.value("camera_intrinsic", row)
-            if not matrix or len(matrix) != 3 or any(len(line) != 3 for line in matrix):
+            matrix = [[None] * 3] * 3 if matrix is None else [line or [] for line in matrix]
+            if len(matrix) != 3 or any(len(line) != 3 for line in matrix):
                 raise table.fault(row, "camera_intrinsic", "three lists of three numbers: unpack the dataset again")
             found[row] = matrix
         return np.array([found[row] for row in mountings.tolist()], np.float64).reshape(-1, 3, 3)
@@ -178,3 +180,9 @@ class SceneReader:
         ego = dict(zip(known.tolist(), places, strict=True))
         keyframes = Keyframes(self.keyframe_of, self.keyframe_us, ego)
         return track_rows(self.devkit, self.tables, self.classes, self.scene, keyframes)
+
+
+def _pixels(sides: pa.Array) -> NDArray[np.int32]:
+    """Sides (R,) of images as 32-bit numbers; 0 where not said."""
+    sides_px = pc.fill_null(sides, 0).to_numpy()
+    return np.clip(sides_px, *_INT32).astype(np.int32)

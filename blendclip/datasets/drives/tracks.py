@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from blendclip import schemas
+from blendclip import plausible, schemas
 from blendclip.datasets.drives.classes import Classes
 from blendclip.datasets.drives.devkits import DevkitRules
 from blendclip.datasets.drives.evaluated import Boxes, evaluated
@@ -93,9 +93,9 @@ def _boxes(
 
 
 def _points(tables: Tables, rows: Rows, field: str) -> NDArray[np.float64]:
-    """A column of numbers of points (N,), NaN where unknown, which some say by -1."""
+    """A column of numbers of points (N,), NaN where unknown, which some say by -1, or where it is none."""
     points = tables.sample_annotation.array(field)[rows]
-    return np.where(points >= 0, points, np.nan)
+    return np.where(plausible.are_counts(points), points, np.nan)
 
 
 def _annotations(
@@ -119,7 +119,7 @@ def _annotations(
 
 
 def _velocities(tables: Tables, rows: Rows) -> NDArray[np.float64]:
-    """Velocities (N, 3) as the devkits' `box_velocity` gives them, m/s; NaN where it gives none."""
+    """Velocities (N, 3) as the devkits' `box_velocity` gives them, m/s; NaN where it gives none that can be."""
     table = tables.sample_annotation
     before, after = (neighbours[rows] for neighbours in tables.neighbours)
     first, last = np.where(before >= 0, before, rows), np.where(after >= 0, after, rows)
@@ -128,8 +128,10 @@ def _velocities(tables: Tables, rows: Rows) -> NDArray[np.float64]:
     step_s = time_s[tables.sample_of_annotation[last]] - time_s[tables.sample_of_annotation[first]]
     longest_s = np.where((before >= 0) & (after >= 0), 2 * _MAX_STEP_S, _MAX_STEP_S)
     known = ((before != NONE) | (after != NONE)) & (step_s <= longest_s) & valid[first] & valid[last]
-    with np.errstate(invalid="ignore", divide="ignore"):  # two annotations at one time give 0/0: no velocity
-        return np.where(known[:, None], (places[last] - places[first]) / step_s[:, None], np.nan)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):  # 0/0 at one time: no velocity
+        velocities = (places[last] - places[first]) / step_s[:, None]
+    known &= plausible.lengths_m(velocities) <= plausible.SPEED_MPS
+    return np.where(known[:, None], velocities, np.nan)
 
 
 def _visibility(tables: Tables, rows: Rows) -> pa.Array:

@@ -16,23 +16,19 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from blendclip import geometry, schemas, storage
+from blendclip import geometry, plausible, schemas, storage
 from blendclip.errors import UserError
 from blendclip.geometry import in_time
 from blendclip.plain_names import plain_name
 
 log = logging.getLogger(__name__)
 
-_EARLIEST_US, _LATEST_US = 10**14, 8 * 10**15  # the years 1973 to 2223
 _USUAL_US = (10**15, 4 * 10**15)  # the years 2001 to 2096
 _YEAR_US = 31_556_952 * 10**6
-_UNITS = {"seconds": 10**6, "milliseconds": 10**3, "nanoseconds": 10**-3}
 _RIGID = 1e-4  # by which R R^T may differ from the identity
 _SAME_POSE = (0.01, 1e-3)  # metres, and parts of a rotation matrix: what nearest instead of interpolated poses exceed
-_TOP_SPEED_MPS, _JUMP_M = 100.0, 5.0  # no vehicle is faster, no localization jumps further
 _JUMPS = 0.01  # share of steps in which even a good localization may jump
 _FEW_JUMPS = 1  # which may also happen in a stream of few steps
-_FARTHEST_M = 1000.0  # no sensor sees a box further away
 _OPTIONAL = {"class_name", "velocity_mps", "visibility", "num_lidar_pts", "point_columns"}
 _MOST = 0.5
 
@@ -156,7 +152,8 @@ class _Scene:
 
     def says(self, table: str, row: int, column: str, value: Any, must: str) -> str:
         """The complaint about a value."""
-        value = np.round(value, 4).tolist() if isinstance(value, np.ndarray) else value
+        if isinstance(value, np.ndarray):
+            value = (np.round(value, 4) if value.dtype.kind == "f" else value).tolist()
         return f"{self.check.path}, scene {self.name}, {table} row {row}: {column} is {value}, must be {must}"
 
     def every(self, table: _Table, column: str, good: ArrayLike, values: ArrayLike, must: str) -> None:
@@ -213,8 +210,12 @@ def _keyframes(scene: _Scene) -> None:
     _plausible(scene.every, table)
     _usual_clock(scene)
     _increasing(scene, table)
-    known = np.isfinite(_rigid(scene, table, "global_SE3_ego")).all(axis=(1, 2))
+    poses = _rigid(scene, table, "global_SE3_ego")
+    known = np.isfinite(poses).all(axis=(1, 2))
     scene.most(table, "global_SE3_ego", known, np.full(len(table), "NaN"), "known: look at the ego poses")
+    near = (np.abs(poses[..., 3]) <= plausible.COORDINATE_M).all(axis=1)
+    must = f"in metres: no coordinate exceeds {plausible.COORDINATE_M:g}"
+    scene.most(table, "global_SE3_ego", near | ~known, poses[..., 3], must)
 
 
 def _ego_poses(scene: _Scene) -> None:
@@ -225,8 +226,10 @@ def _ego_poses(scene: _Scene) -> None:
     scene.every(table, "global_SE3_ego", np.isfinite(poses).all(axis=(1, 2)), poses, "finite: leave unknown ones out")
     time_us = table.column("timestamp_us")
     step_m = np.linalg.norm(np.diff(poses[..., 3], axis=0), axis=1)
-    slow = np.concatenate([[True], step_m <= _JUMP_M + _TOP_SPEED_MPS * np.diff(time_us) * 1e-6])[: len(table)]
-    must = f"reachable from the row before below {_TOP_SPEED_MPS:g} m/s: these seem to be poses of several vehicles"
+    slow = np.concatenate([[True], step_m <= plausible.reach_m(np.diff(time_us))])[: len(table)]
+    must = (
+        f"reachable from the row before below {plausible.SPEED_MPS:g} m/s: these seem to be poses of several vehicles"
+    )
     scene.every(
         table, "global_SE3_ego", slow | ((~slow).sum() <= max(_FEW_JUMPS, _JUMPS * len(slow))), poses[..., 3], must
     )
@@ -244,10 +247,23 @@ def _readings(scene: _Scene) -> None:
         scene.most(table, "timestamp_us", near, time_us, f"within a second of {served[sweeps]}")
         known = np.isfinite(_rigid(scene, table, pose)).all(axis=(1, 2))
         scene.most(table, pose, known, np.full(len(table), "NaN"), "known: look at the ego poses and calibrations")
-    _rigid(scene, scene.sweeps, "ego_SE3_sensor")
+    mounted = _rigid(scene, scene.sweeps, "ego_SE3_sensor")[..., 3]
+    near = ~(plausible.lengths_m(mounted) > plausible.MOUNTING_M)
+    scene.most(scene.sweeps, "ego_SE3_sensor", near, mounted, f"within {plausible.MOUNTING_M:g} m of the vehicle")
+    _once(scene, scene.sweeps)
     columns = scene.sweeps.column("point_columns")
     good = np.isnan(columns.astype(float)) | (columns.astype(float) >= 3)
     scene.every(scene.sweeps, "point_columns", good, columns, "at least 3, x, y and z, or null where the file says it")
+
+
+def _once(scene: _Scene, sweeps: _Table) -> None:
+    """No sweep stands twice: its points would count twice."""
+    channel, time_us, path = (sweeps.column(name) for name in ("channel", "timestamp_us", "path"))
+    moment = [f"{one} at {at}" for one, at in zip(channel, time_us.tolist(), strict=True)]
+    for column, values in (("channel, timestamp_us", moment), ("path", path.tolist())):
+        _, first, which = np.unique(np.array(values, str), return_index=True, return_inverse=True)
+        once = first[which.ravel()] == np.arange(len(sweeps))
+        scene.every(sweeps, column, once, np.array(values, object), "that of one sweep: its points would count twice")
 
 
 def _files(scene: _Scene, table: _Table) -> None:
@@ -286,14 +302,14 @@ def _images(scene: _Scene) -> None:
     one = first[which.ravel()] == np.arange(len(table))
     scene.every(table, "keyframe", one, camera_of, "of one image for each camera: keep the one nearest to the keyframe")
     size_wh = np.stack([table.column("width_px"), table.column("height_px")], axis=1)
-    scene.most(table, "width_px, height_px", (size_wh > 0).all(axis=1), size_wh, "positive")
+    must = f"positive, at most {plausible.IMAGE_SIDE_PX}"
+    scene.most(table, "width_px, height_px", plausible.are_image_sizes(size_wh), size_wh, must)
     k = table.column("intrinsic", 3, 3)
-    last_row = (np.abs(k[:, 2] - [0, 0, 1]) < 1e-6).all(axis=1)
-    scene.most(table, "intrinsic", last_row, k, "a pinhole matrix in pixels with the last row 0 0 1")
-    focal_px, centre_px = k[:, [0, 1], [0, 1]], k[:, :2, 2]
-    good = ((focal_px > size_wh / 20) & (focal_px < size_wh * 100)).all(axis=1)
-    scene.most(table, "intrinsic", good, k, "in pixels of the image: a focal length of 0.05 to 100 times its size")
-    good = ((centre_px > -size_wh / 2) & (centre_px < 1.5 * size_wh)).all(axis=1)
+    scene.most(table, "intrinsic", plausible.are_pinholes(k), k, "a pinhole matrix in pixels with the last row 0 0 1")
+    good, (least, most) = plausible.are_focal_lengths(k, size_wh), plausible.FOCAL_SIDES
+    must = f"in pixels of the image: a focal length of {least:g} to {most:g} times its size"
+    scene.most(table, "intrinsic", good, k, must)
+    good = plausible.are_centers(k, size_wh)
     scene.most(table, "intrinsic", good, k, "in pixels of the image: a principal point in or near it")
 
 
@@ -324,7 +340,8 @@ def _boxes(scene: _Scene) -> None:
     good = np.isnan(points.astype(float)) | (points >= 0)
     scene.every(table, "num_lidar_pts", good, points, "a number of points, or null where it is not known")
     size, centre, q = (table.column(*what) for what in (("size_lwh_m", 3), ("translation", 3), ("rotation_wxyz", 4)))
-    scene.most(table, "size_lwh_m", (size > 0).all(axis=1) & np.isfinite(size).all(axis=1), size, "positive, metres")
+    must = f"positive, metres, at most {plausible.BOX_SIDE_M:g}"
+    scene.most(table, "size_lwh_m", plausible.are_boxes(size), size, must)
     unit = np.abs(np.linalg.norm(q, axis=1) - 1) <= geometry.UNIT_TOLERANCE
     scene.most(table, "rotation_wxyz", unit, q, "a unit quaternion, w first")
     upright = 1 - 2 * (q[:, 1] ** 2 + q[:, 2] ** 2) > 0.5
@@ -332,8 +349,8 @@ def _boxes(scene: _Scene) -> None:
         table, "rotation_wxyz", upright | ~unit, q, "of a box whose z axis points up: w first, global frame z up"
     )
     ego = scene.keyframes.column("global_SE3_ego", 3, 4)[keyframe, :, 3]
-    close = ~(np.linalg.norm(centre - ego, axis=1) > _FARTHEST_M)  # NaN is mining's business
-    must = f"in the global frame: within {_FARTHEST_M:g} m of the keyframe's ego vehicle"
+    close = ~(plausible.lengths_m(centre - ego) > plausible.BOX_DISTANCE_M)  # NaN is mining's business
+    must = f"in the global frame: within {plausible.BOX_DISTANCE_M:g} m of the keyframe's ego vehicle"
     scene.most(table, "translation", close, centre, must)
 
 
@@ -347,7 +364,7 @@ def _keyframe_numbers(scene: _Scene, table: _Table) -> NDArray[np.int64]:
 def _plausible(complain: Callable[..., None], table: _Table) -> None:
     """Times are microseconds, of whatever clock."""
     time_us = table.column("timestamp_us")
-    wrong = [wrong_unit(time) for time in time_us.tolist()]
+    wrong = [plausible.wrong_unit(time) for time in time_us.tolist()]
     good = np.array([what is None for what in wrong], bool)
     shown = np.where(good, time_us.astype(object), np.array(wrong, object))
     complain(table, "timestamp_us", good, shown, "microseconds since 1970")
@@ -359,14 +376,6 @@ def _usual_clock(scene: _Scene) -> None:
         year = 1970 + int(time_us / _YEAR_US)
         where = f"{scene.check.path}, scene {scene.name}"
         scene.check.strange_clock = f"{where}: the time stamp {time_us} reads as the year {year}"
-
-
-def wrong_unit(timestamp: float) -> str | None:
-    """What a time looks like that is in another unit than microseconds; None where it may be on any clock in them."""
-    if _EARLIEST_US <= timestamp <= _LATEST_US:
-        return None
-    units = [unit for unit, factor in _UNITS.items() if _EARLIEST_US <= timestamp * factor <= _LATEST_US]
-    return f"{timestamp}, {units[0]} by the look of it" if units else None
 
 
 def _increasing(scene: _Scene, table: _Table) -> None:

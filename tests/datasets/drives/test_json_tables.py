@@ -2,11 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from blendclip.datasets.drives import json_tables
 from blendclip.datasets.drives.json_tables import RECORD_NUMBER, read_columns
-from blendclip.datasets.drives.records import EgoPose, Sample
+from blendclip.datasets.drives.loading import Table
+from blendclip.datasets.drives.records import EgoPose, Sample, SampleData
 from blendclip.errors import UserError
 from tests.datasets.drives.broken import Drive
 
@@ -40,6 +42,11 @@ def test_what_is_not_kept_leaves_the_numbers_of_the_rest(tmp_path):
     assert read_columns(written(tmp_path, []), Sample).num_rows == 0
 
 
+READING = {"token": "a", "sample_token": "s", "ego_pose_token": "p", "calibrated_sensor_token": "c"} | {
+    "filename": "f",
+    "timestamp": 1,
+    "is_key_frame": True,
+}
 POSE = {"token": "p", "translation": [1, 2.5, 3], "rotation": [1, 0, 0, 0]}
 
 
@@ -58,6 +65,15 @@ POSE = {"token": "p", "translation": [1, 2.5, 3], "rotation": [1, 0, 0, 0]}
         (Sample, "", "is no whole list of JSON records: unpack the dataset again"),
         (Sample, json.dumps([ROW, ROW])[:-9], "is no whole list of JSON records"),
         (Sample, json.dumps([ROW, ROW]) + "]", "is no whole list of JSON records"),
+        (
+            Sample,
+            [ROW, ROW | {"next": "a\ud800"}],
+            r"record 1 \(token a\) holds '\\ud800', which is half of a character",
+        ),
+        (Sample, [ROW | {"timestamp": "\udfff"}], r"record 0 \(token a\) holds '\\udfff', which is half"),
+        (Sample, "[" * 20_000 + "]" * 20_000, "is no whole list of JSON records"),
+        (Sample, [ROW | {"token": "a" * 999, "next": 3}], r"record 0 \(token a{80}\): next is 3"),
+        (SampleData, [READING | {"width": 2**64}], "width is 18446744073709551616, must be a whole number"),
         (EgoPose, [POSE | {"translation": [1, 2]}], r"translation is \[1, 2\], must be a list of length 3"),
         (EgoPose, [POSE | {"translation": [1, 2, "3"]}], r"translation is \[1, 2, '3'\], must be a number"),
         (EgoPose, [POSE | {"rotation": {"w": 1}}], r"rotation is {'w': 1}, must be a list"),
@@ -68,6 +84,26 @@ def test_what_is_wrong_is_one_sentence(tmp_path, monkeypatch, kind, content, sen
         monkeypatch.setattr(json_tables, "_PIECE", piece)
         with pytest.raises(UserError, match=rf"sample\.json(, .*| ){sentence}"):
             read_columns(written(tmp_path, content), kind)
+
+
+def test_bytes_that_are_no_text_are_one_sentence(tmp_path):
+    path = tmp_path / "sample.json"
+    path.write_bytes(json.dumps([ROW]).encode().replace(b'"b"', b'"\xff"'))
+    with pytest.raises(UserError, match="sample.json is no whole list of JSON records"):
+        read_columns(path, Sample)
+
+
+def test_fields_that_nobody_reads_may_hold_anything(tmp_path):
+    (found,) = read_columns(written(tmp_path, [ROW | {"description": "\ud800"}]), Sample).to_pylist()
+    assert found["token"] == "a"
+
+
+def test_vectors_that_are_null_are_unknown(tmp_path):
+    rows = [POSE, POSE | {"translation": None}, POSE | {"rotation": [1, None, 0, 0]}]
+    table = Table(tmp_path / "x.json", read_columns(written(tmp_path, rows), EgoPose))
+    nan = float("nan")
+    np.testing.assert_array_equal(table.array("translation"), [[1, 2.5, 3], [nan] * 3, [1, 2.5, 3]])
+    np.testing.assert_array_equal(table.array("rotation"), [[1, 0, 0, 0], [1, 0, 0, 0], [1, nan, 0, 0]])
 
 
 @pytest.fixture

@@ -152,3 +152,36 @@ def test_scenes_that_share_time_of_a_log_are_said(drive, tmp_path, caplog):
     drive.index(tmp_path)
     (said,) = warnings(caplog)
     assert f"1 pairs of scenes share time of the same log, such as {first} and {second}" in said
+
+
+def test_sensors_of_another_kind_are_said(drive, tmp_path, caplog):
+    drive.change("sensor", lambda row: row["channel"] == "CAM_BACK" and row.update(modality="thermal") or True)
+    (row,) = drive.index(tmp_path)
+    assert "CAM_BACK" not in {image["channel"] for image in row["images"]}
+    (said,) = warnings(caplog)
+    assert "the modality of CAM_BACK is 'thermal', not lidar, camera, radar: its files are not used" in said
+
+
+@pytest.mark.parametrize("number", [1e9, 1e300, 2.5])
+def test_numbers_of_points_that_no_box_has_are_not_known_and_said(drive, tmp_path, caplog, number):
+    before = {row["token"]: row["num_lidar_pts"] for row in annotations(drive.index(tmp_path))}
+    token = next(iter(before))
+    drive.change("sample_annotation", lambda row: row["token"] == token and row.update(num_lidar_pts=number) or True)
+    found = {row["token"]: row["num_lidar_pts"] for row in annotations(drive.index(tmp_path))}
+    assert found == before | {token: None}
+    (said,) = warnings(caplog)
+    assert f"1 records have a number in num_lidar_pts that no box has, such as {number}, and count as not known" in said
+
+
+def test_velocities_that_no_object_has_are_not_known(drive, tmp_path):
+    """500 m within a second: the box is near enough to the vehicle, and its neighbours have no velocity by it."""
+    before = {row["token"]: row for row in annotations(drive.index(tmp_path))}
+    middle = next(row for row in drive.table("sample_annotation") if row["prev"] and row["next"] in before)
+    drive.change(
+        "sample_annotation",
+        lambda row: row["token"] != middle["token"] or row["translation"].__setitem__(0, row["translation"][0] + 500),
+    )
+    found = {row["token"]: row for row in annotations(drive.index(tmp_path))}
+    gone = {one for one, row in found.items() if row["velocity_mps"] is None and before[one]["velocity_mps"]}
+    assert {middle["prev"], middle["next"]} >= gone > set()
+    assert all(row["velocity_mps"] == before[one]["velocity_mps"] for one, row in found.items() if one not in gone)

@@ -188,6 +188,23 @@ def test_poses_out_of_order_and_twice_are_put_right(truck, tmp_path, index):
     assert indexed(truck.write(), tmp_path) == index
 
 
+@pytest.mark.parametrize("aside_m", [20.0, 5000.0, 1e300])
+def test_a_pose_aside_of_its_neighbours_is_left_out_and_said(truck, tmp_path, index, caplog, aside_m):
+    poses = truck.tables["ego_pose"]
+    between = (poses[20]["timestamp"] + poses[21]["timestamp"]) // 2
+    place = [poses[20]["translation"][0], poses[20]["translation"][1] + aside_m, 0.0]
+    truck.add("ego_pose", poses[20] | {"token": "aside", "timestamp": between, "translation": place})
+    assert indexed(truck.write(), tmp_path) == index
+    assert "record aside of ego_pose.json is left out: it is at [" in caplog.text
+
+
+@pytest.mark.parametrize("timestamp", [-1, 10**9, START_US + 2 * 86_400 * 10**6])
+def test_a_pose_of_another_day_is_said(truck, tmp_path, index, caplog, timestamp):
+    truck.add("ego_pose", truck.tables["ego_pose"][20] | {"token": "stray", "timestamp": timestamp})
+    assert indexed(truck.write(), tmp_path) == index
+    assert f"records have times a day or more off all samples, such as {timestamp}, and are not used" in caplog.text
+
+
 def test_two_poses_at_one_time_are_one_clear_sentence(truck, tmp_path):
     pose = truck.tables["ego_pose"][20]
     truck.add("ego_pose", pose | {"token": "other", "translation": [0.0, 0.0, 0.0]})

@@ -123,6 +123,13 @@ DAMAGES = [
     (lambda row: row.update(ego_poses=[]), "sweeps row 0: timestamp_us .* must be inside ego_poses"),
     (lambda row: row.update(ego_poses=row["ego_poses"][1::5]), "no gap of more than 200000 us"),
     (one("sweeps", 1, global_SE3_sensor=flat(6.05)), "sweeps row 1: .* the ego pose, interpolated at the sweep's time"),
+    (each("keyframes", global_SE3_ego=flat(3e7)), "keyframes row 0: .* must be in metres: no coordinate exceeds 2.1e"),
+    (
+        each("sweeps", ego_SE3_sensor=flat(31.0), point_times=False),
+        r"sweeps row 0: ego_SE3_sensor is \[31.0, 0.0, 0.0\], must be within 30 m of the vehicle .as 3 of 3 rows",
+    ),
+    (one("sweeps", 1, timestamp_us=START_US, point_times=False), "sweeps row 1: .* LIDAR at 17.* must be that of one"),
+    (one("sweeps", 1, path="LIDAR/scene-1-0.pcd"), "sweeps row 1: path is LIDAR/scene-1-0.pcd, must be that of one"),
     (one("sweeps", 1, keyframe=3), "sweeps row 1: keyframe is 3, must be from 0 to 2"),
     (one("annotations", 1, keyframe=-1), "annotations row 1: keyframe is -1, must be from 0 to 2"),
     (each("images", timestamp_us=lambda t: t + 3_000_000), "images row 0: .* within a second of the keyframe"),
@@ -131,6 +138,7 @@ DAMAGES = [
     (one("images", 1, path="/data/a.jpg"), "images row 1: path is /data/a.jpg, must be relative"),
     (one("images", 1, path="../a.jpg"), "images row 1: path is ../a.jpg, must be relative"),
     (each("images", width_px=0), r"images row 0: width_px, height_px is \[0, 900\], must be positive"),
+    (each("images", width_px=70_000), r"width_px, height_px is \[70000, 900\], must be positive, at most 65535"),
     (each("images", intrinsic=[1.0, 0, 0.5, 0, 1, 0.5, 0, 0, 1]), "a focal length of 0.05 to 100 times its size"),
     (each("images", intrinsic=[1200.0, 0, 0, 0, 1200, 0, 800, 450, 1]), "with the last row 0 0 1"),
     (each("images", intrinsic=[1200.0, 0, 9e3, 0, 1200, 450, 0, 0, 1]), "a principal point in or near it"),
@@ -138,6 +146,7 @@ DAMAGES = [
         each("annotations", size_lwh_m=[0.0, 1, 1]),
         r"annotations row 0: size_lwh_m is \[0.0, 1.0, 1.0\], must be positive",
     ),
+    (each("annotations", size_lwh_m=[101.0, 1, 1]), "must be positive, metres, at most 100 "),
     (each("annotations", rotation_wxyz=[0.5, 0, 0, 0]), "must be a unit quaternion, w first"),
     (each("annotations", rotation_wxyz=[0.0, 0.8, 0, 0.6]), "of a box whose z axis points up"),
     (
@@ -175,6 +184,7 @@ def test_single_faults_of_a_recording_are_left_to_mining(tmp_path):
     row = scene()
     for damage in (
         one("annotations", 0, size_lwh_m=[0.0, 1, 1]),
+        one("sweeps", 0, ego_SE3_sensor=flat(31.0), point_times=False),
         one("annotations", 1, rotation_wxyz=[0.0, 0, 0, 0]),
         one("annotations", 2, translation=[float("nan")] * 3),
         one("sweeps", 1, global_SE3_sensor=NAN_POSE),
