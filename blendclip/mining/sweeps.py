@@ -54,8 +54,8 @@ def read_sweep(path: Path, timestamp_us: int, *, point_times: bool, columns: int
     the sweep's `timestamp_us` gets that and the coordinates NaN: it is in no box.
 
     Raises:
-        DataFault: the file is missing, a pipe or a device, empty, cut off or of another kind, lacks a field, has another
-            number of columns, or most of its points are not numbers or were not measured near `timestamp_us`.
+        DataFault: the file is missing, a pipe or a device, empty, cut off or of another kind, lacks a field, has
+            another number of columns, or most of its points are not numbers or were not measured near `timestamp_us`.
     """
     try:
         check_plain(path)

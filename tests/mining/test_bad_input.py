@@ -14,7 +14,6 @@ from blendclip.mining.scene import read_scenes
 from blendclip.mining.triplets import join_triplets
 from tests.mining.pipeline import mine
 
-
 PIPE = object()
 """In place of a file's content."""
 

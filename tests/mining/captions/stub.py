@@ -74,7 +74,7 @@ class Stub:
         """Answer one request; False when the connection is to be cut."""
         if head.startswith(b"GET /health "):
             return await self.send(writer, self.b.health if self.answers >= self.b.well_for else 200, {})
-        if self.b.key and f"authorization: bearer {self.b.key}".encode() not in head.lower():
+        if self.b.key and f"Authorization: Bearer {self.b.key}\r\n".encode() not in head:
             return await self.send(writer, 401, {"error": {"message": "wrong key"}})
         if head.startswith(b"GET /v1/models "):
             return await self.send(writer, 200, {"data": [{"id": name} for name in self.b.models]})
@@ -145,7 +145,7 @@ def fake_python(folder, behaviour):
     """An "interpreter" that runs the stub whatever module it is asked to run, as if it were vLLM."""
     path = folder / "python"
     command = " ".join(f"'{word}'" for word in [sys.executable, "-m", __name__, *arguments(behaviour)])
-    path.write_text(f'#!/bin/sh\ncd {ROOT}\nshift 2\nexec {command} "$@"\n')
+    path.write_text(f'#!/bin/sh\ncd {ROOT}\nshift 2\nexec {command} --key="$VLLM_API_KEY" "$@"\n')
     path.chmod(0o755)
     return str(path)
 
@@ -173,8 +173,10 @@ async def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--behaviour", required=True)
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--key", default="")
     args, _ = parser.parse_known_args()
     behaviour = Behaviour(**json.loads(args.behaviour))
+    behaviour.key = behaviour.key or args.key
     if behaviour.fail_at_start:
         sys.stderr.write("loading weights\n" + behaviour.fail_at_start + "\n")
         sys.exit(1)
