@@ -123,13 +123,13 @@ def test_endpoints_share_the_requests(many, tmp_path):
         {"status": 500, "well_for": 30},
         {"text": " ", "well_for": 30},
         {"text": " "},
-        {"health": 503, "well_for": 30},
+        {"health": 503, "well_for": 30, "latency_s": 0.1},  # it answers well until its health is asked about twice
     ],
     ids=["dies", "dead engine", "nan", "nan from the start", "health"],
 )
 def test_an_endpoint_that_fails_is_left_out_and_the_others_lose_nothing(many, tmp_path, caplog, sick):
     with ExitStack() as stack:
-        behaviours = (Behaviour(latency_s=0.02, **sick), Behaviour(latency_s=0.02))
+        behaviours = (Behaviour(**{"latency_s": 0.02} | sick), Behaviour(latency_s=0.02))
         urls, files = running_all(stack, tmp_path, *behaviours)
         assert caption(many, urls, tmp_path / "cache.sqlite", HASTY) == 300
     assert f"the server {urls[0]}" in caplog.text and "left out, the others take its requests" in caplog.text
