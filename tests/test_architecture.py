@@ -20,7 +20,7 @@ LAYERS = (
     ("ranges",),
     ("options",),
     ("geometry", "json_schema", "plausible", "randomness", "raw_points", "sampling", "schemas"),
-    ("storage", "packages", "plain_names", "shipped"),
+    ("storage", "packages", "plain_files", "plain_names", "shipped"),
     ("rejects", "results", "prompts"),
     ("accounts",),
     ("datasets", "mining"),  # the scene index is all they share

@@ -11,6 +11,7 @@ from blendclip.errors import DataFault
 from blendclip.mining import rules
 from blendclip.mining.decoding import open_image
 from blendclip.mining.scene import Readings
+from blendclip.plain_files import check_plain
 
 
 class ImageReader:
@@ -37,8 +38,10 @@ class ImageReader:
         return encoded.pixels(self._buffer)
 
     def _bytes(self, image: int) -> bytes:
+        path = self._root / str(self._images.path[image])
         try:
-            return (self._root / str(self._images.path[image])).read_bytes()
+            check_plain(path)
+            return path.read_bytes()
         except FileNotFoundError:
             raise DataFault(rules.NO_FILE) from None
         except OSError as error:

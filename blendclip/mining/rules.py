@@ -153,6 +153,13 @@ LOOP = Rule("loop", ("captions",), "fault", ("the answer repeats itself: {answer
 OTHER_SCRIPT = Rule(
     "other_script", ("captions",), "fault", ("the answer is written in {script}, the prompt is not: {answer}",)
 )
+OTHER_MODEL = Rule(
+    "other_model",
+    ("captions",),
+    "fault",
+    ("the model {answered} answered, {asked} was asked",),
+    "caption.model",
+)
 REQUEST_REFUSED = Rule("request_refused", ("captions",), "fault", ("status {status}: {message}",))
 SERVER_ERROR = Rule("server_error", ("captions",), "fault", ("failed {attempts} times: {error}",))
 
@@ -165,6 +172,6 @@ RULES = (
     *(NO_SWEEP, MIN_POINTS),
     *(VISIBILITY, NO_IMAGE, OUTSIDE_IMAGE, PARTLY_OUTSIDE, TOO_SMALL),
     *(MAX_VIEWS_PER_INSTANCE, EMPTY, REFUSED, OVER_LONG, UNFINISHED, SPECIAL_TOKENS, REASONING, LOOP, OTHER_SCRIPT),
-    *(REQUEST_REFUSED, SERVER_ERROR),
+    *(OTHER_MODEL, REQUEST_REFUSED, SERVER_ERROR),
     *(NO_VIEW, NO_CAPTION),
 )

@@ -14,6 +14,7 @@ from blendclip.mining import rules
 from blendclip.mining.options import Motion
 from blendclip.mining.pcd import read_pcd
 from blendclip.mining.scene import Scene
+from blendclip.plain_files import check_plain
 from blendclip.raw_points import NUSCENES_COLUMNS, columns_told, is_plausible
 
 _FIELDS = ("x", "y", "z", "intensity")  # of a PCD
@@ -53,10 +54,11 @@ def read_sweep(path: Path, timestamp_us: int, *, point_times: bool, columns: int
     the sweep's `timestamp_us` gets that and the coordinates NaN: it is in no box.
 
     Raises:
-        DataFault: the file is missing, empty, cut off or of another kind, lacks a field, has another number of columns,
-            or most of its points are not numbers or were not measured near `timestamp_us`.
+        DataFault: the file is missing, a pipe or a device, empty, cut off or of another kind, lacks a field, has
+            another number of columns, or most of its points are not numbers or were not measured near `timestamp_us`.
     """
     try:
+        check_plain(path)
         if path.suffix == ".bin":
             points, times = _raw_points(path, columns), None
         elif path.suffix == ".pcd":

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from blendclip.errors import UserError
+from blendclip.plain_files import check_plain
 
 
 def as_image(given: Any, number: int) -> Image.Image:
@@ -35,6 +36,7 @@ def as_image(given: Any, number: int) -> Image.Image:
 
 def _read(path: Path) -> Image.Image:
     try:
+        check_plain(path)
         with Image.open(path) as image:
             return image.convert("RGB")
     except FileNotFoundError:

@@ -14,6 +14,9 @@ from blendclip.mining.scene import read_scenes
 from blendclip.mining.triplets import join_triplets
 from tests.mining.pipeline import mine
 
+PIPE = object()
+"""In place of a file's content."""
+
 
 class Vandal:
     """A copy of the test city to break."""
@@ -61,7 +64,9 @@ class Vandal:
 
     def replace(self, path, content):
         path.unlink()
-        if content is not None:
+        if content is PIPE:
+            os.mkfifo(path)
+        elif content is not None:
             path.write_bytes(content)
 
 
@@ -106,8 +111,9 @@ def test_sound_data_has_no_fault(whole):
         (lambda data: data[:-7], "no whole number of points"),
         (lambda data: b"", "no whole number of points"),
         (lambda data: np.full(len(data) // 4, np.nan, np.float32).tobytes(), "100% of its points are not finite"),
+        (lambda data: PIPE, "a named pipe, not a file"),
     ],
-    ids=["missing", "truncated", "empty", "nan"],
+    ids=["missing", "truncated", "empty", "nan", "pipe"],
 )
 def test_a_broken_sweep_is_left_out_of_its_clouds(vandal, whole, tmp_path, damage, reason):
     path = vandal.files("*LIDAR_TOP*.bin")[5]
@@ -143,8 +149,9 @@ def test_a_few_nan_points_belong_to_no_box(vandal, whole, tmp_path):
         (lambda data: data[:700] + bytes(300) + data[1000:], "no sound JPEG: "),
         (lambda data: b"", "is empty"),
         (lambda data: as_png(data)[:-100], "no sound PNG: "),
+        (lambda data: PIPE, "a named pipe, not a file"),
     ],
-    ids=["missing", "truncated", "scribbled", "empty", "truncated png"],
+    ids=["missing", "truncated", "scribbled", "empty", "truncated png", "pipe"],
 )
 def test_a_broken_image_costs_only_its_own_views(vandal, whole, tmp_path, damage, reason):
     path = vandal.files("samples/CAM_FRONT/*.jpg")[2]

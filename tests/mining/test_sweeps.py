@@ -1,6 +1,8 @@
 """Sweep files: what is read, and what is said about those that are broken."""
 
+import os
 import re
+import socket
 
 import numpy as np
 import pypcd4
@@ -126,6 +128,20 @@ def test_negative_intensities_are_no_wrong_number_of_columns(tmp_path):
 def cut(path, size):
     path.write_bytes(path.read_bytes()[:size])
     return path
+
+
+@pytest.mark.parametrize("name", ["sweep.bin", "sweep.pcd"])
+def test_pipes_sockets_and_devices_are_faults_and_not_waited_for(tmp_path, name):
+    path = tmp_path / name
+    os.mkfifo(path)
+    assert fault(path, False) == "cannot be read: it is a named pipe, not a file"
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        assert fault(path, False) == "cannot be read: it is a socket, not a file"
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    assert fault(path, False) == "cannot be read: it is a device, not a file"
 
 
 @pytest.mark.parametrize("encoding", [Encoding.BINARY, Encoding.BINARY_COMPRESSED])

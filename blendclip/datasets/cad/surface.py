@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from blendclip.datasets.cad import rules
 from blendclip.datasets.cad.mesh_files import whole_mesh
-from blendclip.datasets.cad.objects import BrokenObjectError, parsing
+from blendclip.datasets.cad.objects import BrokenObjectError, parsing, said
 from blendclip.datasets.cad.textures import check_gltf_images, check_image
+from blendclip.plain_files import NotPlainError, check_plain
 
 PLAIN_RGB = (180, 180, 180)
 """The colour of what has none."""
@@ -118,6 +119,13 @@ class _Resolver(trimesh.resolvers.FilePathResolver):
         self.fault: BrokenObjectError | None = None
         """Of the first file that is missing or broken."""
 
+    def absolute(self, name: str) -> Path:
+        """The path of a file, which `get` opens where it exists."""
+        path: Path = super().absolute(name)
+        if path.exists():
+            check_plain(path)
+        return path
+
     def get(self, name: str) -> bytes:
         is_library, self._has_library = self._has_library, False
         try:
@@ -127,12 +135,18 @@ class _Resolver(trimesh.resolvers.FilePathResolver):
         except BrokenObjectError as fault:
             self.fault = self.fault or fault
             raise
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
             if not is_library:  # without its materials a mesh is plain, as without any
-                missing = BrokenObjectError(rules.MISSING_TEXTURE, rules.MISSING_TEXTURE.reason(file=name))
-                self.fault = self.fault or missing
+                self.fault = self.fault or _lacking(name, error)
             raise
         return data
+
+
+def _lacking(name: str, error: Exception) -> BrokenObjectError:
+    """The fault of a mesh that names a file which cannot be read."""
+    if isinstance(error, NotPlainError):
+        return BrokenObjectError(rules.BROKEN_TEXTURE, rules.BROKEN_TEXTURE.reason(file=name, **said(error)))
+    return BrokenObjectError(rules.MISSING_TEXTURE, rules.MISSING_TEXTURE.reason(file=name))
 
 
 def read_surface(path: Path) -> Surface:

@@ -8,34 +8,46 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
 
 from blendclip.errors import UserError
 
+log = logging.getLogger(__name__)
 _KEYS_AT_ONCE = 900
 _LOCK_WAIT_S = 60
+_NAMED = 5  # rows in a warning
+
+MOST_CHARACTERS = 2**16
+"""Of an answer; a caption has some hundreds."""
+Tokens = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+"""A number of tokens, as the column `caption_tokens` holds it."""
+_Text = Annotated[str, Meta(max_length=MOST_CHARACTERS)]
+_Seconds = Annotated[float, Meta(ge=0, le=1e12)]
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, array_like=True):
     """What a model said about a crop, as it said it."""
 
-    text: str
-    finish_reason: str
-    refusal: str
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    asked_at_s: float
+    text: _Text
+    finish_reason: _Text
+    refusal: _Text
+    prompt_tokens: Tokens | None
+    completion_tokens: Tokens | None
+    asked_at_s: _Seconds
     """Unix time at which the request that was answered was sent."""
-    seconds: float
+    seconds: _Seconds
     """From there to the answer."""
 
 
-_COLUMNS = ", ".join(field.name for field in fields(Answer))
+_COLUMNS = ", ".join(Answer.__struct_fields__)
 
 
 def request_key(crop: bytes, model: str, prompt_sha: str) -> bytes:
@@ -53,6 +65,7 @@ class AnswerCache:
         path.parent.mkdir(parents=True, exist_ok=True)
         with self._clear():
             self._connection = sqlite3.connect(path, isolation_level=None, timeout=_LOCK_WAIT_S)
+            self._connection.text_factory = _text
             # With NORMAL, a power cut may cost the last answers, the end of a process none.
             self._connection.executescript(
                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
@@ -66,7 +79,7 @@ class AnswerCache:
         with self._clear():
             self._connection.execute(
                 f"INSERT OR IGNORE INTO answers (key, model, prompt_sha, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)",
-                (key, model, prompt_sha, *vars(answer).values()),
+                (key, model, prompt_sha, *msgspec.structs.astuple(answer)),
             )
 
     def drop(self, keys: Sequence[bytes]) -> None:
@@ -75,15 +88,35 @@ class AnswerCache:
             self._connection.executemany("DELETE FROM answers WHERE key = ?", ((key,) for key in keys))
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, Answer]:
-        """The answers to those of the keys that have one."""
+        """The answers to those of the keys that have one.
+
+        Rows that are damaged are dropped, with a warning that names them, as if their keys had none.
+        """
         found: dict[bytes, Answer] = {}
+        damaged: dict[bytes, str] = {}
         for start in range(0, len(keys), _KEYS_AT_ONCE):
             some = keys[start : start + _KEYS_AT_ONCE]
             marks = ",".join("?" * len(some))
             with self._clear():
                 rows = self._connection.execute(f"SELECT key, {_COLUMNS} FROM answers WHERE key IN ({marks})", some)
-                found.update((row[0], Answer(*row[1:])) for row in rows)
+                for key, *row in rows:
+                    try:
+                        found[key] = msgspec.convert(row, Answer)
+                    except msgspec.ValidationError as error:
+                        damaged[key] = _complaint(str(error))
+        if damaged:
+            self._forget(damaged)
         return found
+
+    def _forget(self, damaged: dict[bytes, str]) -> None:
+        """Drop rows that cannot be used, and say so."""
+        named = "; ".join(f"key X'{key.hex()}': {why}" for key, why in list(damaged.items())[:_NAMED])
+        more = "; ..." if len(damaged) > _NAMED else ""
+        log.warning(
+            "the caption cache %s has %d damaged rows, whose crops are asked about again (%s%s)",
+            *(self._path, len(damaged), named, more),
+        )
+        self.drop(list(damaged))
 
     @contextmanager
     def _clear(self) -> Iterator[None]:
@@ -94,3 +127,17 @@ class AnswerCache:
                 f"the caption cache {self._path} cannot be used: {error}; what it holds is kept: "
                 f"make room or mend the file, and run again"
             ) from None
+
+
+def _text(stored: bytes) -> str | bytes:
+    """A text that SQLite holds; its bytes, which no answer has, where these are no UTF-8."""
+    try:
+        return stored.decode()
+    except UnicodeDecodeError:
+        return stored
+
+
+def _complaint(error: str) -> str:
+    """What msgspec finds wrong, with the name of the column in place of its number."""
+    why, _, place = error.partition(" - at `$[")
+    return f"{Answer.__struct_fields__[int(place.rstrip('`]'))]}: {why}" if place else why

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
+import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,16 +18,34 @@ from blendclip.mining import rules
 from blendclip.mining.captions.cache import Answer
 from blendclip.mining.captions.endpoints import Endpoint, Endpoints, Patience
 from blendclip.mining.captions.judge import Caption, NoCaption, is_unusable
+from blendclip.mining.captions.replies import (
+    MOST_ANSWER_BYTES,
+    MOST_LIST_BYTES,
+    ListedModel,
+    Reply,
+    ReplyError,
+    completion_in,
+    in_one_line,
+    is_same_model,
+    models_in,
+    names_of,
+    pause_s,
+    read_bounded,
+    read_error,
+)
 from blendclip.mining.captions.servers import Server
 
 Request = tuple[bytes, bytes]  # key, body
 OnOutcome = Callable[[bytes, Answer | NoCaption], None]
 
+log = logging.getLogger(__name__)
 _CHECK_EVERY_S = 0.2
 _LONGEST_RETRY_AFTER_S = 120.0
 _REFUSED_BEFORE_GIVING_UP = 20
 _TOO_MANY_REQUESTS, _SERVER_FAILS = 429, 500
 _REPEATED = frozenset({408, _TOO_MANY_REQUESTS})  # and all from 500
+_REDIRECTS = range(300, 400)
+_MODELS_NAMED = 20
 _CONNECT_TIMEOUT_S = 20.0
 _BROKEN = (aiohttp.ClientError, asyncio.TimeoutError)
 
@@ -68,12 +86,15 @@ class Client:
         self._server, self._model, self._options, self._judged = server, model, options, judged
         self._endpoints = Endpoints(server.base_urls, options.patience)
         self._answered = self._refused = 0
+        self._under_way: set[asyncio.Task[Any] | None] = set()
+        self._stopping = False
 
     def ask(self, requests: Iterator[Request], on_outcome: OnOutcome) -> None:
         """Send all requests and hand over each outcome as it arrives, in any order.
 
         Requests are drawn only when one can be sent. A NoCaption is a request that the server answers with an error
-        of the request (4xx) or unusably, or one that it fails at again and again while it is up.
+        of the request (4xx) or unusably, or one that it fails at again and again while it is up. What is under way
+        when an error is raised is waited for and handed over before. Redirects are not followed.
 
         Raises:
             UserError: no server is there, well or alive, one lacks the model or refuses the key, or all refuse every
@@ -85,7 +106,8 @@ class Client:
         timeout = aiohttp.ClientTimeout(total=self._options.timeout_s, connect=_CONNECT_TIMEOUT_S)
         local = all(url.startswith("http://127.0.0.1:") for url in self._server.base_urls)
         async with aiohttp.ClientSession(
-            headers=self._server.headers | {"Content-Type": "application/json"},
+            headers=self._server.headers | {"Content-Type": "application/json", "Accept-Encoding": "identity"},
+            auto_decompress=False,  # a few compressed kilobytes may unfold to gigabytes
             connector=aiohttp.TCPConnector(limit=self._options.max_in_flight + 1 + len(self._server.base_urls)),
             timeout=timeout,
             trust_env=not local,  # proxies are for the world outside
@@ -101,6 +123,8 @@ class Client:
             every: list[asyncio.Future[Any]] = [work, *watches]
             try:
                 done, _ = await asyncio.wait(every, return_when=asyncio.FIRST_COMPLETED)
+                if any(one.exception() for one in done):
+                    await self._await_under_way(tasks)
                 self._server.check()  # a dead server explains what else failed
                 for one in done:
                     await one
@@ -108,6 +132,19 @@ class Client:
                 for task in (*tasks, *watches):
                     task.cancel()
                 await asyncio.gather(*tasks, *every, return_exceptions=True)
+
+    async def _await_under_way(self, tasks: Sequence[asyncio.Task[None]]) -> None:
+        """Send nothing more, and wait for the answers that are under way: they are paid for."""
+        self._stopping = True
+        for task in tasks:
+            if task not in self._under_way:
+                task.cancel()
+        if self._under_way:
+            log.info(
+                "the job cannot go on; it waits for %d answers under way, %.0f s at most",
+                *(len(self._under_way), self._options.timeout_s),
+            )
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _watch(self) -> None:
         while True:
@@ -130,7 +167,8 @@ class Client:
     async def _health(self, session: aiohttp.ClientSession, endpoint: Endpoint) -> int | None:
         """The status of its answer about its health; None without an answer, of which requests will tell."""
         try:
-            async with session.get(endpoint.health_url, timeout=aiohttp.ClientTimeout(_CONNECT_TIMEOUT_S)) as response:
+            limit = aiohttp.ClientTimeout(_CONNECT_TIMEOUT_S)
+            async with session.get(endpoint.health_url, timeout=limit, allow_redirects=False) as response:
                 return response.status
         except _BROKEN:
             return None
@@ -146,6 +184,8 @@ class Client:
                 if not self._answered and self._refused >= _REFUSED_BEFORE_GIVING_UP:
                     where = ", ".join(endpoint.base_url for endpoint in self._endpoints.left)
                     raise UserError(f"the server {where} refuses every request: {outcome.reason}")
+            if self._stopping:
+                return
 
     async def _outcome(self, session: aiohttp.ClientSession, key: bytes, body: bytes) -> Answer | NoCaption:
         attempt, doubted = 0, False
@@ -153,17 +193,18 @@ class Client:
         while True:
             endpoint, sent_s = self._endpoints.next_one(avoided=endpoint), time.monotonic()
             try:
-                with endpoint.busy():
-                    outcome = await self._attempt(session, endpoint, key, body)
+                outcome = await self._sent(session, endpoint, key, body)
             except _Retry as error:
                 failure = error
             else:
                 if isinstance(outcome, Answer) or not is_unusable(outcome):
                     return outcome
-                if doubted or self._endpoints.left == [endpoint]:
+                if doubted or self._stopping or self._endpoints.left == [endpoint]:
                     return outcome
                 doubted = True  # another endpoint may do better
                 continue
+            if self._stopping:
+                raise asyncio.CancelledError
             await self._note(session, endpoint, key, sent_s, failure)
             if endpoint.left_out:
                 continue
@@ -201,27 +242,49 @@ class Client:
         longest = min(self._options.longest_pause_s, self._options.first_pause_s * 2.0 ** (attempt - 1))
         return longest * (0.5 + 0.5 * share)
 
+    async def _sent(
+        self, session: aiohttp.ClientSession, endpoint: Endpoint, key: bytes, body: bytes
+    ) -> Answer | NoCaption:
+        task = asyncio.current_task()
+        self._under_way.add(task)
+        try:
+            with endpoint.busy():
+                return await self._attempt(session, endpoint, key, body)
+        finally:
+            self._under_way.discard(task)
+
     async def _attempt(
         self, session: aiohttp.ClientSession, endpoint: Endpoint, key: bytes, body: bytes
     ) -> Answer | NoCaption:
         asked_at_s, start = time.time(), time.perf_counter()
+        url = f"{endpoint.base_url}/chat/completions"
         try:
-            async with session.post(f"{endpoint.base_url}/chat/completions", data=body) as response:
-                content = await response.read()
+            async with session.post(url, data=body, allow_redirects=False) as response:
+                if response.status != 200:
+                    return _failure(endpoint, response.status, response.headers, await read_error(response))
+                content = await read_bounded(response, MOST_ANSWER_BYTES)
+            reply = completion_in(content, asked_at_s, time.perf_counter() - start)
         except _BROKEN as error:
             raise _Retry(f"{_why(error)}", gone=not isinstance(error, TimeoutError)) from None
-        seconds = time.perf_counter() - start
-        if response.status != 200:
-            return _failure(endpoint, response.status, response.headers.get("Retry-After", ""), content)
-        answer = _answer(content, asked_at_s, seconds)
-        verdict = self._judged(answer)
+        except ReplyError as error:
+            raise _Retry(str(error)) from None
+        verdict = self._verdict(endpoint, reply)
         if not isinstance(verdict, NoCaption) or not is_unusable(verdict):
             endpoint.answered()
-            return answer
+            return reply.answer
         if verdict.rule is rules.UNFINISHED:
             raise _Retry(verdict.reason)
         self._endpoints.answered_unusably(endpoint, key, verdict.reason)
         return verdict
+
+    def _verdict(self, endpoint: Endpoint, reply: Reply) -> Caption | NoCaption:
+        if endpoint.counts_tokens and not reply.counts_tokens:
+            endpoint.counts_tokens = False
+            log.warning("the server %s sends token counts that are none: these are left out", endpoint.base_url)
+        if reply.model and not any(is_same_model(name, reply.model) for name in endpoint.names):
+            answered = in_one_line(reply.model)
+            return NoCaption(rules.OTHER_MODEL, rules.OTHER_MODEL.reason(answered=answered, asked=self._model))
+        return self._judged(reply.answer)
 
     async def _verify(self, session: aiohttp.ClientSession, endpoint: Endpoint) -> None:
         """Fail early where no request could succeed."""
@@ -234,40 +297,50 @@ class Client:
             self._server.check()
             self._endpoints.leave_out(endpoint, f"there is no server at base_url {where} ({_why(error)})")
             return
-        # Some hosts list "models/name" or "owner/name" and take the bare name.
-        if not any(name == self._model or name.endswith(f"/{self._model}") for name in models):
-            raise UserError(f"the server {where} has no model {self._model!r}; it has {', '.join(models) or 'none'}")
+        endpoint.names = names_of(self._model, models)
+        if not endpoint.names:
+            raise UserError(f"the server {where} has no model {self._model!r}; it has {_named(models)}")
         status = await self._health(session, endpoint)
         if status is not None and status >= _SERVER_FAILS:
             self._endpoints.leave_out(endpoint, _unwell(endpoint, status))
         endpoint.tells_health = status == 200
 
-    async def _models(self, session: aiohttp.ClientSession, endpoint: Endpoint) -> list[str]:
-        async with session.get(f"{endpoint.base_url}/models", timeout=aiohttp.ClientTimeout(30)) as response:
-            content = await response.read()
-        if response.status in (401, 403):
-            _failure(endpoint, response.status, "", content)
-        try:
-            return [str(model["id"]) for model in json.loads(content)["data"]]
-        except (ValueError, KeyError, TypeError):
-            raise _Retry(f"GET /models answers {response.status}: {_message(content)}") from None
+    async def _models(self, session: aiohttp.ClientSession, endpoint: Endpoint) -> list[ListedModel]:
+        url, limit = f"{endpoint.base_url}/models", aiohttp.ClientTimeout(30)
+        async with session.get(url, timeout=limit, allow_redirects=False) as response:
+            if response.status in (401, 403, *_REDIRECTS):
+                _failure(endpoint, response.status, response.headers, await read_error(response))
+            if response.status != 200:
+                raise _Retry(f"GET /models answers {response.status}: {await read_error(response)}")
+            try:
+                return models_in(await read_bounded(response, MOST_LIST_BYTES))
+            except ReplyError as error:
+                raise _Retry(f"GET /models: {error}") from None
 
 
 def _unwell(endpoint: Endpoint, status: int) -> str:
     return f"the server {endpoint.base_url} says that it is not well (GET {endpoint.health_url} answers {status})"
 
 
-def _failure(endpoint: Endpoint, status: int, retry_after: str, content: bytes) -> NoCaption:
+def _named(models: Sequence[ListedModel]) -> str:
+    """The models that a server lists, for a message."""
+    names = [in_one_line(model.id) for model in models[:_MODELS_NAMED]]
+    return ", ".join(names + ["..."] * (len(models) > _MODELS_NAMED)) or "none"
+
+
+def _failure(endpoint: Endpoint, status: int, headers: Mapping[str, str], said: str) -> NoCaption:
     """What an answer that reports an error says of its request.
 
     Raises:
         UserError: no request would be answered otherwise.
     """
-    said = _message(content)
     if status in _REPEATED or status >= _SERVER_FAILS:
-        pause_s = min(float(retry_after), _LONGEST_RETRY_AFTER_S) if retry_after.isdigit() else 0.0
-        raise _Retry(f"status {status}: {said}", status, pause_s)
+        asked_s = pause_s(headers.get("Retry-After", ""))
+        raise _Retry(f"status {status}: {said}", status, min(asked_s, _LONGEST_RETRY_AFTER_S))
     where = f"the server {endpoint.base_url} answers {status}"
+    if status in _REDIRECTS:
+        target = in_one_line(headers.get("Location", "").partition("?")[0]) or "nowhere"
+        raise UserError(f"{where}, a redirect to {target}: crops are not sent on; set caption.base_url to where it is")
     if status in (401, 403):
         raise UserError(f"{where}: {said}; set the environment variable that caption.api_key_env names to its key")
     if status == 402:
@@ -277,39 +350,9 @@ def _failure(endpoint: Endpoint, status: int, retry_after: str, content: bytes) 
     return NoCaption(rules.REQUEST_REFUSED, rules.REQUEST_REFUSED.reason(status=status, message=said))
 
 
-def _answer(content: bytes, asked_at_s: float, seconds: float) -> Answer:
-    try:
-        found = json.loads(content)
-        choice = found["choices"][0]
-        message, usage = choice["message"], found.get("usage") or {}
-        return Answer(
-            text=message.get("content") or "",
-            finish_reason=choice.get("finish_reason") or "",
-            refusal=message.get("refusal") or "",
-            prompt_tokens=usage.get("prompt_tokens"),
-            completion_tokens=usage.get("completion_tokens"),
-            asked_at_s=asked_at_s,
-            seconds=seconds,
-        )
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
-        raise _Retry(f"the answer is no chat completion: {_message(content)}") from None
-
-
 def _why(error: aiohttp.ClientError | TimeoutError) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
         return os.strerror(error.errno)
     return str(error) or type(error).__name__
-
-
-def _message(content: bytes) -> str:
-    """What an error answer says, in one line."""
-    try:
-        found = json.loads(content)
-        said = found.get("error", found.get("message", found)) if isinstance(found, dict) else found
-        said = said.get("message", said) if isinstance(said, dict) else said
-    except ValueError:
-        said = content.decode(errors="replace")
-    text = " ".join(str(said).split())
-    return text[:200] + ("..." if len(text) > 200 else "") if text else "no message"

@@ -36,6 +36,10 @@ class Endpoint:
     """Whether it is asked nothing more."""
     tells_health: bool = False
     """Whether it answered GET /health."""
+    names: frozenset[str] = frozenset()
+    """All names under which it lists the model that is asked for."""
+    counts_tokens: bool = True
+    """Whether all token counts of its answers were counts."""
     failed: set[bytes] = field(default_factory=set)
     """Keys of the requests that failed since the last usable answer ..."""
     failing_since_s: float = 0.0

@@ -45,7 +45,10 @@ class NoCaption:
 
 
 UNUSABLE = frozenset(
-    {rules.EMPTY, rules.UNFINISHED, rules.SPECIAL_TOKENS, rules.REASONING, rules.LOOP, rules.OTHER_SCRIPT}
+    {
+        *(rules.EMPTY, rules.UNFINISHED, rules.SPECIAL_TOKENS, rules.REASONING, rules.LOOP, rules.OTHER_SCRIPT),
+        rules.OTHER_MODEL,
+    }
 )
 """What a server answers that is not well or not set up for captions: worth asking again once it is mended."""
 

@@ -7,6 +7,7 @@ import http.client
 import logging
 import os
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -27,6 +28,8 @@ _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 _POLL_EVERY_S = 0.25
 _STOP_WITHIN_S = 20.0
 _TAIL_LINES = 20
+_KEY_VARIABLE, _KEY_ARGUMENT = "VLLM_API_KEY", "--api-key"
+_KEY_BYTES = 32
 _ERROR = re.compile(r"(Error|Exception): .")
 
 
@@ -84,16 +87,21 @@ class EndpointServer:
 
 
 class VLLMServer:
-    """vLLM's OpenAI-compatible server on a free port of this machine, up while the context is open."""
+    """vLLM's OpenAI-compatible server on a free port of this machine, up while the context is open.
 
-    headers: dict[str, str] = {}
+    Its API wants a key that is made up for it, so that other users of the machine cannot use it.
+    """
 
     def __init__(self, model: str, options: VLLMOptions, log_file: Path) -> None:
         """Note what to start.
 
         Raises:
-            UserError: there is no such interpreter.
+            UserError: there is no such interpreter, or the options set a key.
         """
+        if any(argument.replace("_", "-").startswith(_KEY_ARGUMENT) for argument in options.arguments):
+            raise UserError(
+                f"caption.vllm.arguments has {_KEY_ARGUMENT}: leave it out, the server gets a key of its own"
+            )
         self._model, self._options, self._log_file = model, options, log_file
         python = shutil.which(options.python)
         if python is None:
@@ -104,6 +112,8 @@ class VLLMServer:
         self._python = python
         self._process: subprocess.Popen[bytes] | None = None
         self.base_url = ""
+        self._key = secrets.token_urlsafe(_KEY_BYTES)
+        self.headers = {"Authorization": f"Bearer {self._key}"}
 
     def __enter__(self) -> Self:
         """Start the server and wait until it answers.
@@ -120,7 +130,7 @@ class VLLMServer:
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
-                env=_environment_without_key(),
+                env=os.environ | {_KEY_VARIABLE: self._key},  # not in the command, which all users of a machine see
                 start_new_session=True,
             )
         try:
@@ -190,11 +200,6 @@ class VLLMServer:
         cause = [line for line in lines[:-_TAIL_LINES] if _ERROR.search(line)][:1]
         shown = "\n".join(f"  {line}" for line in (*cause, *lines[-_TAIL_LINES:]))
         return f"the last lines of its log {self._log_file}:\n{shown}"
-
-
-def _environment_without_key() -> dict[str, str]:
-    """This process's environment; a key would lock us out of a server that only we can reach."""
-    return {name: value for name, value in os.environ.items() if name != "VLLM_API_KEY"}
 
 
 def free_port() -> int:

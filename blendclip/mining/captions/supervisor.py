@@ -2,7 +2,8 @@
 
 The owner holds the other end of standard input. When that closes, because the owner is done or because it was killed,
 the whole process group of this process ends: the server, and whatever the server started. It ends likewise with the
-server itself. The owner must start it as the leader of a new session.
+server itself, and with this process, even where a SIGKILL ends it: a guard, forked from it, holds the end of a pipe
+that closes then. The owner must start it as the leader of a new session.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ _GRACE_S = 10.0
 
 def supervise(command: list[str]) -> None:
     """Run the command until it ends or standard input closes, then kill the group, this process included."""
+    _fork_guard()
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     try:
         while server.poll() is None and not _owner_is_gone():
@@ -32,6 +34,19 @@ def supervise(command: list[str]) -> None:
             sys.stderr.flush()
     finally:
         os.killpg(0, signal.SIGKILL)
+
+
+def _fork_guard() -> None:
+    """Start a process that kills the group once this process is dead."""
+    watched, held = os.pipe()  # `held` is open in this process alone, and for as long as it lives
+    if os.fork():
+        os.close(watched)
+        return
+    os.close(held)
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):  # as sent to a whole group
+        signal.signal(number, signal.SIG_IGN)
+    os.read(watched, 1)
+    os.killpg(0, signal.SIGKILL)
 
 
 def _owner_is_gone() -> bool:

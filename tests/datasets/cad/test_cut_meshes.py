@@ -1,6 +1,7 @@
 """Meshes cut anywhere: a fault, or the whole mesh where only the end of the last line was cut."""
 
 import json
+import os
 import shutil
 import struct
 import zlib
@@ -244,6 +245,9 @@ def test_a_texture_that_is_cut_is_a_fault(tmp_path, image):
         read_surface(path)
     texture.unlink()
     with pytest.raises(BrokenObjectError, match="which is not beside it"):
+        read_surface(path)
+    os.mkfifo(texture)
+    with pytest.raises(BrokenObjectError, match="a named pipe, not a file"):
         read_surface(path)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gzip
 import hashlib
 import heapq
 import json
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from blendclip.mining.captions.servers import free_port
@@ -40,6 +41,14 @@ class Behaviour:
     finish_reason: str = "stop"
     health: int = 200  # status of GET /health
     refusal: str = ""
+    answer: dict = field(default_factory=dict)  # merged into every answer
+    body: str = ""  # of every answer, in place of a completion ...
+    body_times: int = 1  # ... so often
+    compressed: bool = False  # `body`
+    headers: str = ""  # lines of every head
+    refused_at: int = 0  # the number of the request that is answered 401, at once
+    moved: str = ""  # paths that begin so are answered 307 ...
+    moved_to: str = ""  # ... to this origin
     die_after: int = 0  # answers
     start_s: float = 0.0
     fail_at_start: str = ""
@@ -74,8 +83,11 @@ class Stub:
         """Answer one request; False when the connection is to be cut."""
         if head.startswith(b"GET /health "):
             return await self.send(writer, self.b.health if self.answers >= self.b.well_for else 200, {})
-        if self.b.key and f"authorization: bearer {self.b.key}".encode() not in head.lower():
+        if self.b.key and f"Authorization: Bearer {self.b.key}\r\n".encode() not in head:
             return await self.send(writer, 401, {"error": {"message": "wrong key"}})
+        path = head.split()[1].decode()
+        if self.b.moved and path.startswith(self.b.moved):
+            return await self.send(writer, 307, {}, f"Location: {self.b.moved_to}{path}?secret\r\n")
         if head.startswith(b"GET /v1/models "):
             return await self.send(writer, 200, {"data": [{"id": name} for name in self.b.models]})
         if not head.startswith(b"POST /v1/chat/completions "):
@@ -83,6 +95,8 @@ class Stub:
         self.requests += 1
         if self.record:
             self.note({"request": body.decode(), "head": head.decode()})
+        if self.requests == self.b.refused_at:
+            return await self.send(writer, 401, {"error": {"message": "the key has expired"}})
         if self.b.fault_share and (self.requests * 7919) % 1000 < 1000 * self.b.fault_share:
             fault = ("500", "429", "hang", "cut", "cut_within")[self.requests % 5]
             self.note({"fault": fault})
@@ -106,16 +120,20 @@ class Stub:
         usage = {"prompt_tokens": 300, "completion_tokens": len(text.split())}
         choice = {"message": message, "finish_reason": "stop" if well else self.b.finish_reason}
         self.note({"answer": url})
-        await self.send(writer, 200, {"choices": [choice], "usage": usage})
+        content = {"choices": [choice], "usage": usage} | self.b.answer
+        await self.send(writer, 200, self.b.body.encode() * self.b.body_times if self.b.body and not well else content)
         self.answers += 1
         if self.answers == self.b.die_after:
             sys.stderr.write("CUDA error: the stub dies\n")
             os._exit(3)
         return True
 
-    async def send(self, writer, status, content):
-        data = json.dumps(content).encode()
-        writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data)
+    async def send(self, writer, status, content, headers=""):
+        data = content if isinstance(content, bytes) else json.dumps(content).encode()
+        headers += f"{self.b.headers}\r\n" if self.b.headers else ""
+        if self.b.compressed and isinstance(content, bytes):
+            data, headers = gzip.compress(data), headers + "Content-Encoding: gzip\r\n"
+        writer.write(f"HTTP/1.1 {status} X\r\n{headers}Content-Length: {len(data)}\r\n\r\n".encode() + data)
         await writer.drain()
         return True
 
@@ -145,7 +163,7 @@ def fake_python(folder, behaviour):
     """An "interpreter" that runs the stub whatever module it is asked to run, as if it were vLLM."""
     path = folder / "python"
     command = " ".join(f"'{word}'" for word in [sys.executable, "-m", __name__, *arguments(behaviour)])
-    path.write_text(f'#!/bin/sh\ncd {ROOT}\nshift 2\nexec {command} "$@"\n')
+    path.write_text(f'#!/bin/sh\ncd {ROOT}\nshift 2\nexec {command} --key="$VLLM_API_KEY" "$@"\n')
     path.chmod(0o755)
     return str(path)
 
@@ -173,8 +191,10 @@ async def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--behaviour", required=True)
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--key", default="")
     args, _ = parser.parse_known_args()
     behaviour = Behaviour(**json.loads(args.behaviour))
+    behaviour.key = behaviour.key or args.key
     if behaviour.fail_at_start:
         sys.stderr.write("loading weights\n" + behaviour.fail_at_start + "\n")
         sys.exit(1)

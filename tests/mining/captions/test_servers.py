@@ -1,9 +1,12 @@
 """Servers that we start: ready or dead with a reason, and nothing left behind however it ends."""
 
+import os
 import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,6 +98,60 @@ def test_an_environment_without_vllm_or_without_python_is_one_clear_sentence(tmp
         VLLMServer("stub", options, tmp_path / "log"),
     ):
         pass
+
+
+def status(url, headers):
+    """The status of a server's list of models."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(f"{url}/models", headers=headers), timeout=20) as response:
+            return response.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_a_server_of_ours_answers_nobody_without_its_key_which_is_written_nowhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("VLLM_API_KEY", "of somebody's shell")
+    with server(tmp_path) as first:
+        assert status(first.base_url, {}) == 401
+        assert status(first.base_url, {"Authorization": "Bearer of somebody's shell"}) == 401
+        assert status(first.base_url, first.headers) == 200
+        key = first.headers["Authorization"].removeprefix("Bearer ")
+        assert len(key) >= 32
+        supervised = Path(f"/proc/{supervisor_of(tmp_path)}/cmdline").read_bytes()
+        assert b"--served-model-name" in supervised and key.encode() not in supervised
+    assert key.encode() not in b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    with server(tmp_path) as second:
+        assert second.headers != first.headers and status(second.base_url, first.headers) == 401
+
+
+@pytest.mark.parametrize("argument", ["--api-key", "--api-key=mine", "--api_key"])
+def test_a_key_among_the_arguments_is_one_clear_sentence(tmp_path, argument):
+    with pytest.raises(UserError, match="^caption.vllm.arguments has --api-key: leave it out"):
+        server(tmp_path, arguments=(argument,))
+
+
+def supervisor_of(folder):
+    """The process that leads the group of the server."""
+    (leader,) = [number for number in processes_of(folder) if os.getpgid(number) == number]
+    return leader
+
+
+def test_the_death_of_the_supervisor_ends_the_server_and_its_helpers(tmp_path):
+    with server(tmp_path) as running:
+        os.kill(supervisor_of(tmp_path), signal.SIGKILL)
+        assert gone(tmp_path, within_s=5)
+        with pytest.raises(UserError, match="vLLM ended before its work was done"):
+            running.check()
+
+
+def test_job_and_supervisor_killed_together_leave_no_process(tmp_path):
+    job = Job(tmp_path, Behaviour(latency_s=0.03))
+    wait_until(lambda: answered(tmp_path / "record"))
+    group = os.getpgid(int((tmp_path / "helper").read_text()))
+    for number in (job.process.pid, group):
+        os.kill(number, signal.SIGKILL)
+    job.end()
+    assert gone(tmp_path, within_s=5)
 
 
 class Job:
