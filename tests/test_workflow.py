@@ -4,6 +4,7 @@ import hashlib
 import os
 import random
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -106,6 +107,23 @@ def test_the_summary_stands_last_and_little_above_it(mined):
     assert tenths == list(range(10)), "a line for each"
     (kept,) = (folder / ".snakemake" / "log").glob("*.snakemake.log")
     assert len(re.findall(r"^(?:local)?rule gather_clouds:$", kept.read_text(), re.M)) == 6, "the rest is in a file"
+
+
+@pytest.mark.slow
+def test_a_finished_folder_is_shown_where_nothing_can_be_written(mined):
+    folder, printed = mined
+    of_its_own = ["unshare", "--mount", "sh", "-e", "-c"]  # a mount that nobody else sees
+    if subprocess.run([*of_its_own, "true"], capture_output=True).returncode:
+        pytest.skip("mounting needs rights that are not given here")
+    script = (
+        "mount --bind results results; mount -o remount,bind,ro results; ! touch results/x 2>/dev/null; "
+        + shlex.join(command(folder, "mine_triplets", cores=1))
+    )
+    before = sorted((folder / "results").rglob("*"))
+    done = subprocess.run([*of_its_own, script], cwd=folder, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert printed.endswith(done.stdout[done.stdout.index("small/mini_train: 1 scenes\n") :])
+    assert sorted((folder / "results").rglob("*")) == before
 
 
 @pytest.mark.slow
@@ -238,6 +256,14 @@ def test_a_wrong_root_is_one_clear_sentence_on_the_terminal(tmp_path):
     assert "Complete log(s): " in printed
     assert f"blendclip index: there is no folder {tmp_path / 'nowhere'}: set `root`" in printed
     assert "Traceback" not in printed
+
+
+def test_every_rule_that_writes_something_has_a_log():
+    rules = [path.read_text() for path in (REPOSITORY / "workflow").rglob("*") if path.suffix == ".smk"]
+    bodies = [body for text in rules for body in re.split(r"^ *rule\b", text, flags=re.M)[1:]]
+    assert len(bodies) > 20
+    for body in bodies:
+        assert re.search(r"^ *output:", body, re.M) and re.search(r"^ *log:\n", body, re.M), body
 
 
 def test_the_plan_of_a_big_dataset_is_known_before_its_data_is_read(tmp_path):
