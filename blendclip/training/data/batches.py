@@ -48,10 +48,7 @@ class Batch:
 
     def pin_memory(self) -> Batch:
         """The same batch in page-locked memory, from which copies to a GPU are asynchronous."""
-        clouds = self.clouds
-        rgb = None if clouds.rgb is None else clouds.rgb.pin_memory()
-        pinned = Clouds(clouds.points.pin_memory(), clouds.lengths.pin_memory(), rgb)
-        return self._moved(pinned, Tensor.pin_memory)
+        return self._moved(self.clouds.pin_memory(), Tensor.pin_memory)
 
     def _moved(self, clouds: Clouds, move: Callable[[Tensor], Tensor]) -> Batch:
         tensors = (self.texts, self.images, self.seeds, self.synthetic)
@@ -97,6 +94,7 @@ class Batches(Dataset):
         data: Data,
         *,
         colors: bool = False,
+        sizes: bool = False,
         rank: int = 0,
         world_size: int = 1,
         micro_batches: int = 1,
@@ -108,6 +106,7 @@ class Batches(Dataset):
             splits: packed splits of the plan's sources, in their order.
             data: options of the recipe.
             colors: whether clouds have colours.
+            sizes: whether clouds say which of them are in metres.
             rank: number of this process.
             world_size: processes that share a batch.
             micro_batches: parts of the share of each process.
@@ -115,7 +114,7 @@ class Batches(Dataset):
         Raises:
             UserError: a batch cannot be shared out evenly.
         """
-        self._plan, self._splits, self._data, self._colors = plan, splits, data, colors
+        self._plan, self._splits, self._data, self._colors, self._sizes = plan, splits, data, colors, sizes
         self._ids = [split.column("triplet_id") for split in splits]
         self._rank, self._world_size, self._micro_batches = rank, world_size, micro_batches
         if plan.total_steps:
@@ -144,6 +143,7 @@ class Batches(Dataset):
                 torch.from_numpy(np.concatenate(points)),
                 torch.tensor([len(cloud) for cloud in points]),
                 None if rgb is None else torch.from_numpy(np.concatenate(rgb)),
+                torch.tensor([split.in_metres for split in splits]) if self._sizes else None,
             ),
             texts=self._features([split.texts(row) for split, row in zip(splits, rows, strict=True)], seeds, "text"),
             images=self._features([split.images(row) for split, row in zip(splits, rows, strict=True)], seeds, "view"),

@@ -119,3 +119,12 @@ def test_classes_and_small_clouds_are_left_out(splits):
 def test_a_batch_that_cannot_be_shared_out_is_told_at_once(splits):
     with pytest.raises(UserError, match="batch_size 8 cannot be shared out evenly over 3 ranks"):
         batches_of(splits, world_size=3)
+
+
+def test_clouds_say_which_are_in_metres_where_an_encoder_asks(splits):
+    assert batches_of(splits)[1][0].clouds.in_metres is None
+    splits[1].in_metres = True
+    plan, batches = batches_of(splits, sizes=True)
+    told = [batches[step].clouds.in_metres.tolist() for step in range(12)]
+    assert told == [(plan.batch(step).source_B == 1).tolist() for step in range(12)]
+    assert any(map(any, told)) and not all(map(all, told))
