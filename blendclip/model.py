@@ -69,7 +69,7 @@ class Model:
         path = fetch_model(str(place)) if str(place).startswith(HUB) else Path(place)
         return cls(*open_model(path, device))._with(clip, up)
 
-    def encode(self, clouds: Iterable[Any]) -> NDArray[np.float32]:
+    def encode(self, clouds: Iterable[Any], unit_m: float | None = 1.0) -> NDArray[np.float32]:
         """Embeddings (N, D) of clouds, of unit length; NaN in the rows of empty ones.
 
         A cloud has the same embedding every time, whatever is encoded beside it, to 1e-5 on a CPU.
@@ -78,14 +78,17 @@ class Model:
             clouds: each (n, 3 or more) floats, z up, an array, a tensor, or the path of a file; None is an empty one,
                 as `crop` gives it. Points that are not finite are dropped. Columns beyond x, y, z are ignored, or are
                 red, green and blue for an encoder with colors.
+            unit_m: metres in a unit of the clouds, which an encoder with `size` is told; None where nobody knows.
 
         Raises:
             UserError: no cloud is given, or one is of a wrong shape or type, holds no finite point, or lacks colors.
         """
         config = self.encoder.config
-        clean = clean_clouds(clouds, colors=config.colors, up=self.description.up)
+        clean = clean_clouds(clouds, colors=config.colors, up=self.description.up, unit_m=unit_m)
         embeddings = np.full((clean.count, config.out_dim), np.nan, np.float32)
-        embeddings[clean.rows] = encode_clouds(self.encoder, clean.read, clean.num_points, self.description.max_points)
+        embeddings[clean.rows] = encode_clouds(
+            self.encoder, clean.read, clean.num_points, self.description.max_points, in_metres=unit_m is not None
+        )
         return embeddings
 
     def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -134,7 +137,12 @@ class Model:
         return self._weights[key]
 
     def classify(
-        self, clouds: Iterable[Any], names: Names | ClassWeights, templates: Templates = TEMPLATES, top: int = 5
+        self,
+        clouds: Iterable[Any],
+        names: Names | ClassWeights,
+        templates: Templates = TEMPLATES,
+        top: int = 5,
+        unit_m: float | None = 1.0,
     ) -> Predictions:
         """The classes of clouds, by the cosine of each cloud to the text weights of the classes.
 
@@ -143,12 +151,13 @@ class Model:
             names: as `classifier` takes them, or what it returned.
             templates: as `classifier` takes them.
             top: how many of the best classes to tell.
+            unit_m: as `encode` takes it.
 
         Raises:
             UserError: as `encode` and `classifier`.
         """
         weights = names if isinstance(names, ClassWeights) else self.classifier(names, templates)
-        return self.named(self.encode(clouds), weights, top)
+        return self.named(self.encode(clouds, unit_m), weights, top)
 
     def named(self, embeddings_ND: NDArray[np.float32], weights: ClassWeights, top: int = 5) -> Predictions:
         """The classes of embeddings that `encode` returned; those of NaN are of no class.

@@ -23,7 +23,7 @@ STAGE_VERSIONS = {
     "packed": 2,
     "class_weights": 1,
     "runs": 1,
-    "benchmarks": 1,
+    "benchmarks": 2,
     "evaluation": 3,
     "report": 3,
     "naming": 1,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -273,8 +273,18 @@ def options_of(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is not there or is not Parquet.
     """
-    options: dict[str, Any] = json.loads(open_parquet(path).schema_arrow.metadata[_ABOUT])["options"]
+    return options_in(open_parquet(path).schema_arrow)
+
+
+def options_in(schema: pa.Schema) -> dict[str, Any]:
+    """The options that a file of ours was made with, from the metadata of its schema."""
+    options: dict[str, Any] = json.loads(schema.metadata[_ABOUT])["options"]
     return options
+
+
+def in_metres(options: Mapping[str, Any]) -> bool:
+    """Whether clouds of triplets made with `options` are in metres: mined ones, and CAD files of a known unit."""
+    return "clouds" in options or options.get("unit_m") is not None
 
 
 def stage_of(path: Path) -> str | None:

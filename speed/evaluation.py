@@ -56,7 +56,8 @@ def main() -> None:
     usual = f"median {np.median(sizes):.0f} points, mean {np.mean(counts):.1f} patches"
     print(f"{device}, {args.model}; {len(clouds)} clouds, {usual}")
     ours, ours_s = best(
-        lambda: encode_clouds(encoder, lambda row: (clouds[row], None), sizes, MAX_POINTS), args.repeats
+        lambda: encode_clouds(encoder, lambda row: (clouds[row], None), sizes, MAX_POINTS, in_metres=False),
+        args.repeats,
     )
     padded, padded_s = best(lambda: padded_features(encoder, clouds, device), args.repeats)
     classes = F.normalize(torch.randn(40, 512), dim=1).numpy()

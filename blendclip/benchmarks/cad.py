@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from blendclip import storage
 from blendclip.benchmarks.clouds import LabeledCloud
 from blendclip.benchmarks.options import CadBenchmarkOptions
 from blendclip.benchmarks.stored import read_clouds
@@ -22,6 +23,7 @@ class Cad:
         """
         self._paths = Results(options.results).parts("triplets", *split_of(options.split))
         self.where = f"the triplets of {options.split}"
+        self.in_metres = all(storage.in_metres(storage.options_of(path)) for path in self._paths)
 
     def names(self) -> None:
         """Objects of other classes are left out."""

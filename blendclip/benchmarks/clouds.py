@@ -46,6 +46,8 @@ class BenchmarkReader(Protocol):
 
     where: str
     """The files, for messages."""
+    in_metres: bool
+    """Whether the clouds are known to be in metres; encoders that are told sizes are told none of others."""
 
     def names(self) -> Sequence[str] | None:
         """The class names that the source knows, all of which the benchmark must have.

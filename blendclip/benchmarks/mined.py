@@ -16,6 +16,8 @@ _ABOUT = ("instance_token", "scene", "class_name", "timestamp_us", "distance_m",
 class Mined:
     """Reads the clouds of a driving dataset and split."""
 
+    in_metres = True
+
     def __init__(self, options: MinedOptions) -> None:
         """Find the files.
 

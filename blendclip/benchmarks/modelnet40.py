@@ -54,6 +54,8 @@ _UP = {"openshape": "y", "hdf5": "y", "off": "z"}
 class ModelNet40:
     """Reads a folder of one of the layouts."""
 
+    in_metres = False
+
     def __init__(self, options: ModelNet40Options) -> None:
         """Find out the layout.
 

@@ -36,6 +36,8 @@ class _Entry:
 class ObjaverseLvis:
     """Reads a folder of either release, a file for each object."""
 
+    in_metres = False
+
     def __init__(self, options: ObjaverseLvisOptions) -> None:
         """Read the list of objects.
 

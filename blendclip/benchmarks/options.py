@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from blendclip.options import DERIVED, Options
-from blendclip.ranges import Axis, Range, SplitPlace
+from blendclip.ranges import Axis, Positive, Range, SplitPlace
 from blendclip.results import DEFAULT_ROOT
 
 
@@ -73,3 +73,5 @@ class TableOptions(Options):
     """A .csv or .parquet file."""
     up: Axis = "z"
     """Axis that points up in the clouds."""
+    unit_m: Positive | None = 1.0
+    """Metres in a unit of the clouds; null where nobody knows."""

@@ -41,6 +41,8 @@ _TEST_CLOUDS = {"obj_only": 581, "obj_bg": 581, "pb_t50_rs": 2882}
 class ScanObjectNN:
     """Reads one file."""
 
+    in_metres = False
+
     def __init__(self, options: ScanObjectNNOptions) -> None:
         """Find the file.
 

@@ -43,6 +43,7 @@ class CloudTable:
             UserError: it is missing, broken, empty, or lacks a column.
         """
         self._path, self._up, self.where = options.path, options.up, str(options.path)
+        self._unit_m, self.in_metres = options.unit_m or 1.0, options.unit_m is not None
         points = {".csv": "path", ".parquet": "points"}.get(options.path.suffix.lower())
         if points is None:
             raise UserError(f"{options.path} is neither .csv nor .parquet: write one of them (docs/evaluation.md)")
@@ -87,7 +88,7 @@ class CloudTable:
         """
         read = self._beside if self._path.suffix.lower() == ".csv" else self._inside
         for row, (where, points, rgb) in zip(self._rows, read(), strict=True):
-            points = turned(points, self._up, where)
+            points = turned(points, self._up, where) * np.float32(self._unit_m)
             about = {name: row[name] for name in _ABOUT if name in row}
             about["cloud_id"] = about.get("cloud_id") or row.get("path") or where.rpartition(", ")[2]
             yield LabeledCloud(points=points, rgb=colors(rgb, len(points), 255, where), **about)

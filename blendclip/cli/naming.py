@@ -50,7 +50,7 @@ def _name(args: argparse.Namespace) -> None:
     if not args.inputs:
         raise UserError("there is nothing to name: give files or folders of clouds, or --boxes of a detector")
     model = _loaded(args)
-    counts = write_names(model, args.inputs, _weights(model, args), args.output, args.top)
+    counts = write_names(model, args.inputs, _weights(model, args), args.output, args.top, args.unit_m)
     if counts.total() <= _LISTED:
         _list_names(args.output)
     told = ", ".join(f"{count} {name or 'empty'}" for name, count in counts.most_common())
@@ -108,7 +108,7 @@ def _add_encode(commands: Commands) -> None:
 def _encode(args: argparse.Namespace) -> None:
     from blendclip.naming.tables import write_embeddings
 
-    count = write_embeddings(_loaded(args), args.inputs, args.output)
+    count = write_embeddings(_loaded(args), args.inputs, args.output, args.unit_m)
     sys.stdout.write(f"{args.output}: {count} embeddings\n")
 
 
@@ -142,6 +142,13 @@ def _add_inputs(parser: argparse.ArgumentParser, count: str) -> None:
     parser.add_argument(
         "inputs", nargs=count, type=Path, help="files of clouds (.pcd, .npy, .ply ...), Parquet with points, or folders"
     )
+    parser.add_argument(
+        "--unit-m", type=_unit, default=1.0, help="metres in a unit of the clouds, or unknown; boxes are in metres"
+    )
+
+
+def _unit(text: str) -> float | None:
+    return None if text == "unknown" else float(text)
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:

@@ -192,6 +192,7 @@ def _shape(state: dict[str, Tensor]) -> dict[str, Any]:
         "encoder_width": local and local[0],
         "mlp_ratio": inner and inner[0] / max(width, 1),
         "colors": first and first[1] == 6,
+        "size": "size.0.weight" in state,
         "out_dim": shapes.get(PROJECTION, (None,))[0],
     }
 

@@ -32,6 +32,8 @@ from blendclip.storage import replacing
 log = logging.getLogger(__name__)
 
 INPUTS = ("patches", "centers", "mask")
+SIZE = "size"
+"""A further input, for encoders with `size` alone."""
 OUTPUT = "embeddings"
 METADATA_KEY = "blendclip"
 _GROUPING = ("patch_points", "patches_per_point", "max_patches")
@@ -50,19 +52,22 @@ class DensePointBert(nn.Module):
         super().__init__()
         self.encoder = encoder
 
-    def forward(self, patches_BPKC: Tensor, centers_BP3: Tensor, mask_BP: Tensor) -> Tensor:
+    def forward(
+        self, patches_BPKC: Tensor, centers_BP3: Tensor, mask_BP: Tensor, size_B3: Tensor | None = None
+    ) -> Tensor:
         """(B, out_dim) embeddings of unit length.
 
         Args:
             patches_BPKC: points of patches less their centres, then colours where the encoder sees them.
             centers_BP3: centres of the patches in the normalised cloud.
             mask_BP: bool, true where a cloud has a patch; each has at least one.
+            size_B3: `Clouds.size`, for an encoder that is told it.
         """
         encoder = self.encoder
         clouds, patches = mask_BP.shape
         vectors_PD = encoder.to_token(encoder.patch_encoder(patches_BPKC.flatten(0, 1), None))
-        tokens_TD = _with_class(encoder.class_token, vectors_PD.view(clouds, patches, -1))
-        positions_TD = _with_class(encoder.class_position, encoder.position(centers_BP3))
+        tokens_TD = _with_class(encoder.class_tokens(clouds, size_B3), vectors_PD.view(clouds, patches, -1))
+        positions_TD = _with_class(encoder.class_position.expand(clouds, -1), encoder.position(centers_BP3))
         bucket = Bucket(0, clouds, patches + 1, F.pad(mask_BP, (1, 0), value=True))
         for block in encoder.blocks:
             tokens_TD = block(tokens_TD + positions_TD, [bucket], None)
@@ -74,7 +79,8 @@ class DensePointBert(nn.Module):
 def export_onnx(encoder: PointBert, path: Path, about: Mapping[str, Any] | None = None) -> None:
     """Write an encoder as an ONNX file that takes any number of clouds and patches.
 
-    Inputs are those of `DensePointBert.forward`, named patches, centers and mask; the output is named embeddings. What
+    Inputs are those of `DensePointBert.forward`, named patches, centers, mask and, where the encoder is told it, size;
+    the output is named embeddings. What
     `numpy_grouping.encoder_inputs` needs to know, and `about`, are in the file's metadata under `blendclip`, as JSON.
     The file is run before it is kept, and must give what the encoder gives.
 
@@ -124,22 +130,31 @@ def _check_packages() -> None:
         ) from None
 
 
-def _with_class(of_class_D: Tensor, vectors_BPD: Tensor) -> Tensor:
+def _with_class(of_class_BD: Tensor, vectors_BPD: Tensor) -> Tensor:
     """(B * (P + 1), D): the class token's vector before those of a cloud's patches."""
-    of_class_B1D = of_class_D.expand(vectors_BPD.shape[0], 1, -1)
-    return torch.cat([of_class_B1D, vectors_BPD], dim=1).flatten(0, 1)
+    return torch.cat([of_class_BD[:, None], vectors_BPD], dim=1).flatten(0, 1)
 
 
-def _example(config: PointBertConfig, clouds: int, patches: int) -> tuple[Tensor, Tensor, Tensor]:
+def _names(config: PointBertConfig) -> tuple[str, ...]:
+    return (*INPUTS, SIZE) if config.size else INPUTS
+
+
+def _example(config: PointBertConfig, clouds: int, patches: int) -> tuple[Tensor, ...]:
     """Inputs of the right shapes; the first cloud has all patches, the following ones fewer."""
     rng = torch.Generator().manual_seed(0)
     points = torch.randn(clouds, patches, config.patch_points, 6 if config.colors else 3, generator=rng)
     real_BP = torch.arange(patches) < torch.arange(patches, patches - clouds, -1).clamp_min(1)[:, None]
-    return points, torch.randn(clouds, patches, 3, generator=rng), real_BP
+    inputs = points, torch.randn(clouds, patches, 3, generator=rng), real_BP
+    if not config.size:
+        return inputs
+    size_B3 = torch.randn(clouds, 3, generator=rng)
+    size_B3[1:2] = torch.nan  # not known
+    return *inputs, size_B3
 
 
 def _write_graph(dense: DensePointBert, path: Path) -> None:
-    sizes = {0: "clouds", 1: "patches"}
+    names, varying = _names(dense.encoder.config), {0: "clouds", 1: "patches"}
+    axes = {**dict.fromkeys(INPUTS, varying), SIZE: {0: "clouds"}, OUTPUT: {0: "clouds"}}
     with warnings.catch_warnings():
         # The exporter by tracing is the one that all supported versions of torch have and that needs no more packages.
         # It warns that it is old, and of sizes that it might take for constants: `_difference` looks whether it did.
@@ -150,9 +165,9 @@ def _write_graph(dense: DensePointBert, path: Path) -> None:
             str(path),
             dynamo=False,
             opset_version=_OPSET,
-            input_names=list(INPUTS),
+            input_names=list(names),
             output_names=[OUTPUT],
-            dynamic_axes={**dict.fromkeys(INPUTS, sizes), OUTPUT: {0: "clouds"}},
+            dynamic_axes={name: axes[name] for name in (*names, OUTPUT)},
         )
 
 
@@ -177,6 +192,7 @@ def _difference(dense: DensePointBert, path: Path) -> float:
     worst = 0.0
     for clouds, patches in _TRIED:
         inputs = _example(dense.encoder.config, clouds, patches)
-        (found,) = session.run([OUTPUT], {name: value.numpy() for name, value in zip(INPUTS, inputs, strict=True)})
+        named = zip(_names(dense.encoder.config), inputs, strict=True)
+        (found,) = session.run([OUTPUT], {name: value.numpy() for name, value in named})
         worst = max(worst, float((torch.from_numpy(found) - dense(*inputs)).abs().max()))
     return worst

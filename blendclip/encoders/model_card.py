@@ -25,6 +25,7 @@ _LICENSES = {
     r"kitti.*": "CC BY-NC-SA 3.0: not commercial",
     r"waymo.*": "Waymo Dataset License Agreement: not commercial",
 }
+_SIZE = "- size: it is told how large a cloud is; give `unit_m=None` for clouds that are in no known unit\n"
 _UNKNOWN = "not known here: ask whoever made it"
 
 
@@ -58,6 +59,7 @@ def _what(config: PointBertConfig, about: Mapping[str, Any]) -> str:
         f"- clouds: (N, 3) in metres, {about['up']} up, of any size; of more than {about['max_points']:,} points a "
         "fixed subset is taken\n"
         f"- normalization, done by the model: `{about['normalization']}`\n"
+        f"{_SIZE if config.size else ''}"
         f"- embeddings: {config.out_dim} numbers, of unit length, to be compared by cosine\n"
     )
 

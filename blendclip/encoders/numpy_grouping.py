@@ -17,6 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from blendclip.errors import UserError
 
+_LEAST_M = 0.01  # as in `clouds`, which needs torch
+
 
 def encoder_inputs(
     clouds: Sequence[ArrayLike],
@@ -25,6 +27,7 @@ def encoder_inputs(
     patch_points: int = 32,
     patches_per_point: float = 2 / 32,
     max_patches: int = 512,
+    in_metres: bool | None = None,
 ) -> dict[str, NDArray]:
     """The inputs of an exported encoder by name, for clouds of any sizes and any scale.
 
@@ -34,10 +37,12 @@ def encoder_inputs(
         patch_points: K, as the exported file's metadata say.
         patches_per_point: as there.
         max_patches: as there.
+        in_metres: whether the clouds are in metres, for encoders that are told sizes alone, as the metadata say; None
+            for others.
 
     Returns:
         `patches` (B, P, K, C) and `centers` (B, P, 3), float32, zero where a cloud has fewer than P patches, and `mask`
-        (B, P) bool, true where it has one.
+        (B, P) bool, true where it has one. With `in_metres`, `size` (B, 3) float32, NaN where it is not known.
 
     Raises:
         UserError: there is no cloud, or one is empty, not (N, 3) or not finite.
@@ -45,12 +50,15 @@ def encoder_inputs(
     if not len(clouds):
         raise UserError("there is no cloud to encode: give at least one")
     colors = [None] * len(clouds) if rgb is None else rgb
+    checked = [_checked(cloud, number) for number, cloud in enumerate(clouds)]
     grouped = [
-        group(normalized(_checked(cloud, number)), color, patch_points, patches_per_point, max_patches)
-        for number, (cloud, color) in enumerate(zip(clouds, colors, strict=True))
+        group(normalized(cloud), color, patch_points, patches_per_point, max_patches)
+        for cloud, color in zip(checked, colors, strict=True)
     ]
     most = max(len(centers) for _, centers in grouped)
-    return {
+    unknown = np.full(3, np.nan, np.float32)
+    sizes = [] if in_metres is None else [size(cloud) if in_metres else unknown for cloud in checked]
+    return ({"size": np.stack(sizes)} if sizes else {}) | {
         "patches": np.stack([_padded(patches_PKC, most) for patches_PKC, _ in grouped]),
         "centers": np.stack([_padded(centers_P3, most) for _, centers_P3 in grouped]),
         "mask": np.stack([np.arange(most) < len(centers_P3) for _, centers_P3 in grouped]),
@@ -65,6 +73,16 @@ def normalized(points_N3: NDArray[np.float32]) -> NDArray[np.float32]:
     centred_N3 = points_N3 - points_N3.sum(axis=0, dtype=np.float32) / np.float32(len(points_N3))
     radius = np.sqrt((centred_N3 * centred_N3).sum(axis=1).max())
     return centred_N3 / max(radius, np.float32(1e-9))
+
+
+def size(points_N3: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(3,) natural logarithms of the radius about the mean, the height, and the radius from above of a cloud in metres.
+
+    A length below a centimetre counts as one.
+    """
+    centred_N3 = points_N3 - points_N3.mean(axis=0)
+    radius, flat = (np.linalg.norm(centred_N3[:, :axes], axis=1).max() for axes in (3, 2))
+    return np.log(np.maximum([radius, np.ptp(points_N3[:, 2]), flat], _LEAST_M)).astype(np.float32)
 
 
 def group(

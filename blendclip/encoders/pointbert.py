@@ -21,6 +21,7 @@ from blendclip.encoders.pointbert_config import PointBertConfig
 from blendclip.errors import UserError
 
 _POSITION_WIDTH = 128  # of Point-BERT's hidden layer between a patch's centre and its position vector
+_SIZE_WIDTH = 64  # of the hidden layer between a cloud's size and what it adds to the class token
 
 
 class PointBert(nn.Module):
@@ -29,7 +30,8 @@ class PointBert(nn.Module):
     Patches (farthest point sampling, 32 neighbours less their centre) go through a mini-PointNet; with a class token
     and position vectors, which every block adds anew, through a pre-norm transformer. A cloud's features are its class
     token beside the maximum over its patches, projected linearly. Colours, where used, follow the coordinates: red,
-    green, blue from 0 to 1, the order and range that ULIP-2's coloured checkpoints are for.
+    green, blue from 0 to 1, the order and range that ULIP-2's coloured checkpoints are for. Where the configuration
+    says so, a small MLP of the cloud's size in metres is added to the class token; that is ours, not theirs.
     """
 
     def __init__(self, config: PointBertConfig) -> None:
@@ -45,12 +47,15 @@ class PointBert(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.projection = nn.Linear(2 * width, config.out_dim, bias=False)
         nn.init.normal_(self.projection.weight, std=config.out_dim**-0.5)
+        if config.size:  # last, so that an encoder without it begins with the same weights
+            self.size = nn.Sequential(nn.Linear(4, _SIZE_WIDTH), nn.GELU(), nn.Linear(_SIZE_WIDTH, width))
 
     def forward(self, clouds: Clouds, draws_BL2: Tensor | None = None) -> Tensor:
         """(B, out_dim) features, not of unit length, of `normalized` clouds.
 
         Args:
-            clouds: on the model's device, without NaN; with colours where the config says so.
+            clouds: on the model's device, without NaN; with colours where the config says so. A size of none is not
+                known.
             draws_BL2: in training, a number from 0 to 1 for each cloud and half of a block, which the cloud skips where
                 the number is below the block's probability; None draws them from torch's generator.
 
@@ -87,8 +92,24 @@ class PointBert(nn.Module):
                 )
             points_PKC = torch.cat([points_PKC, clouds.rgb[patches.members]], dim=2)
         token_PD = self.to_token(self.patch_encoder(points_PKC, patches.repeated))
-        tokens_TD = _placed(token_PD, self.class_token, layout)
+        tokens_TD = _placed(token_PD, self.class_tokens(len(clouds), clouds.size), layout)
         return tokens_TD, _placed(self.position(center_P3), self.class_position, layout)
+
+    def class_tokens(self, clouds: int, size_B3: Tensor | None) -> Tensor:
+        """(B, D) class tokens of B clouds before the first block.
+
+        Args:
+            clouds: B.
+            size_B3: `Clouds.size`; None where none is known.
+        """
+        class_BD = self.class_token.expand(clouds, -1)
+        if not self.config.size:
+            return class_BD
+        if size_B3 is None:
+            size_B3 = class_BD.new_full((clouds, 3), torch.nan)
+        known_B3 = ~size_B3.isnan()
+        told_B4 = torch.cat([torch.where(known_B3, size_B3, 0.0), known_B3[:, :1].to(size_B3.dtype)], 1)
+        return class_BD + self.size(told_B4)
 
 
 class Block(nn.Module):
@@ -138,14 +159,14 @@ class Attention(nn.Module):
         return gathered.transpose(1, 2).reshape(bucket.size * bucket.length, -1)
 
 
-def _placed(vector_PD: Tensor, of_class_D: Tensor, layout: Layout) -> Tensor:
-    """(T, D): the vectors of patches and of class tokens in their rows; padding is 0.
+def _placed(vector_PD: Tensor, of_class: Tensor, layout: Layout) -> Tensor:
+    """(T, D): the vectors of patches and of class tokens, (B, D) or one (D,) for all, in their rows; padding is 0.
 
     In the precision of the weights: what blocks add up is kept in full where autocast computes in half.
     """
-    vector_PD = vector_PD.to(of_class_D.dtype)
+    vector_PD = vector_PD.to(of_class.dtype)
     rows_TD = vector_PD.new_zeros(layout.rows, vector_PD.shape[1]).index_copy(0, layout.patch_rows, vector_PD)
-    return rows_TD.index_copy(0, layout.class_rows, of_class_D.expand(len(layout.class_rows), -1))
+    return rows_TD.index_copy(0, layout.class_rows, of_class.expand(len(layout.class_rows), -1))
 
 
 def _pooled(tokens_TD: Tensor, layout: Layout) -> Tensor:

@@ -39,6 +39,8 @@ class PointBertConfig(Options):
     """Most patches of a cloud, however many points it has."""
     colors: bool = False
     """Whether clouds have colors and patches see them."""
+    size: bool = False
+    """Whether the encoder is told how large a cloud is in metres, which normalization takes away."""
     drop_path: Annotated[float, Range(ge=0, lt=1)] = 0.1
     """Share of clouds for which the last block is skipped in training; rises linearly from the first block on."""
 

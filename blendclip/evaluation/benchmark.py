@@ -50,10 +50,11 @@ def encoded_benchmark(
     if not file.metadata.num_rows:
         raise UserError(f"{path} holds no cloud: look at what its source left out, and write it again")
     columns = ["points", "rgb"] if encoder.config.colors else ["points"]
+    in_metres = storage.options_of(path)["in_metres"]
     features, grey = [], 0
     for group in range(file.num_row_groups):
         clouds = _Clouds(file.read_row_group(group, columns=columns), up)
-        features.append(encode_clouds(encoder, clouds.read, clouds.num_points, max_points))
+        features.append(encode_clouds(encoder, clouds.read, clouds.num_points, max_points, in_metres=in_metres))
         grey += clouds.uncolored
     if grey:
         log.warning(

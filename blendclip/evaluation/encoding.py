@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,12 +16,12 @@ from blendclip.randomness import subset
 _SUBSET_SEED = 0
 _POINTS_AT_ONCE = 1 << 18
 ReadCloud = Callable[[int], tuple[NDArray[np.float32], NDArray[np.float32] | None]]
-"""Takes the number of a cloud; gives its points (n, 3), metres, and colours (n, 3), 0 to 1, or None."""
+"""Takes the number of a cloud; gives its points (n, 3) and colours (n, 3), 0 to 1, or None."""
 
 
 @torch.inference_mode()
 def encode_clouds(
-    encoder: PointBert, read: ReadCloud, num_points: Sequence[int] | NDArray, max_points: int
+    encoder: PointBert, read: ReadCloud, num_points: Sequence[int] | NDArray, max_points: int, *, in_metres: bool
 ) -> NDArray[np.float32]:
     """Unit features (N, D) of N clouds, as the encoder gives them in evaluation mode.
 
@@ -32,6 +33,7 @@ def encode_clouds(
         read: gives the clouds 0 to N - 1.
         num_points: (N,) points of each cloud.
         max_points: most points of a cloud that are encoded.
+        in_metres: whether the clouds are in metres; an encoder with `size` is told none of others.
     """
     device = next(encoder.parameters()).device
     sizes = np.minimum(np.asarray(num_points), max_points)
@@ -40,6 +42,8 @@ def encode_clouds(
     encoder.eval()
     for rows in _batches(sizes):
         clouds = _gathered(read, rows, max_points, encoder.config.colors).to(device)
+        if encoder.config.size:
+            clouds = replace(clouds, in_metres=torch.full((len(rows),), in_metres, device=device))
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             encoded = encoder(normalized(clouds))
         features[rows] = torch.nn.functional.normalize(encoded.float(), dim=1).cpu().numpy()

@@ -44,7 +44,7 @@ class CleanClouds:
         return self.points[number], None if self.rgb is None else self.rgb[number]
 
 
-def clean_clouds(clouds: Iterable[Any], *, colors: bool, up: str) -> CleanClouds:
+def clean_clouds(clouds: Iterable[Any], *, colors: bool, up: str, unit_m: float | None = 1.0) -> CleanClouds:
     """The points of clouds that are finite, and their colors where an encoder wants them.
 
     Args:
@@ -53,11 +53,15 @@ def clean_clouds(clouds: Iterable[Any], *, colors: bool, up: str) -> CleanClouds
             or, where one is above 1, from 0 to 255.
         colors: whether the encoder sees colors.
         up: axis that points up for the encoder; that of the clouds is z.
+        unit_m: metres in a unit of the clouds, to which they are scaled; None leaves them as they are.
 
     Raises:
-        UserError: no cloud is given, or one is of a wrong shape or type, holds no finite point, or lacks colors.
+        UserError: no cloud is given, the unit is none, or a cloud is of a wrong shape or type, holds no finite point,
+            or lacks colors.
     """
     given = _listed(clouds)
+    if unit_m is not None and not 0 < unit_m < np.inf:
+        raise UserError(f"unit_m is {unit_m}: give metres in a unit of the clouds, such as 0.001, or None")
     rows, points, rgb, dropped = [], [], [], 0
     for number, cloud in enumerate(given):
         if cloud is None:
@@ -69,7 +73,7 @@ def clean_clouds(clouds: Iterable[Any], *, colors: bool, up: str) -> CleanClouds
         dropped += int((~finite).sum())
         array = array if finite.all() else array[finite]
         rows.append(number)
-        points.append(_placed(array[:, :3], up))
+        points.append(_placed(array[:, :3], up) * np.float32(unit_m or 1.0))
         if colors:
             rgb.append(_colors(array, number))
     if dropped:

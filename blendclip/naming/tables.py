@@ -26,23 +26,29 @@ EMBEDDINGS = pa.schema([*ABOUT, *EMBEDDING])
 NAMES = pa.schema([*ABOUT, *PREDICTION, *EMBEDDING])
 
 
-def write_embeddings(model: Model, inputs: Sequence[Path], output: Path) -> int:
+def write_embeddings(model: Model, inputs: Sequence[Path], output: Path, unit_m: float | None = 1.0) -> int:
     """Write the embeddings of clouds (schema `EMBEDDINGS`) and return their number.
 
     Args:
         model: what encodes.
         inputs: as `cloud_batches` takes them.
         output: Parquet to write; it says which CLIP its embeddings are aligned to.
+        unit_m: as `Model.encode` takes it.
 
     Raises:
         UserError: as `cloud_batches`, or the output is not named .parquet.
     """
-    tables = (_joined(batch.about, {"embedding": column}) for batch, column in _encoded(model, inputs))
+    tables = (_joined(batch.about, {"embedding": column}) for batch, column in _encoded(model, inputs, unit_m))
     return storage.write_parquet(parquet_path(output), EMBEDDINGS, tables, about(model))
 
 
 def write_names(
-    model: Model, inputs: Sequence[Path], weights: ClassWeights, output: Path, top: int = 5
+    model: Model,
+    inputs: Sequence[Path],
+    weights: ClassWeights,
+    output: Path,
+    top: int = 5,
+    unit_m: float | None = 1.0,
 ) -> Counter[str | None]:
     """Write names, scores and embeddings of clouds (schema `NAMES`); return how many got each name, None the empty.
 
@@ -52,6 +58,7 @@ def write_names(
         weights: the classes to choose from.
         output: Parquet to write.
         top: how many of the best classes to write for each cloud.
+        unit_m: as `Model.encode` takes it.
 
     Raises:
         UserError: as `cloud_batches`, or the output is not named .parquet.
@@ -59,7 +66,7 @@ def write_names(
     counts: Counter[str | None] = Counter()
 
     def tables() -> Iterator[pa.Table]:
-        for batch, column in _encoded(model, inputs):
+        for batch, column in _encoded(model, inputs, unit_m):
             predictions = model.named(embeddings_of(column, model.encoder.config.out_dim), weights, top)
             counts.update(predictions.names)
             columns = {name: predictions.table[name] for name in PREDICTION.names}
@@ -119,10 +126,10 @@ def embeddings_of(column: pa.ChunkedArray | pa.Array, width: int) -> NDArray[np.
     return found
 
 
-def _encoded(model: Model, inputs: Sequence[Path]) -> Iterator[tuple[CloudBatch, pa.Array]]:
+def _encoded(model: Model, inputs: Sequence[Path], unit_m: float | None) -> Iterator[tuple[CloudBatch, pa.Array]]:
     for batch in cloud_batches(inputs, colors=model.encoder.config.colors):
         if batch.clouds:
-            yield batch, embedding_column(model.encode(batch.clouds))
+            yield batch, embedding_column(model.encode(batch.clouds, unit_m))
 
 
 def _joined(table: pa.Table, columns: dict[str, Any]) -> pa.Table:

@@ -9,6 +9,7 @@ Letters in names: N points of all clouds together, B clouds.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -32,7 +33,21 @@ def augmented(clouds: Clouds, seed_B: Tensor, synthetic_B: Tensor, config: Augme
     clouds = occluded(clouds, seed_B, synthetic_B, config.occlusion)
     clouds = normalized(thinned(clouds, seed_B, config))
     points_N3 = moved(clouds.points, clouds.owners(), seed_B, config)
-    return Clouds(points_N3, clouds.lengths, clouds.rgb)
+    size_B3 = None if clouds.size is None else told_size(clouds.size, seed_B, config)
+    return replace(clouds, points=points_N3, size=size_B3)
+
+
+def told_size(size_B3: Tensor, seed_B: Tensor, config: Augmentation) -> Tensor:
+    """(B, 3) sizes as the encoder is told them: scaled as the clouds are, roughly, and of some not at all.
+
+    Args:
+        size_B3: `Clouds.size`.
+        seed_B: int64, seed of each sample.
+        config: range of the scale, deviation of what is told, share of clouds of which nothing is.
+    """
+    noise_B3 = torch.stack([normal(seed_B, f"size {length}") for length in ("radius", "height", "flat radius")], 1)
+    told_B3 = size_B3 + scales(seed_B, config).log()[:, None] + config.size_noise * noise_B3
+    return told_B3.where((uniform(seed_B, "size") >= config.size_unknown)[:, None], torch.nan)
 
 
 def thinned(clouds: Clouds, seed_B: Tensor, config: Augmentation) -> Clouds:
@@ -62,12 +77,21 @@ def moved(points_N3: Tensor, owner_N: Tensor, seed_B: Tensor, config: Augmentati
         seed_B: int64, seed of each sample.
         config: ranges to draw from.
     """
-    low, high = config.scale
-    scale_B = low + (high - low) * uniform(seed_B, "scale")
     shift_B3 = config.shift * torch.stack([2 * uniform(seed_B, f"shift {axis}") - 1 for axis in "xyz"], 1)
-    rotation_B33 = scale_B[:, None, None] * rotations(seed_B, config)
+    rotation_B33 = scales(seed_B, config)[:, None, None] * rotations(seed_B, config)
     # Column by column: a matrix for each point would take three times the room of the points.
     return sum((rotation_B33[owner_N, :, axis] * points_N3[:, axis, None] for axis in range(3)), shift_B3[owner_N])
+
+
+def scales(seed_B: Tensor, config: Augmentation) -> Tensor:
+    """(B,) factors by which clouds are scaled.
+
+    Args:
+        seed_B: int64, seed of each sample.
+        config: their range.
+    """
+    low, high = config.scale
+    return low + (high - low) * uniform(seed_B, "scale")
 
 
 def rotations(seed_B: Tensor, config: Augmentation) -> Tensor:

@@ -81,3 +81,7 @@ class Augmentation(Options):
     """Range of the factor by which a normalized cloud is scaled, drawn evenly."""
     shift: NotNegative = 0.1
     """Largest shift along each axis, in radii of the normalized cloud; drawn evenly."""
+    size_noise: NotNegative = 0.1
+    """Standard deviation of the logarithm of each length that an encoder with `size` is told."""
+    size_unknown: Share = 0.3
+    """Share of clouds whose size an encoder with `size` is not told, so that it names those of no known unit too."""

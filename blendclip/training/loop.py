@@ -100,6 +100,7 @@ class Training:
             splits,
             recipe.data,
             colors=recipe.encoder.colors,
+            sizes=recipe.encoder.size,
             rank=group.rank,
             world_size=group.size,
             micro_batches=recipe.micro_batches,

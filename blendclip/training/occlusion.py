@@ -7,7 +7,7 @@ Letters in names: N points of all clouds together, B clouds, n points of one clo
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -125,7 +125,7 @@ def occluded(clouds: Clouds, seed_B: Tensor, synthetic_B: Tensor, config: Occlus
     seen_N = (count_kept(chosen, keep_N) >= config.min_points)[chosen.owners()]
     points_N3 = clouds.points.index_copy(0, rows_N, torch.where(seen_N[:, None], moved_N3, chosen.points))
     kept_N = torch.ones(len(points_N3), dtype=torch.bool, device=points_N3.device)
-    return kept(Clouds(points_N3, clouds.lengths, clouds.rgb), kept_N.index_copy(0, rows_N, keep_N | ~seen_N))
+    return kept(replace(clouds, points=points_N3), kept_N.index_copy(0, rows_N, keep_N | ~seen_N))
 
 
 def range_image(clouds: Clouds, place: Placement, seed_B: Tensor, noise_m: float) -> tuple[Tensor, Tensor]:

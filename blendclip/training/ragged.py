@@ -5,6 +5,8 @@ Letters in names: N points of all clouds together, B clouds, K values of a point
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -32,4 +34,4 @@ def count_kept(clouds: Clouds, keep_N: Tensor) -> Tensor:
 def kept(clouds: Clouds, keep_N: Tensor) -> Clouds:
     """The clouds with the points that `keep_N`, bool, keeps: at least one of each cloud."""
     rgb = None if clouds.rgb is None else clouds.rgb[keep_N]
-    return Clouds(clouds.points[keep_N], count_kept(clouds, keep_N), rgb)
+    return replace(clouds, points=clouds.points[keep_N], lengths=count_kept(clouds, keep_N), rgb=rgb)

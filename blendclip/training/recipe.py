@@ -12,7 +12,7 @@ from blendclip.encoders.clip_names import ClipOptions
 from blendclip.encoders.pointbert_config import PointBertConfig
 from blendclip.errors import UserError
 from blendclip.options import DERIVED, Options, parse
-from blendclip.ranges import Count, Name, Natural, NotNegative, Positive, Range, SplitPlace, Text
+from blendclip.ranges import Count, Name, Natural, NotNegative, Positive, Range, Share, SplitPlace, Text
 from blendclip.storage import replacing
 from blendclip.training.augmentation_options import Augmentation
 from blendclip.training.data.mixture import Mixture
@@ -41,6 +41,8 @@ class Data(Options):
     """Most points of a cloud; of more, a random subset is taken, another one in each epoch."""
     min_points: Count = 1
     """Clouds of fewer points are left out of training."""
+    short_windows: Share = 0.0
+    """Share of the draws of recordings that see only the latest sweeps of a cloud, a random number from one on."""
     views: Literal["random", "own"] = "random"
     """The view that a cloud is aligned to: random, any of its instance's, or own, that of its triplet."""
 

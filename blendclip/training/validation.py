@@ -55,7 +55,8 @@ class ValidationSplit:
 
     def measure(self, encoder: PointBert, max_points: int) -> dict[str, float]:
         """Top-1, top-5 and mean class accuracy, and what predicting the most frequent class would reach, 0 to 1."""
-        features = encode_clouds(encoder, self._read, self.split.num_points[self.rows], max_points)
+        counts, in_metres = self.split.num_points[self.rows], self.split.in_metres
+        features = encode_clouds(encoder, self._read, counts, max_points, in_metres=in_metres)
         scores = features @ self.weights_CD.T
         return {
             "top1": top_k_accuracy(scores, self.labels, 1),

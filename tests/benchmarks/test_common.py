@@ -24,7 +24,11 @@ def test_labels_are_places_in_the_list_of_classes(tmp_path):
     rows, options = write(tmp_path / "out.parquet", "table", ["bus", "truck", "traffic_cone", "car"], path=path)
     assert [(row["class_name"], row["label"]) for row in rows] == [("traffic_cone", 2), ("car", 3), ("bus", 0)]
     assert options["classes"] == ["bus", "truck", "traffic_cone", "car"] and options["left_out"] == {}
-    assert (options["benchmark"], options["format"], options["options"]) == ("made", "table", {"up": "z"})
+    assert (options["benchmark"], options["format"], options["options"]) == (
+        "made",
+        "table",
+        {"up": "z", "unit_m": 1.0},
+    )
     assert [row["instance_token"] for row in rows] == [row["cloud_id"] for row in rows]
 
 

@@ -9,11 +9,11 @@ from tests.benchmarks.writing import write
 POINTS = [[1.0, 2, 3], [4, 5, 6]]
 
 
-def parts(results, stage, split, schema, rows, per_part=2):
+def parts(results, stage, split, schema, rows, per_part=2, **options):
     for part, begin in enumerate(range(0, len(rows), per_part)):
         some = [{name: row.get(name) for name in schema.names} for row in rows[begin : begin + per_part]]
         path = results / stage / split / f"part-{part:05d}.parquet"
-        storage.write_parquet(path, schema, [storage.table_of(some, schema)], storage.metadata(stage, {}))
+        storage.write_parquet(path, schema, [storage.table_of(some, schema)], storage.metadata(stage, options))
 
 
 def cloud(token, class_name="car", evaluated=True, points=POINTS, rgb=None):
@@ -53,6 +53,7 @@ def test_mined_clouds_that_are_evaluated(tmp_path):
     )
     assert [row["cloud_id"] for row in found] == ["a1", "c2"]
     assert options["left_out"] == {"class truck": 1, "no class": 1, "no points": 1, "not evaluated": 1}
+    assert options["in_metres"] is True
     assert found[0] == {
         "cloud_id": "a1",
         "instance_token": "a",
@@ -109,6 +110,14 @@ def test_cad_objects_once_each(tmp_path):
     unknown = ("scene", "timestamp_us", "distance_m", "visibility")
     assert all(row[name] is None for row in found for name in unknown)
     assert found[0]["rgb"] is None and found[1]["rgb"] == [[9, 9, 9]] * 2
+
+
+@pytest.mark.parametrize(("options", "in_metres"), [({"unit_m": 0.01}, True), ({"unit_m": None}, False), ({}, False)])
+def test_cad_objects_are_in_metres_where_their_unit_is_known(tmp_path, options, in_metres):
+    rows = [cloud("a1", "chair") | {"triplet_id": "shapes/a1", "evaluated": False}]
+    parts(tmp_path, "triplets", "shapes/test", schemas.TRIPLETS, rows, **options)
+    _, about = write(tmp_path / "out.parquet", "cad", ["chair"], results=tmp_path, split="shapes/test")
+    assert about["in_metres"] is in_metres
 
 
 def test_a_slice_of_a_column_keeps_its_clouds(tmp_path):

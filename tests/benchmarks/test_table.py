@@ -65,6 +65,15 @@ def test_up(tmp_path):
     assert run(tmp_path, path, up="y")[0][0]["points"] == POINTS[:, [2, 0, 1]].tolist()
 
 
+@pytest.mark.parametrize(("unit_m", "factor"), [(1.0, 1), (0.001, 0.001), (None, 1)])
+def test_unit(tmp_path, unit_m, factor):
+    path = csv(tmp_path / "in", "path,class_name\na.npy,car\n")
+    np.save(path.parent / "a.npy", POINTS)
+    rows, options = run(tmp_path, path, unit_m=unit_m)
+    np.testing.assert_allclose(rows[0]["points"], POINTS * factor, rtol=1e-6)
+    assert options["in_metres"] is (unit_m is not None)
+
+
 def test_parquet(tmp_path):
     fixed = pa.array([POINTS.tolist(), POINTS[:2].tolist()], pa.list_(pa.list_(pa.float32(), 3)))
     colours = pa.array([[[1, 2, 3]] * 3, None], pa.list_(pa.list_(pa.uint8(), 3)))

@@ -57,14 +57,17 @@ class Tables:
         row = known | row | more
         self.rows[stage].append({name: row[name] for name in schema.names})
 
-    def write(self, results, part=0, rows_per_group=2):
+    def write(self, results, part=0, rows_per_group=2, options=None):
         of_stages = (schemas.TRIPLETS, schemas.VIEWS, schemas.CAPTIONS, schemas.EMBEDDINGS)
         for stage, schema in zip(STAGES, of_stages, strict=True):
             rows = self.rows[stage]
             groups = [rows[start : start + rows_per_group] for start in range(0, len(rows), rows_per_group)]
             tables = [storage.table_of(group, schema) for group in groups]
             storage.write_parquet(
-                path_of(results, stage, self.dataset, part, self.split), schema, tables, storage.metadata("cad", {})
+                path_of(results, stage, self.dataset, part, self.split),
+                schema,
+                tables,
+                storage.metadata("cad", options or {}),
             )
         return self
 

@@ -7,12 +7,20 @@ from scipy.spatial.transform import Rotation
 
 from blendclip.encoders.clouds import Clouds, normalized
 from blendclip.errors import UserError
-from blendclip.training.augmentation import augmented, moved, rotations, thinned
+from blendclip.training.augmentation import augmented, moved, rotations, thinned, told_size
 from blendclip.training.augmentation_options import Augmentation, Occlusion
 from tests.training.clouds import one_by_one, scattered, seeds, sphere
 
 OFF = Augmentation(
-    Occlusion("none"), dropout=0, rotation=False, tilt_sigma_rad=0, tilt_limit_rad=0, scale=(1, 1), shift=0
+    Occlusion("none"),
+    dropout=0,
+    rotation=False,
+    tilt_sigma_rad=0,
+    tilt_limit_rad=0,
+    scale=(1, 1),
+    shift=0,
+    size_noise=0,
+    size_unknown=0,
 )
 
 
@@ -132,3 +140,27 @@ def test_another_seed_is_another_cloud():
 def test_a_wrong_value_is_named(key, value):
     with pytest.raises(UserError, match=rf"^`{key}` is "):
         Augmentation(**{key: value})
+
+
+def test_the_size_that_is_told_follows_the_cloud():
+    clouds = dataclasses.replace(scattered([40] * 50), in_metres=every(50, True))
+    made = augmented(clouds, seeds(50), every(50, True), only(scale=(0.5, 2.0)))
+    factor = made.points.view(50, 40, 3).norm(dim=2).amax(1)  # a normalized cloud has radius 1
+    assert factor.min() < 0.7 and factor.max() > 1.7
+    assert torch.allclose(made.size.exp(), normalized(clouds).size.exp() * factor[:, None], rtol=1e-4)
+
+
+def test_what_is_told_of_the_size_is_noisy_by_as_much_as_was_asked_for():
+    told = told_size(torch.full((5000, 3), 2.0), seeds(5000), only(size_noise=0.1)).numpy()
+    assert np.quantile(told, [0.1587, 0.5, 0.8413], axis=0) == pytest.approx(
+        np.repeat([[1.9], [2.0], [2.1]], 3, axis=1), abs=0.006
+    )
+    assert np.abs(np.corrcoef(told.T) - np.eye(3)).max() < 0.05
+
+
+def test_of_as_many_as_was_asked_for_no_size_is_told_and_what_is_unknown_stays_so():
+    sizes = torch.full((5000, 3), 2.0)
+    sizes[:1000] = torch.nan
+    unknown = told_size(sizes, seeds(5000), only(size_unknown=0.3)).isnan()
+    assert unknown[:1000].all() and unknown.all(1).equal(unknown.any(1))
+    assert unknown[1000:, 0].float().mean() == pytest.approx(0.3, abs=0.025)

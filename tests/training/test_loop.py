@@ -150,7 +150,7 @@ def test_a_run_of_no_epoch_is_the_weights_that_it_starts_from(results, tmp_path,
     (entry,) = read_metrics_log(tmp_path / "run" / "log.jsonl")
     assert (entry["kind"], entry["step"]) == ("validation", 0)
     split = PackedSplit.open(results, "tiny", "road", "val")
-    features = encode_clouds(given, lambda row: (split.points(row), None), split.num_points, 96)
+    features = encode_clouds(given, lambda row: (split.points(row), None), split.num_points, 96, in_metres=False)
     weights = read_class_weights(results / "embeddings/tiny/classes/toys.plain.parquet")
     right = (features @ weights.weights_CD.T).argmax(1) == weights.labels(list(split.column("class_name")))
     assert entry["road/val/top1"] == pytest.approx(right.mean())
@@ -292,7 +292,9 @@ def test_a_cloud_has_the_same_feature_alone_and_among_others_in_any_order(result
     order = np.random.default_rng(0).permutation(len(split))
 
     def encoded(rows):
-        return encode_clouds(encoder, lambda number: (split.points(rows[number]), None), split.num_points[rows], 64)
+        return encode_clouds(
+            encoder, lambda number: (split.points(rows[number]), None), split.num_points[rows], 64, in_metres=False
+        )
 
     together = encoded(np.arange(len(split)))
     assert encoder.training and together.shape == (len(split), toy.WIDTH)

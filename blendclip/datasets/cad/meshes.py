@@ -112,7 +112,7 @@ class Meshes:
             raise BrokenObjectError(rules.NO_CAPTION, rules.ROW_WITHOUT_CAPTION)
         options = self._options
         box_R_mesh = box_R_source(self._up(entry), entry.front or options.front)
-        surface = read_surface(self._root / entry.path).moved(box_R_mesh, options.unit_m)
+        surface = read_surface(self._root / entry.path).moved(box_R_mesh, options.unit_m or 1.0)
         points_m, rgb, _ = surface.sample(options.points, stable_rng(entry.id, "points"))
         views = render_views(
             surface, options.views, options.image_px, options.jpeg_quality, stable_rng(entry.id, "views")

@@ -19,8 +19,8 @@ class MeshOptions(Options):
     """Axis that points up in the files; by default what the table says, and y for GLB and GLTF."""
     front: SignedAxis | None = None
     """Axis that points ahead in the files; by default what the table says, else the one after `up` in x, y, z."""
-    unit_m: Positive = 1.0
-    """Metres in a unit of the files."""
+    unit_m: Positive | None = None
+    """Metres in a unit of the files; null where nobody knows, so that no encoder is told how large the objects are."""
     points: Annotated[int, Range(ge=32)] = 10000
     """Points of a cloud."""
     views: ViewCount = 12

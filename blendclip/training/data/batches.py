@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from blendclip.encoders.clouds import Clouds
 from blendclip.errors import UserError
-from blendclip.randomness import bits, subsample
+from blendclip.randomness import bits, subsample, uniform
 from blendclip.schemas import UNSEEN_GREY
 from blendclip.training.data.packed import PackedSplit
 from blendclip.training.data.plan import BatchPlan, Draws, SampleSource, kept_rows
@@ -48,10 +48,7 @@ class Batch:
 
     def pin_memory(self) -> Batch:
         """The same batch in page-locked memory, from which copies to a GPU are asynchronous."""
-        clouds = self.clouds
-        rgb = None if clouds.rgb is None else clouds.rgb.pin_memory()
-        pinned = Clouds(clouds.points.pin_memory(), clouds.lengths.pin_memory(), rgb)
-        return self._moved(pinned, Tensor.pin_memory)
+        return self._moved(self.clouds.pin_memory(), Tensor.pin_memory)
 
     def _moved(self, clouds: Clouds, move: Callable[[Tensor], Tensor]) -> Batch:
         tensors = (self.texts, self.images, self.seeds, self.synthetic)
@@ -97,6 +94,7 @@ class Batches(Dataset):
         data: Data,
         *,
         colors: bool = False,
+        sizes: bool = False,
         rank: int = 0,
         world_size: int = 1,
         micro_batches: int = 1,
@@ -108,6 +106,7 @@ class Batches(Dataset):
             splits: packed splits of the plan's sources, in their order.
             data: options of the recipe.
             colors: whether clouds have colours.
+            sizes: whether clouds say which of them are in metres.
             rank: number of this process.
             world_size: processes that share a batch.
             micro_batches: parts of the share of each process.
@@ -115,7 +114,7 @@ class Batches(Dataset):
         Raises:
             UserError: a batch cannot be shared out evenly.
         """
-        self._plan, self._splits, self._data, self._colors = plan, splits, data, colors
+        self._plan, self._splits, self._data, self._colors, self._sizes = plan, splits, data, colors, sizes
         self._ids = [split.column("triplet_id") for split in splits]
         self._rank, self._world_size, self._micro_batches = rank, world_size, micro_batches
         if plan.total_steps:
@@ -134,16 +133,24 @@ class Batches(Dataset):
         rows, seeds = draws.row_B.tolist(), draws.seed_B
         most = self._data.max_points
         drawn = list(zip(splits, rows, map(int, seeds), strict=True))
-        points = [subsample(split.points(row), most, seed) for split, row, seed in drawn]
+        domains = [source.domain == "synthetic" for source in self._plan.sources]
+        windows = self._windows(drawn, [domains[source] for source in draws.source_B], seeds)
+        points = [
+            subsample(split.points(row)[window], most, seed)
+            for (split, row, seed), window in zip(drawn, windows, strict=True)
+        ]
         rgb = None
         if self._colors:
-            rgb = [subsample(cloud_colors(split, row), most, seed) for split, row, seed in drawn]
-        domains = [source.domain == "synthetic" for source in self._plan.sources]
+            rgb = [
+                subsample(cloud_colors(split, row)[window], most, seed)
+                for (split, row, seed), window in zip(drawn, windows, strict=True)
+            ]
         return Batch(
             clouds=Clouds(
                 torch.from_numpy(np.concatenate(points)),
                 torch.tensor([len(cloud) for cloud in points]),
                 None if rgb is None else torch.from_numpy(np.concatenate(rgb)),
+                torch.tensor([split.in_metres for split in splits]) if self._sizes else None,
             ),
             texts=self._features([split.texts(row) for split, row in zip(splits, rows, strict=True)], seeds, "text"),
             images=self._features([split.images(row) for split, row in zip(splits, rows, strict=True)], seeds, "view"),
@@ -151,6 +158,18 @@ class Batches(Dataset):
             synthetic=torch.tensor([domains[source] for source in draws.source_B]),
             ids=[self._ids[source][row] for source, row in zip(draws.source_B, rows, strict=True)],
         )
+
+    def _windows(
+        self, drawn: Sequence[tuple[PackedSplit, int, int]], synthetic: Sequence[bool], seeds: NDArray[np.int64]
+    ) -> list[slice | NDArray[np.bool_]]:
+        """Which points of each drawn cloud the sample sees: all, or those of the latest sweeps."""
+        windows: list[slice | NDArray[np.bool_]] = [slice(None)] * len(drawn)
+        shares, chosen = uniform(seeds, "window"), uniform(seeds, "short window") < self._data.short_windows
+        for number in np.flatnonzero(chosen & ~np.array(synthetic)):
+            split, row, _ = drawn[number]
+            if (lag_s := split.time_lag_s(row)) is not None:
+                windows[number] = latest(lag_s, shares[number], self._data.min_points)
+        return windows
 
     def _features(self, candidates: list[NDArray[np.float16]], seeds: NDArray[np.int64], name: str) -> Tensor:
         """(B, D) a feature of each sample: of its candidates (k, D) the first, which is its own, or a random one."""
@@ -160,6 +179,18 @@ class Batches(Dataset):
             chosen = (bits(seeds, name) & 0x7FFFFFFF) % np.array([len(features) for features in candidates])
         rows = [features[which] for features, which in zip(candidates, chosen, strict=True)]
         return torch.from_numpy(np.stack(rows).astype(np.float32))
+
+
+def latest(lag_s: NDArray[np.float32], share: float, min_points: int) -> NDArray[np.bool_]:
+    """Which points (n,) of a cloud were measured last.
+
+    Args:
+        lag_s: (n,) seconds by which each point is older than the keyframe.
+        share: of the time that the cloud was gathered over, 0 to 1; 0 leaves the latest sweep.
+        min_points: as many of the latest points stay in any case.
+    """
+    cut_s = lag_s.min() + share * np.ptp(lag_s)
+    return lag_s <= max(cut_s, np.sort(lag_s)[min(min_points, len(lag_s)) - 1])
 
 
 def loader(batches: Batches, first: int, workers: int, on_gpu: bool) -> Iterator[Batch]:

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from blendclip import schemas
+from blendclip import schemas, storage
 from blendclip.errors import UserError
 from blendclip.results import Results
 from blendclip.training.data.packing import DIGEST
@@ -63,6 +63,8 @@ class PackedSplit:
         self._images = _Runs.of(feature_batches, "images").within(self.instances, own_image_T, self.num_images)
         self._texts = _Runs.of(feature_batches, "texts").within(self.instances, own_text_T, self.num_texts)
         self._points = _Runs.of(self._cloud_batches, "points")
+        self.in_metres = all(storage.in_metres(storage.options_in(file.schema)["triplets"]) for file in cloud_files)
+        """Whether the unit of all clouds is the metre."""
 
     @classmethod
     def open(cls, results: Path, clip_name: str, dataset: str, split: str, parts: int | None = None) -> PackedSplit:

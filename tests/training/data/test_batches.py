@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from blendclip.errors import UserError
-from blendclip.training.data.batches import Batches, cloud_colors, loader, sources_of
+from blendclip.training.data.batches import Batches, cloud_colors, latest, loader, sources_of
 from blendclip.training.data.packed import PackedSplit
 from blendclip.training.data.plan import BatchPlan
 from tests.training import toy
@@ -119,3 +119,61 @@ def test_classes_and_small_clouds_are_left_out(splits):
 def test_a_batch_that_cannot_be_shared_out_is_told_at_once(splits):
     with pytest.raises(UserError, match="batch_size 8 cannot be shared out evenly over 3 ranks"):
         batches_of(splits, world_size=3)
+
+
+def test_clouds_say_which_are_in_metres_where_an_encoder_asks(splits):
+    assert batches_of(splits)[1][0].clouds.in_metres is None
+    splits[1].in_metres = True
+    plan, batches = batches_of(splits, sizes=True)
+    told = [batches[step].clouds.in_metres.tolist() for step in range(12)]
+    assert told == [(plan.batch(step).source_B == 1).tolist() for step in range(12)]
+    assert any(map(any, told)) and not all(map(all, told))
+
+
+LAG_S = np.array([0.1, 0.0, 0.2, 0.0, 0.1, 0.3], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("share", "min_points", "kept"),
+    [
+        (0, 1, [1, 3]),
+        (0.3, 1, [1, 3]),
+        (0.34, 1, [0, 1, 3, 4]),
+        (0.99, 1, [0, 1, 2, 3, 4]),
+        (1, 1, [0, 1, 2, 3, 4, 5]),
+        (0, 3, [0, 1, 3, 4]),  # two points of the latest sweep are too few
+        (0, 9, [0, 1, 2, 3, 4, 5]),
+    ],
+)
+def test_the_latest_sweeps_of_a_cloud(share, min_points, kept):
+    assert np.flatnonzero(latest(LAG_S, share, min_points)).tolist() == kept
+
+
+def test_short_windows_of_recordings_hold_the_latest_points_and_their_colours(splits, monkeypatch):
+    def lag_s(split, row):
+        return (np.arange(split.num_points[row]) % 5 / 10).astype(np.float32)
+
+    monkeypatch.setattr(PackedSplit, "time_lag_s", lag_s)
+    plan, whole = batches_of(splits, colors=True, changes={"data__max_points": 4096})
+    _, short = batches_of(splits, colors=True, changes={"data__max_points": 4096, "data__short_windows": 0.7})
+    sweeps = []
+    for step in range(12):
+        draws, all_of_them, some = plan.batch(step), whole[step].clouds, short[step].clouds
+        cuts = [np.cumsum(clouds.lengths.numpy())[:-1] for clouds in (all_of_them, some)]
+        for number, (source, row) in enumerate(zip(draws.source_B, draws.row_B.tolist(), strict=True)):
+            (full, full_rgb), (cloud, rgb) = (
+                [np.split(values.numpy(), cut)[number] for values in (clouds.points, clouds.rgb)]
+                for clouds, cut in zip((all_of_them, some), cuts, strict=True)
+            )
+            where = rows_in(cloud, full)
+            assert (full_rgb[where] == rgb).all()
+            told = lag_s(splits[source], row)
+            kept = np.unique(told[where])
+            assert (np.flatnonzero(told <= kept.max()) == where).all(), "all points that are as late"
+            if source == 0:
+                assert len(where) == len(full), "CAD objects were not gathered over time"
+            else:
+                sweeps.append(len(kept))
+    counts = np.bincount(sweeps, minlength=6)[1:]
+    assert counts.sum() > 30 and (counts > 0).all()
+    assert counts[4] / counts.sum() == pytest.approx(0.3, abs=0.2)

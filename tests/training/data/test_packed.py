@@ -367,3 +367,25 @@ def test_packs_what_the_reader_of_openshape_writes(tmp_path):
     images = np.concatenate([made["image_feat"], made["thumbnail_feat"]])
     np.testing.assert_allclose(split.images(0), images / np.linalg.norm(images, axis=1, keepdims=True), atol=1e-3)
     assert split.points(0).shape == (10000, 3) and split.num_texts.tolist() == [4]
+
+
+@pytest.mark.parametrize(
+    ("options", "in_metres"),
+    [
+        ([{"clouds": {"sweeps": 10}}] * 2, True),  # mined
+        ([{"unit_m": 0.001}] * 2, True),
+        ([{"unit_m": None}] * 2, False),  # files whose unit nobody knows
+        ([{"up": "y"}] * 2, False),  # a format that has no unit
+        ([{"unit_m": 1.0}, {"unit_m": None}], False),
+    ],
+)
+def test_clouds_are_in_metres_where_their_source_is(tmp_path, options, in_metres):
+    for part, given in enumerate(options):
+        tables = Tables("d", part)
+        tables.view(f"i{part}", "a", caption="x")
+        tables.triplet(f"t{part}", f"i{part}", "a", "x", 3)
+        tables.write(tmp_path, part, options=given)
+        sources = [path_of(tmp_path, stage, "d", part) for stage in STAGES]
+        pack_clouds(sources[0], packed_path(tmp_path, "d", part))
+        pack_features(FeatureSources(*sources), packed_path(tmp_path, "d", part, "tiny"))
+    assert PackedSplit.open(tmp_path, "tiny", "d", "train").in_metres is in_metres
