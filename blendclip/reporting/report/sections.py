@@ -92,7 +92,8 @@ def sections_of(writer: Writer) -> list[Section]:
 def _accuracy(writer: Writer) -> Section:
     ours = writer.block(tables.headline(writer.found, writer.generated))
     others = writer.block(tables.published_numbers())
-    return Section("accuracy", "Accuracy", (*ours, *others))
+    by_frequency = writer.block(tables.frequent_and_rare(writer.found))
+    return Section("accuracy", "Accuracy", (*ours, *by_frequency, *others))
 
 
 def _benchmark(writer: Writer, name: str) -> Section:

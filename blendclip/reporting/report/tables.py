@@ -64,6 +64,30 @@ def headline(found: Evaluations, generated: Collection[str]) -> Table:
     )
 
 
+def frequent_and_rare(found: Evaluations) -> Table:
+    """Runs and models by benchmarks that call some classes rare: mean class of the frequent and of the rare ones.
+
+    Below them is what naming the most frequent class would reach.
+    """
+    columns = [Column("run")]
+    rows: list[list[Value]] = [[found.title(name)] for name in found.names]
+    always: list[Value] = ["always the most frequent class"]
+    names = [name for name in found.benchmarks if found.any_of(name).by_frequency]
+    for benchmark in names:
+        of_run = found.of_benchmark(benchmark).values()
+        commonest = max(found.any_of(benchmark).per_class, key=lambda part: part.clouds).class_name
+        for place, part in enumerate(found.any_of(benchmark).by_frequency or []):
+            title = f"{part.name} ({len(part.classes)} classes, {part.clouds:,} clouds)"
+            columns.append(Column(title, "percent", f"{benchmark}, mean class", best=True))
+            for cells, metrics in zip(rows, of_run, strict=True):
+                cells.append((metrics.by_frequency or [])[place].mean_class)
+            always.append(part.classes.count(commonest) / len(part.classes))
+    files, commands = tuple(found.files_of(names)), _commands(found, names)
+    note = "Classes are rare by the list in their file of prompts/classes; each cloud is classified among all of them."
+    shown = tuple(Row(tuple(row)) for row in [*rows, always]) if names else ()
+    return Table("frequent_and_rare", "Frequent and rare classes", tuple(columns), shown, files, commands, note)
+
+
 def differences(found: Evaluations, benchmark: str) -> Table:
     """Paired differences of all runs and models on the same clouds of a benchmark; no rows of one alone."""
     columns = [Column("run A"), Column("run B"), Column("measure")]

@@ -21,6 +21,7 @@ from blendclip.reporting.report.evaluations import read_evaluations
 from blendclip.reporting.report.label_efficiency import sweep_of, without_repeats
 from blendclip.reporting.report.table import Column, Row, Table, as_csv, as_markdown
 from blendclip.reporting.report.write_report import headline_text, write_report
+from blendclip.results import Results
 from tests.reporting.report import toy
 
 NAMES = ["car", "bus", "cone"]
@@ -93,6 +94,29 @@ def test_numbers_are_those_of_the_metrics(results):
     )
     assert "20 clouds of 5 objects in 3 classes" in table.note
     assert table.rows[2].values == ("always the most frequent class", 10 / 20, pytest.approx(1 / 3), None)
+
+
+def test_frequent_and_rare_classes_are_told_apart(results):
+    for run, confusion in (("first", FIRST), ("second", SECOND)):
+        toy.write_metrics(results, toy.metrics_of(run, "fine", confusion, NAMES, rare=["bus", "cone"]))
+    table = tables.frequent_and_rare(read_evaluations(results, ["first", "second"], ["street", "fine"]))
+    assert [column.full_title for column in table.columns[1:]] == [
+        "fine, mean class frequent (1 classes, 10 clouds)",
+        "fine, mean class rare (2 classes, 10 clouds)",
+    ]
+    first, second, always = (row.values for row in table.rows)
+    assert [cell.value for cell in first[1:]] == [pytest.approx(8 / 10), pytest.approx((1 / 4 + 3 / 6) / 2)]
+    assert [cell.value for cell in second[1:]] == [pytest.approx(1), pytest.approx((2 / 4 + 0) / 2)]
+    assert always[1:] == (1.0, 0.0), "it names all of the commonest class, which is the only frequent one"
+    assert not tables.frequent_and_rare(read_evaluations(results, ["first"], ["street"])).rows
+
+
+def test_classes_are_called_by_their_words(results):
+    toy.write_metrics(results, toy.metrics_of("first", "things", FIRST, ["car", "city.bus", "traffic_cone"]))
+    path = Results(results).metrics("first", "things")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"titles": ["car", "bus", "traffic cone"]}))
+    table = tables.per_class(read_evaluations(results, ["first"], ["things"]), "things")
+    assert [row.values[0] for row in table.rows] == ["car", "bus", "traffic cone"]
 
 
 def ends(share):
