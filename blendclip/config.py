@@ -58,6 +58,8 @@ class Labels(Options):
     """Class names to choose from, a file of prompts/classes without its ending."""
     templates: Name
     """Prompt templates, a file of prompts/templates without its ending."""
+    real: bool | None = None
+    """Whether a sensor measured its clouds on real objects; by default only those of mined splits not generated."""
 
 
 @dataclass(frozen=True)
@@ -265,6 +267,9 @@ class Config(CloudFaultOptions):
         if both := sorted(set(self.models) & set(self.runs)):
             raise UserError(f"`models` and `runs` both describe {both[0]}: give the model another name")
         _check_named("evaluate", self.evaluate, "benchmarks", self.benchmarks)
+        for name, one in self.benchmarks.items():
+            if one.labels.real and self.is_generated(name):
+                raise UserError(f"`benchmarks.{name}.real` is true of clouds that the workflow generates: take it out")
 
     @classmethod
     def read(cls, content: Any, path: str, how: How) -> Self:
@@ -308,6 +313,19 @@ class Config(CloudFaultOptions):
     def clip_of(self, name: str) -> ClipOptions:
         """The CLIP that a run or a model is aligned to."""
         return (self.models[name].clip if name in self.models else None) or self.clip
+
+    def is_generated(self, benchmark: str) -> bool:
+        """Whether the workflow makes the data of a benchmark."""
+        place = self.benchmarks[benchmark].place
+        made = None if place is None else self.datasets.get(place[0])
+        return made is not None and made.generator is not None
+
+    def is_real(self, benchmark: str) -> bool:
+        """Whether the clouds of a benchmark were measured on real objects, as it says or by what they are."""
+        one = self.benchmarks[benchmark]
+        if one.labels.real is None:
+            return one.format.name == "mined" and not self.is_generated(benchmark)
+        return one.labels.real
 
     def benchmark_of(self, name: str) -> Benchmark:
         """A benchmark.

@@ -26,7 +26,7 @@ class MinedOptions(_SplitOptions):
     """A split of a mined dataset."""
 
     by: Literal["class", "category"] = "class"
-    """Label of a cloud: its class in the official detection evaluation, if that counts it, or its annotated category."""
+    """Label of a cloud: its class in the official detection evaluation, or its annotated category."""
 
 
 @dataclass(frozen=True)

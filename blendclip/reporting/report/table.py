@@ -36,7 +36,7 @@ class Column:
     best: bool = False
     """Whether the highest value is marked."""
     label: str = ""
-    """Warning beside the group."""
+    """Text beside the group: that its data is real, or generated."""
 
     @property
     def full_title(self) -> str:

@@ -19,6 +19,7 @@ from blendclip.evaluation.bootstrap import Estimate
 from blendclip.reporting.report import tables
 from blendclip.reporting.report.evaluations import read_evaluations
 from blendclip.reporting.report.label_efficiency import sweep_of, without_repeats
+from blendclip.reporting.report.origins import Origins
 from blendclip.reporting.report.table import Column, Row, Table, as_csv, as_markdown
 from blendclip.reporting.report.write_report import headline_text, write_report
 from blendclip.results import Results
@@ -52,8 +53,15 @@ def written(tmp_path_factory):
     toy.write_run(results, "no_bus", excluded=["bus"])
     toy.write_results(results, runs, ("city", "modelnet40"), held_out=["bus"])
     toy.write_summaries(results)
-    write_report(results, list(runs), ["city", "modelnet40"], results / "report", results / "tables", ["city"])
+    write_report(
+        results, list(runs), ["city", "modelnet40"], results / "report", results / "tables", Origins(("city",))
+    )
     return results
+
+
+def headline(found):
+    """The first table, with nothing known of where the data comes from."""
+    return tables.headline(found, Origins(), found.benchmarks)
 
 
 class Page(HTMLParser):
@@ -84,16 +92,16 @@ def page_of(results):
 
 
 def test_numbers_are_those_of_the_metrics(results):
-    table = tables.headline(read_evaluations(results, ["first", "second"], ["street"]), [])
+    table = headline(read_evaluations(results, ["first", "second"], ["street"]))
     (line,) = [line for line in as_markdown(table).splitlines() if line.startswith("| first")]
     half = 1.96 * (0.6 * 0.4 / 20) ** 0.5
     mean = (8 / 10 + 1 / 4 + 3 / 6) / 3
     assert line == (
-        f"| first | 60.0 ({100 * (0.6 - half):.1f} to {100 * (0.6 + half):.1f}) "
-        f"| {100 * mean:.1f} ({ends(mean)}) | {100 * (12 + 40) / 60:.1f} ({ends((12 + 40) / 60)}) |"
+        f"| first | {100 * mean:.1f} ({ends(mean)}) "
+        f"| 60.0 ({100 * (0.6 - half):.1f} to {100 * (0.6 + half):.1f}) | {100 * (12 + 40) / 60:.1f} ({ends((12 + 40) / 60)}) |"
     )
     assert "20 clouds of 5 objects in 3 classes" in table.note
-    assert table.rows[2].values == ("always the most frequent class", 10 / 20, pytest.approx(1 / 3), None)
+    assert table.rows[2].values == ("always the most frequent class", pytest.approx(1 / 3), 10 / 20, None)
 
 
 def test_frequent_and_rare_classes_are_told_apart(results):
@@ -128,10 +136,43 @@ def ends(share):
 def test_runs_below_the_most_frequent_class_are_marked(results):
     toy.write_metrics(results, toy.metrics_of("third", "street", [[4, 6, 0], [3, 1, 0], [3, 0, 3]], NAMES))
     toy.write_run(results, "third")
-    table = tables.headline(read_evaluations(results, ["first", "third"], ["street"]), [])
-    assert table.below == {(1, 1)}, "8 of 20 are less than 10 of 20"
+    table = headline(read_evaluations(results, ["first", "third"], ["street"]))
+    assert table.below == {(1, 2)}, "8 of 20 are less than 10 of 20; 0.38 in the mean over classes is more than a third"
     assert "| 40.0 ↓ (" in as_markdown(table) and "always naming the most frequent class" in table.note
     assert "60.0 ↓" not in as_markdown(table)
+
+
+def test_a_mean_over_classes_below_that_of_one_class_always_is_marked(results):
+    toy.write_metrics(results, toy.metrics_of("third", "street", [[10, 0, 0], [4, 0, 0], [6, 0, 0]], NAMES))
+    toy.write_metrics(results, toy.metrics_of("fourth", "street", [[9, 1, 0], [4, 0, 0], [6, 0, 0]], NAMES))
+    for run in ("third", "fourth"):
+        toy.write_run(results, run)
+    table = headline(read_evaluations(results, ["third", "fourth"], ["street"]))
+    assert table.below == {(1, 1), (1, 2)}, "the third names all of them car, and is as good as that"
+
+
+def test_real_benchmarks_come_first_and_in_a_table_of_their_own(results):
+    for run, confusion in (("first", FIRST), ("second", SECOND)):
+        for benchmark in ("town", "toys"):
+            toy.write_metrics(results, toy.metrics_of(run, benchmark, confusion, NAMES, drives=True))
+    origins = Origins(generated=("town", "city"), real=("street",))
+    given = (["first", "second"], ["town", "toys", "street"])
+    page = write_report(results, *given, results / "report", results / "tables", origins).read_text()
+    titles = ("Zero-shot accuracy of each run on real recordings", "on other benchmarks", "on generated data")
+    places = [page.index(title) for title in titles]
+    places += [page.index(f'<h2 id="benchmark-{name}">') for name in ("street", "toys", "town")]
+    assert places == sorted(places)
+    chip = '<span class="label real">real recordings</span>'
+    assert page.count(chip) == 3 and f"Benchmark street {chip}</h2>" in page, "at the top, in the table, at its section"
+    best = "On street, first names 51.7% right in the mean over classes and 60.0% of all 20 clouds"
+    assert f"{best}; always the most frequent class: 33.3% and 50.0%." in page
+    for name, benchmark in (("headline", "street"), ("headline_others", "toys"), ("headline_generated", "town")):
+        rows = list(csv.DictReader((results / "tables" / f"{name}.csv").read_text().splitlines()))
+        assert {key.split()[0] for key in rows[0]} - {"run"} == {benchmark}
+    text = headline_text(results, *given, origins)
+    assert text.index("street (20 clouds)") < text.index("toys (20 clouds)") < text.index("town (20 clouds)")
+    (command,) = [line for line in page.splitlines() if "blendclip report" in line]
+    assert "--generated town city --real street" in command
 
 
 def test_the_best_is_bold_if_no_other_is_within_its_interval():
@@ -218,10 +259,10 @@ def test_only_the_splits_asked_for_are_accounted_for(written):
 
 def test_published_numbers_stand_beside_their_benchmark_only(written):
     found = read_evaluations(written, ["curriculum"], ["city", "modelnet40"])
-    (uni3d,) = [row for row in tables.headline(found, []).rows if row.values[0] == "Uni3D-g"]
+    (uni3d,) = [row for row in headline(found).rows if row.values[0] == "Uni3D-g"]
     assert uni3d.published
     assert uni3d.values[1:] == (None, None, None, 0.882, None, pytest.approx(0.993))
-    assert not any(row.published for row in tables.headline(read_evaluations(written, ["half"], ["city"]), []).rows)
+    assert not any(row.published for row in headline(read_evaluations(written, ["half"], ["city"])).rows)
     rows = list(csv.DictReader((written / "tables" / "headline.csv").read_text().splitlines()))
     assert {row["run"] for row in rows if row["published"] == "no"} == {
         "synthetic_only",
@@ -253,7 +294,7 @@ def test_generated_benchmarks_say_so(written):
     assert f'<h2 id="benchmark-city">Benchmark city <span class="label">{label}</span></h2>' in text
     assert '<h2 id="benchmark-modelnet40">Benchmark modelnet40</h2>' in text
     assert f"city: {label}" in (written / "tables" / "headline.md").read_text()
-    assert f"city: {label}" in " ".join(headline_text(written, ["half"], ["city"], ["city"]).split())
+    assert f"city: {label}" in " ".join(headline_text(written, ["half"], ["city"], Origins(("city",))).split())
 
 
 def test_names_of_any_letters_break_no_figure_table_or_page(tmp_path):
@@ -262,7 +303,7 @@ def test_names_of_any_letters_break_no_figure_table_or_page(tmp_path):
     for run, confusion in (("first", FIRST), ("second", SECOND)):
         toy.write_metrics(results, toy.metrics_of(run, "street", confusion, names, drives=True))
         toy.write_run(results, run)
-    write_report(results, ["first", "second"], ["street"], results / "report", results / "tables", [])
+    write_report(results, ["first", "second"], ["street"], results / "report", results / "tables")
     page = Page((results / "report" / "index.html").read_text())
     assert not page.faults and "alert" not in page.ids
     assert "<script>alert" not in (results / "report" / "index.html").read_text()
@@ -274,7 +315,7 @@ def test_names_of_any_letters_break_no_figure_table_or_page(tmp_path):
     for run, confusion in (("first", FIRST), ("second", SECOND)):
         toy.write_metrics(plain, toy.metrics_of(run, "street", confusion, NAMES, drives=True))
         toy.write_run(plain, run)
-    write_report(plain, ["first", "second"], ["street"], plain / "report", plain / "tables", [])
+    write_report(plain, ["first", "second"], ["street"], plain / "report", plain / "tables")
     figures = sorted((plain / "report" / "figures").glob("*_street*.png"))
     assert any(path.name.startswith("confusion") for path in figures)
     for path in figures:
@@ -393,7 +434,7 @@ def test_names_given_twice_or_unknown_are_refused(results, tmp_path):
 @pytest.mark.skipif(not CHROMIUM, reason="chromium is not installed")
 def test_a_link_sorts_a_table(written, tmp_path):
     options = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    address = f"file://{written}/report/index.html#table-headline/1/descending"
+    address = f"file://{written}/report/index.html#table-headline/2/descending"
     command = [CHROMIUM, *options.split(), f"--user-data-dir={tmp_path}", "--dump-dom", address]
     dom = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True).stdout
     headline = dom[dom.index('id="table-headline"') :]
