@@ -18,11 +18,12 @@ from blendclip.errors import UserError
 from blendclip.evaluation.options import MeasuredModel
 from blendclip.json_schema import table_schema
 from blendclip.mining.options import CaptionOptions, CloudFaultOptions, CloudOptions, ServerOptions, ViewOptions
-from blendclip.options import DERIVED, How, Options, check, fields_of, parse, shown, unknown_key
+from blendclip.options import DERIVED, How, Options, fields_of, parse, shown, unknown_key
 from blendclip.ranges import Listed, Name, Pattern, Place, Range, SplitName
 from blendclip.results import split_of
+from blendclip.runs import RunChanges, places_of, recipes_of
 from blendclip.storage import replacing
-from blendclip.training.recipe import Recipe, as_recipe
+from blendclip.training.recipe import Recipe
 
 RunName = Annotated[
     str, Pattern(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", "a name of at most 100 letters, digits, ., _ and -")
@@ -215,7 +216,7 @@ class _RecipeSchema:
 
     def schema(self) -> dict[str, Any]:
         """That of a recipe."""
-        return table_schema(Recipe, partial=True)
+        return table_schema(RunChanges, partial=True)
 
 
 Changes = Annotated[dict[str, Any], _RecipeSchema()]
@@ -279,13 +280,12 @@ class Config(CloudFaultOptions):
             UserError: something in it is wrong, which the sentence names.
         """
         base = super().read(content, path, how)
-        shared = check(Recipe, base.recipe, "recipe", text=how.text)
-        recipes = {}
-        for name, changes in base.runs.items():
-            own = check(Recipe, changes, f"runs.{name}", text=how.text)
-            clip = {"clip": base.clip.name, "clip_options": base.clip}
-            recipes[name] = as_recipe(merged(shared, own) | clip, f"runs.{name}")
-        return cls(**{one.name: getattr(base, one.name) for one in fields(base)} | {"recipes": recipes})
+        clip = {"clip": base.clip.name, "clip_options": base.clip}
+        runs = recipes_of(base.recipe, base.runs, clip, text=how.text)
+        made: dict[str, Any] = {"recipes": {run: recipe for of_run in runs.values() for run, recipe in of_run.items()}}
+        made["runs"] = {run: base.runs[name] for name, of_run in runs.items() for run in of_run}
+        made |= {key: tuple(run for name in getattr(base, key) for run in runs[name]) for key in ("train", "sweep")}
+        return cls(**{one.name: getattr(base, one.name) for one in fields(base)} | made)
 
     def chosen(self, cad: bool | None = None) -> dict[str, Dataset]:
         """The datasets under `mine` (`cad` False), under `cad` (True), or both, by name."""
@@ -351,23 +351,9 @@ class Config(CloudFaultOptions):
                 raise UserError(f"`{key}` names {name}, whose format belongs under `{other}`")
 
 
-def places_of(recipe: Recipe) -> list[str]:
-    """The splits that a run reads, each dataset/split."""
-    return [*recipe.splits(), *(entry.split for entry in recipe.validation)]
-
-
 def part_of(options: Part | Any, cls: type[Part]) -> Part:
     """The options of `cls` alone, out of those of a class that inherits from it."""
     return cls(**{one.name: getattr(options, one.name) for one in fields(cls)})
-
-
-def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with `changes`, table by table."""
-    both = dict(base)
-    for key, value in changes.items():
-        old = both.get(key)
-        both[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-    return both
 
 
 def read_config(content: Mapping[str, Any]) -> Config:

@@ -95,7 +95,9 @@ def _accuracy(writer: Writer) -> Section:
     ours = [block for table in tables.headlines(writer.found, writer.origins) for block in writer.block(table)]
     others = writer.block(tables.published_numbers())
     by_frequency = writer.block(tables.frequent_and_rare(writer.found))
-    return Section("accuracy", "Accuracy", (*ours, *by_frequency, *others))
+    seeds = tables.each_seed(writer.found)
+    each_seed = writer.block(seeds, fold=f"{seeds.title}, a table of {len(seeds.rows)} rows")
+    return Section("accuracy", "Accuracy", (*ours, *by_frequency, *each_seed, *others))
 
 
 def _benchmark(writer: Writer, name: str) -> Section:

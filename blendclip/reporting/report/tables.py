@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from blendclip.evaluation.paired import compare_runs
+from blendclip.evaluation.paired import compare_groups
 from blendclip.reporting.report.evaluations import Evaluations, Metrics, Run
 from blendclip.reporting.report.label_efficiency import RatioSweep, sweep_of
 from blendclip.reporting.report.origins import GENERATED, REAL, Origins
 from blendclip.reporting.report.published import Method, published
+from blendclip.reporting.report.seeds import over_seeds, seed_groups
 from blendclip.reporting.report.table import BestIn, Column, Row, Table, Value
 from blendclip.reporting.report.wording import joined
 
@@ -47,8 +48,8 @@ def headline(
         name: of its files.
         of: what they are, for its title.
     """
-    columns = [Column("run")]
-    rows: list[list[Value]] = [[found.title(name)] for name in found.names]
+    columns, groups = [Column("run")], seed_groups(found)
+    rows: list[list[Value]] = [[title] for title in groups]
     known = {name: key for name in benchmarks if (key := published().known_as(name))}
     methods = [method for method in published().methods if set(method.accuracy) & set(known.values())]
     others: list[list[Value]] = [[method.method] for method in methods]
@@ -59,11 +60,13 @@ def headline(
         label = origins.label(benchmark)
         columns += [Column(title, "percent", group, True, label) for title in ("mean class", "top-1", "top-5")]
         constant = [1 / len(found.any_of(benchmark).per_class), found.any_of(benchmark).most_frequent]
-        for place, (cells, metrics) in enumerate(zip(rows, found.of_benchmark(benchmark).values(), strict=True)):
-            for value, reached in zip((metrics.mean_class, metrics.top1), constant, strict=True):
+        for place, (cells, names) in enumerate(zip(rows, groups.values(), strict=True)):
+            of_seeds = [found.metrics[one, benchmark] for one in names]
+            for key, reached in zip(("mean_class", "top1"), constant, strict=True):
+                value = over_seeds([getattr(one, key) for one in of_seeds])
                 below += [(place, len(cells))] * (value.value < reached)
                 cells.append(value)
-            cells.append(metrics.top5)
+            cells.append(over_seeds([one.top5 for one in of_seeds]))
         always += [*constant, None]
         for cells, method in zip(others, methods, strict=True):
             top1, top5 = _published_cells(method, known.get(benchmark))
@@ -90,18 +93,18 @@ def frequent_and_rare(found: Evaluations) -> Table:
 
     Below them is what naming the most frequent class would reach.
     """
-    columns = [Column("run")]
-    rows: list[list[Value]] = [[found.title(name)] for name in found.names]
+    columns, groups = [Column("run")], seed_groups(found)
+    rows: list[list[Value]] = [[title] for title in groups]
     always: list[Value] = ["always the most frequent class"]
     names = [name for name in found.benchmarks if found.any_of(name).by_frequency]
     for benchmark in names:
-        of_run = found.of_benchmark(benchmark).values()
+        of_run = {run: one.by_frequency or [] for run, one in found.of_benchmark(benchmark).items()}
         commonest = max(found.any_of(benchmark).per_class, key=lambda part: part.clouds).class_name
         for place, part in enumerate(found.any_of(benchmark).by_frequency or []):
             title = f"{part.name} ({len(part.classes)} classes, {part.clouds:,} clouds)"
             columns.append(Column(title, "percent", f"{benchmark}, mean class", best=True))
-            for cells, metrics in zip(rows, of_run, strict=True):
-                cells.append((metrics.by_frequency or [])[place].mean_class)
+            for cells, runs in zip(rows, groups.values(), strict=True):
+                cells.append(over_seeds([of_run[run][place].mean_class for run in runs]))
             always.append(part.classes.count(commonest) / len(part.classes))
     files, commands = tuple(found.files_of(names)), _commands(found, names)
     note = "Classes are rare by the list in their file of prompts/classes; each cloud is classified among all of them."
@@ -113,10 +116,26 @@ def differences(found: Evaluations, benchmark: str) -> Table:
     """Paired differences of all runs and models on the same clouds of a benchmark; no rows of one alone."""
     columns = [Column("run A"), Column("run B"), Column("measure")]
     columns += [Column(title, "percent") for title in ("A", "B", "B - A")]
-    pairs = compare_runs(found.results.root, found.names, [benchmark]) if found.names[1:] else []
+    groups = seed_groups(found)
+    pairs = compare_groups(found.results.root, groups, [benchmark]) if len(groups) > 1 else []
     rows = [Row((one.run_a, one.run_b, one.measure, one.accuracy_a, one.accuracy_b, one.difference)) for one in pairs]
     note = "Runs err on much the same clouds, so that their difference is known better than either accuracy."
+    note += " Of several seeds it is that of their means." * (len(groups) < len(found.names))
     return _of_benchmark(found, benchmark, "differences", "Differences of runs", columns, rows, note=note)
+
+
+def each_seed(found: Evaluations) -> Table:
+    """Mean class and top-1 of each run of several seeds on each benchmark; no rows where there are none."""
+    columns = [Column("run"), Column("seed")]
+    columns += [Column(title, "percent", name) for name in found.benchmarks for title in ("mean class", "top-1")]
+    rows = []
+    for names in seed_groups(found).values():
+        for run in names if len(names) > 1 else []:
+            of_run = [found.metrics[run, benchmark] for benchmark in found.benchmarks]
+            cells = [cell for one in of_run for cell in (one.mean_class, one.top1)]
+            rows.append(Row((run, f"{found.runs[run].recipe['seed']}", *cells)))
+    files, commands = tuple(found.files_of(found.benchmarks)), _commands(found, found.benchmarks)
+    return Table("each_seed", "Accuracy with each seed", tuple(columns), tuple(rows), files, commands)
 
 
 def published_numbers() -> Table:

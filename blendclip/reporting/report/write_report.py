@@ -11,12 +11,13 @@ from blendclip.reporting.report.label_efficiency import without_repeats
 from blendclip.reporting.report.origins import Origins
 from blendclip.reporting.report.page import write_page
 from blendclip.reporting.report.sections import Writer, sections_of
+from blendclip.reporting.report.seeds import seed_groups
 from blendclip.reporting.report.table import as_plain_text
 from blendclip.reporting.report.tables import headlines
 from blendclip.reporting.report.wording import joined
 
 Gallery = Callable[[Path, Sequence[str], Sequence[str], Path], str]
-"""Writes the files of a gallery for (results, runs, benchmarks, output); returns its HTML."""
+"""Writes the files of a gallery for (results, runs, benchmarks, output), which opens on the first; returns its HTML."""
 
 
 def write_report(
@@ -54,8 +55,16 @@ def write_report(
     writer = Writer(found, list(shown) or without_repeats(found), output / "figures", tables, origins)
     sections = sections_of(writer)
     writer.remove_old_figures()
-    fragment = gallery(results, runs, benchmarks, output) if gallery else ""
+    fragment = gallery(results, _best_first(writer), writer.benchmarks, output) if gallery else ""
     return write_page(writer, sections, fragment, output)
+
+
+def _best_first(writer: Writer) -> list[str]:
+    """One run of each recipe, and models; first the one with the best mean class on the first benchmark."""
+    names = [names[0] for names in seed_groups(writer.found).values()]
+    of_run = writer.found.of_benchmark(writer.benchmarks[0])
+    best = max(names, key=lambda name: of_run[name].mean_class.value)
+    return [best, *(name for name in names if name != best)]
 
 
 def headline_text(results: Path, runs: Sequence[str], benchmarks: Sequence[str], origins: Origins) -> str:

@@ -98,7 +98,8 @@ def test_numbers_are_those_of_the_metrics(results):
     mean = (8 / 10 + 1 / 4 + 3 / 6) / 3
     assert line == (
         f"| first | {100 * mean:.1f} ({ends(mean)}) "
-        f"| 60.0 ({100 * (0.6 - half):.1f} to {100 * (0.6 + half):.1f}) | {100 * (12 + 40) / 60:.1f} ({ends((12 + 40) / 60)}) |"
+        f"| 60.0 ({100 * (0.6 - half):.1f} to {100 * (0.6 + half):.1f}) "
+        f"| {100 * (12 + 40) / 60:.1f} ({ends((12 + 40) / 60)}) |"
     )
     assert "20 clouds of 5 objects in 3 classes" in table.note
     assert table.rows[2].values == ("always the most frequent class", pytest.approx(1 / 3), 10 / 20, None)
