@@ -18,11 +18,12 @@ from blendclip.errors import UserError
 from blendclip.evaluation.options import MeasuredModel
 from blendclip.json_schema import table_schema
 from blendclip.mining.options import CaptionOptions, CloudFaultOptions, CloudOptions, ServerOptions, ViewOptions
-from blendclip.options import DERIVED, How, Options, check, fields_of, parse, shown, unknown_key
+from blendclip.options import DERIVED, How, Options, fields_of, parse, shown, unknown_key
 from blendclip.ranges import Listed, Name, Pattern, Place, Range, SplitName
 from blendclip.results import split_of
+from blendclip.runs import RunChanges, places_of, recipes_of
 from blendclip.storage import replacing
-from blendclip.training.recipe import Recipe, as_recipe
+from blendclip.training.recipe import Recipe
 
 RunName = Annotated[
     str, Pattern(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", "a name of at most 100 letters, digits, ., _ and -")
@@ -58,6 +59,8 @@ class Labels(Options):
     """Class names to choose from, a file of prompts/classes without its ending."""
     templates: Name
     """Prompt templates, a file of prompts/templates without its ending."""
+    real: bool | None = None
+    """Whether a sensor measured its clouds on real objects; by default only those of mined splits not generated."""
 
 
 @dataclass(frozen=True)
@@ -213,7 +216,7 @@ class _RecipeSchema:
 
     def schema(self) -> dict[str, Any]:
         """That of a recipe."""
-        return table_schema(Recipe, partial=True)
+        return table_schema(RunChanges, partial=True)
 
 
 Changes = Annotated[dict[str, Any], _RecipeSchema()]
@@ -265,6 +268,9 @@ class Config(CloudFaultOptions):
         if both := sorted(set(self.models) & set(self.runs)):
             raise UserError(f"`models` and `runs` both describe {both[0]}: give the model another name")
         _check_named("evaluate", self.evaluate, "benchmarks", self.benchmarks)
+        for name, one in self.benchmarks.items():
+            if one.labels.real and self.is_generated(name):
+                raise UserError(f"`benchmarks.{name}.real` is true of clouds that the workflow generates: take it out")
 
     @classmethod
     def read(cls, content: Any, path: str, how: How) -> Self:
@@ -274,13 +280,12 @@ class Config(CloudFaultOptions):
             UserError: something in it is wrong, which the sentence names.
         """
         base = super().read(content, path, how)
-        shared = check(Recipe, base.recipe, "recipe", text=how.text)
-        recipes = {}
-        for name, changes in base.runs.items():
-            own = check(Recipe, changes, f"runs.{name}", text=how.text)
-            clip = {"clip": base.clip.name, "clip_options": base.clip}
-            recipes[name] = as_recipe(merged(shared, own) | clip, f"runs.{name}")
-        return cls(**{one.name: getattr(base, one.name) for one in fields(base)} | {"recipes": recipes})
+        clip = {"clip": base.clip.name, "clip_options": base.clip}
+        runs = recipes_of(base.recipe, base.runs, clip, text=how.text)
+        made: dict[str, Any] = {"recipes": {run: recipe for of_run in runs.values() for run, recipe in of_run.items()}}
+        made["runs"] = {run: base.runs[name] for name, of_run in runs.items() for run in of_run}
+        made |= {key: tuple(run for name in getattr(base, key) for run in runs[name]) for key in ("train", "sweep")}
+        return cls(**{one.name: getattr(base, one.name) for one in fields(base)} | made)
 
     def chosen(self, cad: bool | None = None) -> dict[str, Dataset]:
         """The datasets under `mine` (`cad` False), under `cad` (True), or both, by name."""
@@ -309,6 +314,19 @@ class Config(CloudFaultOptions):
         """The CLIP that a run or a model is aligned to."""
         return (self.models[name].clip if name in self.models else None) or self.clip
 
+    def is_generated(self, benchmark: str) -> bool:
+        """Whether the workflow makes the data of a benchmark."""
+        place = self.benchmarks[benchmark].place
+        made = None if place is None else self.datasets.get(place[0])
+        return made is not None and made.generator is not None
+
+    def is_real(self, benchmark: str) -> bool:
+        """Whether the clouds of a benchmark were measured on real objects, as it says or by what they are."""
+        one = self.benchmarks[benchmark]
+        if one.labels.real is None:
+            return one.format.name == "mined" and not self.is_generated(benchmark)
+        return one.labels.real
+
     def benchmark_of(self, name: str) -> Benchmark:
         """A benchmark.
 
@@ -333,23 +351,9 @@ class Config(CloudFaultOptions):
                 raise UserError(f"`{key}` names {name}, whose format belongs under `{other}`")
 
 
-def places_of(recipe: Recipe) -> list[str]:
-    """The splits that a run reads, each dataset/split."""
-    return [*recipe.splits(), *(entry.split for entry in recipe.validation)]
-
-
 def part_of(options: Part | Any, cls: type[Part]) -> Part:
     """The options of `cls` alone, out of those of a class that inherits from it."""
     return cls(**{one.name: getattr(options, one.name) for one in fields(cls)})
-
-
-def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with `changes`, table by table."""
-    both = dict(base)
-    for key, value in changes.items():
-        old = both.get(key)
-        both[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-    return both
 
 
 def read_config(content: Mapping[str, Any]) -> Config:

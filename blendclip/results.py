@@ -309,6 +309,7 @@ class Commands:
         runs: Sequence[str],
         benchmarks: Sequence[str],
         generated: Sequence[str],
+        real: Sequence[str],
         splits: Sequence[str],
         output: str,
         tables: str,
@@ -319,13 +320,14 @@ class Commands:
             runs: their names, in order.
             benchmarks: their names, in order.
             generated: names of the benchmarks and datasets that are generated.
+            real: names of the benchmarks whose clouds were measured on real objects.
             splits: dataset/split of the accounts to show.
             output: name of the page's folder under the root.
             tables: name of the tables' folder under the root.
         """
         root = self._results.root
-        chosen = {"runs": runs, "benchmarks": benchmarks, "generated": generated or None, "splits": splits}
-        return _line("report", results=root, **chosen, output=root / output, tables=root / tables)
+        chosen = {"runs": runs, "benchmarks": benchmarks, "generated": generated or None, "real": real or None}
+        return _line("report", results=root, **chosen, splits=splits, output=root / output, tables=root / tables)
 
     def evaluate_clip(self, model: str, splits: Sequence[str], classes: Sequence[str], templates: Sequence[str]) -> str:
         """The one that tests a CLIP on splits (dataset/split); `classes` and `templates` are files of prompts/."""
@@ -348,6 +350,11 @@ def split_of(text: str) -> tuple[str, str]:
     if not (dataset and slash and split) or "/" in split:
         raise UserError(f"{text!r} names no split: write dataset/split, such as city/mini_val")
     return dataset, split
+
+
+def seeded_run(run: str, seed: int) -> str:
+    """The name of a run that is trained with several seeds, with one of them."""
+    return f"{run}-{seed}"
 
 
 def part_number(path: Path) -> int:

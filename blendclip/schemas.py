@@ -24,7 +24,7 @@ STAGE_VERSIONS = {
     "class_weights": 1,
     "runs": 1,
     "benchmarks": 2,
-    "evaluation": 3,
+    "evaluation": 4,
     "report": 3,
     "naming": 1,
     "models": 1,

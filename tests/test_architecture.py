@@ -31,6 +31,7 @@ LAYERS = (
     ("reporting",),
     ("naming",),
     ("model",),
+    ("runs",),
     ("config",),  # composed of the options of every room
     ("blendclip",),  # the public face, blendclip/__init__.py
     ("cli",),

@@ -4,7 +4,7 @@ import argparse
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import jsonschema
@@ -13,12 +13,13 @@ import yaml
 
 from blendclip.cli.common import CommandParser
 from blendclip.cli.flags import add_options, options_from
-from blendclip.config import merged, read_config, schema
+from blendclip.config import read_config, schema
 from blendclip.errors import UserError
 from blendclip.json_schema import table_schema
 from blendclip.mining.options import CloudOptions
 from blendclip.options import NoOptions, parse, sentences
 from blendclip.ranges import Range
+from blendclip.runs import merged
 from tests.test_workflow import REPOSITORY, run
 
 DEFAULT = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
@@ -105,6 +106,14 @@ WRONG = [
     ({"mine": ["large"]}, "`mine` names large, which `datasets` does not describe"),
     ({"mine": ["shapes"]}, "`mine` names shapes, whose format belongs under `cad`"),
     ({"train": ["curiculum"]}, "`train` names curiculum, which `runs` does not describe"),
+    ({"runs": {"static": {"seeds": [0, 1], "seed": 2}}}, "`runs.static` has both `seed` and `seeds`"),
+    (
+        {"runs": {"static": {"seeds": [0, 1, 0]}}},
+        "`runs.static.seeds` is [0, 1, 0]: it must be a list of different",
+    ),
+    ({"runs": {"static": {"seeds": []}}}, "`runs.static.seeds` is []: it must be a list that is not empty"),
+    ({"runs": {"a": {"seeds": [0]}, "a-0": {}}}, "`runs.a.seeds` makes a run a-0, and `runs` describes another"),
+    ({"benchmarks": {"city": {"real": True}}}, "`benchmarks.city.real` is true of clouds that the workflow generates"),
     ({"evaluate": ["rood"]}, "`evaluate` names rood, which `benchmarks` does not describe"),
     ({"clip": {"model": "ViT-B-16"}}, "`clip.pretrained` is missing: name the weights of ViT-B-16"),
     ({"clip": {"model": "tiny", "pretrained": "x"}}, "`clip.pretrained` is 'x', and tiny has weights: leave it out"),
@@ -184,6 +193,24 @@ def test_a_run_is_the_recipe_with_its_changes():
     assert recipes["curriculum"].mixture.warmup == 0.025 and recipes["curriculum"].mixture.schedule == "linear"
     assert recipes["real_only"].data.synthetic == () and recipes["real_only"].data.max_points == 2048
     assert recipes["curriculum"].clip == "tiny" and recipes["curriculum"].encoder.width == 128
+
+
+def test_a_run_of_several_seeds_is_a_run_of_each():
+    changes = {"runs": {"curriculum": {"seeds": [0, 7]}}, "train": ["curriculum", "static"], "sweep": ["curriculum"]}
+    config = read_config(merged(DEFAULT, changes))
+    assert config.train == ("curriculum-0", "curriculum-7", "static") and config.sweep == config.train[:2]
+    assert "curriculum" not in config.recipes and config.recipes.keys() == config.runs.keys()
+    seven, single = config.recipe_of("curriculum-7"), read_config(DEFAULT).recipe_of("curriculum")
+    assert seven.seed == 7 and replace(seven, seed=0) == single == config.recipe_of("curriculum-0")
+
+
+def test_seeds_of_the_recipe_are_those_of_every_run_that_has_none_of_its_own():
+    changes = {"recipe": {"seeds": [1, 2]}, "runs": {"static": {"seed": 3}, "curriculum": {"seeds": [4]}}}
+    config = read_config(merged(DEFAULT, changes))
+    names = {"synthetic_only-1": 1, "synthetic_only-2": 2, "static": 3, "curriculum-4": 4}
+    assert {name: config.recipes[name].seed for name in names} == names
+    assert config.train == ("synthetic_only-1", "synthetic_only-2", "curriculum-4")
+    assert read_config(DEFAULT).train == ("synthetic_only", "curriculum")
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,16 @@
 """Class names and templates are data that zero-shot classification rests on."""
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
-from blendclip.evaluation.prompts import read_classes, read_templates
+from blendclip.evaluation.prompts import read_classes, read_rare, read_templates
 
 PROMPTS = Path(__file__).parents[1] / "prompts"
 COUNTS = {"nuscenes": 10, "truckscenes": 12, "modelnet40": 40, "scanobjectnn": 15, "city": 10, "shapes": 56}
+COUNTS |= {"nuscenes_categories": 23, "truckscenes_categories": 27}
 PUBLISHED = ("nuscenes", "truckscenes", "modelnet40")
 
 
@@ -35,6 +37,28 @@ def test_driving_classes_are_those_of_the_benchmarks():
 
     for name, official in (("nuscenes", NUSCENES), ("truckscenes", TRUCKSCENES), ("city", NUSCENES)):
         assert list(read_classes(PROMPTS / "classes" / f"{name}.yaml")) == list(official)
+
+
+def test_categories_are_those_that_the_devkits_know():
+    from nuscenes.utils.color_map import get_colormap as of_nuscenes
+    from truckscenes.utils.colormap import get_colormap as of_truckscenes
+
+    surfaces = ("noise", "flat.", "static.", "vehicle.ego")  # of lidarseg, which are no boxes
+    for name, colors in (("nuscenes", of_nuscenes()), ("truckscenes", of_truckscenes())):
+        annotated = [one for one in colors if not one.startswith(surfaces) or one == "vehicle.ego_trailer"]
+        path = PROMPTS / "classes" / f"{name}_categories.yaml"
+        assert sorted(read_classes(path)) == sorted(annotated)
+        frequent = set(read_classes(path)) - set(read_rare(path))
+        assert {"vehicle.car", "human.pedestrian.adult", "movable_object.barrier"} < frequent
+
+
+def test_rare_categories_are_those_below_half_a_percent_by_the_counts_beside_them():
+    """The eleven counts of the file's comment, in all 1,166,187: the next category has 9161."""
+    path = PROMPTS / "classes" / "nuscenes_categories.yaml"
+    comment = " ".join(line for line in path.read_text().splitlines() if line.startswith("#"))
+    counts = [int(number) for number in re.findall(r"[a-z] (\d{2,})[,.]", comment)]
+    assert len(counts) == len(read_rare(path)) and max(counts) < 0.005 * 1_166_187 < 9161
+    assert set(read_rare(path)) < set(read_rare(path.with_stem("truckscenes_categories")))
 
 
 def test_the_generated_shapes_have_these_classes():

@@ -215,8 +215,8 @@ def test_a_command_is_what_a_shell_takes():
     assert line.startswith("blendclip evaluate --results 'my results' --run 'a run' ")
     assert "--triplets" not in line and "--triplets city/val" in commands.evaluate("r", "b", "c", "t", "city/val")
     assert shlex.split(line)[-3:] == ["it's", "--templates", "plain"]
-    line = commands.report(["one", "two"], ["street"], [], [], "report", "tables")
+    line = commands.report(["one", "two"], ["street"], [], [], [], "report", "tables")
     folders = "--output 'my results/report' --tables 'my results/tables'"
     assert line.endswith(f"--runs one two --benchmarks street --splits {folders}")
-    assert "--generated" not in line
+    assert "--generated" not in line and "--real" not in line
     assert Commands.vllm_env("a folder") == "blendclip vllm-env 'a folder'"

@@ -25,6 +25,9 @@ class _SplitOptions(Options):
 class MinedOptions(_SplitOptions):
     """A split of a mined dataset."""
 
+    by: Literal["class", "category"] = "class"
+    """Label of a cloud: its class in the official detection evaluation, or its annotated category."""
+
 
 @dataclass(frozen=True)
 class CadBenchmarkOptions(_SplitOptions):

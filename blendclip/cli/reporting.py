@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from blendclip.cli.common import Commands, add_paths, new_command
 from blendclip.results import Results
+
+if TYPE_CHECKING:
+    from blendclip.reporting.report.origins import Origins
 
 
 def add_commands(commands: Commands) -> None:
@@ -33,7 +37,7 @@ def _report(args: argparse.Namespace) -> None:
 
     files = Results(args.results)
     output, tables = args.output or files.report(), args.tables or files.tables()
-    choice = {"generated": args.generated, "shown": args.shown, "splits": args.splits}
+    choice = {"origins": _origins(args), "shown": args.shown, "splits": args.splits}
     page = write_report(args.results, args.runs, args.benchmarks, output, tables, **choice, gallery=write_gallery)
     sys.stdout.write(f"{page}\n")
 
@@ -46,7 +50,13 @@ def _add_show(commands: Commands) -> None:
 def _show(args: argparse.Namespace) -> None:
     from blendclip.reporting.report.write_report import headline_text
 
-    sys.stdout.write(headline_text(args.results, args.runs, args.benchmarks, args.generated) + "\n")
+    sys.stdout.write(headline_text(args.results, args.runs, args.benchmarks, _origins(args)) + "\n")
+
+
+def _origins(args: argparse.Namespace) -> Origins:
+    from blendclip.reporting.report.origins import Origins
+
+    return Origins(tuple(args.generated), tuple(args.real))
 
 
 def _add_choice(parser: argparse.ArgumentParser) -> None:
@@ -55,4 +65,7 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--benchmarks", nargs="+", required=True, metavar="NAME", help="names of benchmarks, in order")
     parser.add_argument(
         "--generated", nargs="*", default=[], metavar="NAME", help="benchmarks and datasets that are generated"
+    )
+    parser.add_argument(
+        "--real", nargs="*", default=[], metavar="NAME", help="benchmarks whose clouds were measured on real objects"
     )

@@ -144,7 +144,7 @@ FORMATS = (
         "benchmark",
         f"{_BENCHMARKS}.mined:Mined",
         f"{_BENCHMARKS}.options:MinedOptions",
-        "clouds of a mined split, those that the dataset's official detection evaluation counts",
+        "clouds of a mined split, by class of the dataset's official detection evaluation or by category",
     ),
     Format(
         "cad",

@@ -94,6 +94,8 @@ def predictions_of(about: pa.Table, features_ND: NDArray[np.float32], weights: C
         distances_m=_numbers(about, "distance_m"),
         visibilities=_numbers(about, "visibility"),
         num_points=about["num_points"].to_numpy().astype(np.int64),
+        titles=weights.titles,
+        rare=weights.rare,
     )
 
 

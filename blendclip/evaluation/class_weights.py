@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from blendclip import storage
-from blendclip.evaluation.prompts import read_classes, read_templates
+from blendclip.evaluation.prompts import read_classes, read_rare, read_templates
 from blendclip.evaluation.zero_shot import EmbedTexts, classifier
 
 SCHEMA = pa.schema(
@@ -30,6 +30,10 @@ class ClassWeights:
     """Class names."""
     weights_CD: NDArray[np.float32]
     """(C, D) text weights, each of unit length."""
+    titles: list[str] = field(default_factory=list)
+    """The plainest word for each class, which no other class has; empty where there is no file of them."""
+    rare: list[str] = field(default_factory=list)
+    """Names of the classes that their file calls rare."""
 
     def labels(self, class_names: list[str | None]) -> NDArray[np.int64]:
         """The number of each class, -1 for names that are not among `names`."""
@@ -49,15 +53,15 @@ def write_class_weights(path: Path, embed_texts: EmbedTexts, classes: Path, temp
     Raises:
         UserError: a prompt file is missing or broken.
     """
-    words = read_classes(classes)
+    words, rare = read_classes(classes), read_rare(classes)
     patterns = read_templates(templates)
     weights_CD = classifier(embed_texts, words, patterns)
     rows = [
         {"class_name": name, "words": words[name], "weight": weight}
         for name, weight in zip(words, weights_CD, strict=True)
     ]
-    about = storage.metadata("class_weights", {"classes": words, "templates": patterns})
-    storage.write_parquet(path, SCHEMA, [storage.table_of(rows, SCHEMA)], about)
+    about = {"classes": words, "templates": patterns} | ({"rare": rare} if rare else {})
+    storage.write_parquet(path, SCHEMA, [storage.table_of(rows, SCHEMA)], storage.metadata("class_weights", about))
 
 
 def read_class_weights(path: Path) -> ClassWeights:
@@ -67,4 +71,6 @@ def read_class_weights(path: Path) -> ClassWeights:
         UserError: the file is missing.
     """
     table = storage.read_parquet(path)
-    return ClassWeights(table["class_name"].to_pylist(), np.array(table["weight"].to_pylist(), np.float32))
+    weights_CD = np.array(table["weight"].to_pylist(), np.float32)
+    titles = [words[0] for words in table["words"].to_pylist()]
+    return ClassWeights(table["class_name"].to_pylist(), weights_CD, titles, storage.options_of(path).get("rare", []))

@@ -5,8 +5,9 @@ Letters in names: N clouds, C classes, D width of the features, K accuracies.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,10 @@ class BenchmarkPredictions:
     """(N,) levels 1 to 4, NaN where unknown."""
     num_points: NDArray[np.int64]
     """(N,) points of each cloud."""
+    titles: list[str] = field(default_factory=list)
+    """What a reader calls each of the C classes; empty for their names."""
+    rare: list[str] = field(default_factory=list)
+    """Names of the classes that are called rare."""
 
     def scores_NC(self) -> NDArray[np.float32]:
         """(N, C) cosines of clouds and classes."""
@@ -78,9 +83,11 @@ def metrics_of(
         "clouds": len(labels_N),
         "instances": len(set(predictions.instances)),
         "classes": predictions.classes,
+        "titles": predictions.titles or predictions.classes,
         **_overall(rank_N, labels_N, predictions.instances),
         "most_frequent": float(counts_C.max() / len(labels_N)),
         "per_class": _per_class(predictions, right_N, counts_C),
+        "by_frequency": _by_frequency(predictions, right_N),
         "confusion": _confusion(labels_N, predicted_N, len(predictions.classes)),
         "by_points": _by_range(predictions.num_points, POINT_EDGES, right_N, predictions.instances),
         "by_distance": _by_range(predictions.distances_m, DISTANCE_EDGES_M, right_N, predictions.instances),
@@ -93,12 +100,20 @@ def metrics_of(
 def _overall(rank_N: NDArray[np.int64], labels_N: NDArray[np.int64], instances: list[str]) -> dict[str, Any]:
     """Top-1, 3 and 5, and the mean of the top-1 of each class, from the same draws of instances."""
     top_NK = np.stack([rank_N < k for k in (1, 3, 5)], axis=1).astype(np.float64)
+    return _with_mean_class(("top1", "top3", "top5"), top_NK, labels_N, instances)
+
+
+def _with_mean_class(
+    names: Sequence[str], top_NK: NDArray[np.float64], labels_N: NDArray[np.int64], instances: Sequence[str]
+) -> dict[str, Any]:
+    """Accuracies of columns (N, K) by name, the first top-1, and its mean over classes, from the same draws."""
     present = np.unique(labels_N)
     # A column for each class, in which clouds of other classes do not count.
     of_class_NK = np.where(labels_N[:, None] == present, top_NK[:, :1], np.nan)
     bootstrap = Bootstrap.of(np.concatenate([top_NK, of_class_NK], axis=1), instances)
-    numbers = {f"top{k}": bootstrap.estimate(column).as_json() for column, k in enumerate((1, 3, 5))}
-    return numbers | {"mean_class": bootstrap.mean(range(3, 3 + len(present))).as_json()}
+    numbers = {name: bootstrap.estimate(column).as_json() for column, name in enumerate(names)}
+    classes = range(len(names), len(names) + len(present))
+    return numbers | {"mean_class": bootstrap.mean(classes).as_json()}
 
 
 def _per_class(
@@ -116,6 +131,23 @@ def _per_class(
                 "top1": _accuracy(right_N, predictions.instances, chosen),
             }
         )
+    return rows
+
+
+def _by_frequency(predictions: BenchmarkPredictions, right_N: NDArray[np.float64]) -> list[dict[str, Any]] | None:
+    """Accuracy on frequent and on rare classes, classified among all of them; None where none is called rare."""
+    if not predictions.rare:
+        return None
+    is_rare_N = np.isin(predictions.classes, predictions.rare)[predictions.labels_N]
+    rows = []
+    for name, chosen in (("frequent", ~is_rare_N), ("rare", is_rare_N)):
+        if chosen.any():
+            instances = list(itertools.compress(predictions.instances, chosen))
+            present = np.unique(predictions.labels_N[chosen]).tolist()
+            about = {"name": name, "classes": [predictions.classes[label] for label in present]}
+            about |= {"clouds": int(chosen.sum()), "instances": len(set(instances))}
+            top_NK, labels_N = right_N[chosen, None], predictions.labels_N[chosen]
+            rows.append(about | _with_mean_class(("top1",), top_NK, labels_N, instances))
     return rows
 
 

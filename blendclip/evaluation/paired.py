@@ -7,7 +7,7 @@ Letters in names: N clouds, C classes that have clouds, K columns of a bootstrap
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from itertools import combinations
 from pathlib import Path
@@ -30,7 +30,7 @@ class PairedDifference:
     measure: str
     """top-1 or mean class."""
     run_a: str
-    """Name of run A; of a model that was not trained here with whose it is."""
+    """Name of run A, or title of a group of runs; of a model that was not trained here with whose it is."""
     run_b: str
     accuracy_a: float
     accuracy_b: float
@@ -50,15 +50,31 @@ def compare_runs(results: Path, runs: Sequence[str], benchmarks: Sequence[str] =
     """
     if len(set(runs)) < max(2, len(runs)):
         raise UserError(f"{' and '.join(runs)} cannot be compared: give the names of at least two different runs")
-    measured = {run: _benchmarks_of(results, run) for run in runs}
+    return compare_groups(results, {run: [run] for run in runs}, benchmarks)
+
+
+def compare_groups(
+    results: Path, groups: Mapping[str, Sequence[str]], benchmarks: Sequence[str] = ()
+) -> list[PairedDifference]:
+    """The same for groups of runs, such as the seeds of one recipe: differences of their mean accuracies.
+
+    Args:
+        results: folder with the predictions of the runs.
+        groups: names of runs by the title of their group; of each pair the earlier one is A.
+        benchmarks: names; by default all that both groups were measured on.
+
+    Raises:
+        UserError: a run has no predictions, or two runs were not measured on the same clouds.
+    """
+    measured = {name: set.intersection(*(_benchmarks_of(results, run) for run in groups[name])) for name in groups}
     differences = []
-    for run_a, run_b in combinations(runs, 2):
-        for benchmark in benchmarks or sorted(measured[run_a] & measured[run_b]):
-            tables = [_read(results, run, benchmark) for run in (run_a, run_b)]
-            names = [_title(results, run, benchmark) for run in (run_a, run_b)]
+    for a, b in combinations(groups, 2):
+        for benchmark in benchmarks or sorted(measured[a] & measured[b]):
+            tables = [_read(results, groups[name], benchmark) for name in (a, b)]
+            names = [_title(results, name, groups[name], benchmark) for name in (a, b)]
             differences += _differences(benchmark, *names, *tables)
     if not differences:
-        raise UserError(f"{' and '.join(runs)} have no benchmark in common: evaluate them on the same one")
+        raise UserError(f"{' and '.join(groups)} have no benchmark in common: evaluate them on the same one")
     return sorted(differences, key=lambda one: one.benchmark)
 
 
@@ -84,25 +100,33 @@ def _benchmarks_of(results: Path, run: str) -> set[str]:
     return names
 
 
-def _read(results: Path, run: str, benchmark: str) -> pa.Table:
-    """Rows of predictions by cloud, whatever order they were written in."""
-    path = Results(results).predictions(run, benchmark)
-    return storage.read_parquet(path, ["cloud_id", "instance_token", "class_name", "rank"]).sort_by("cloud_id")
+def _read(results: Path, runs: Sequence[str], benchmark: str) -> pa.Table:
+    """Clouds in order of their names, each with `right`: the share of the runs that predict its class."""
+    columns = ["cloud_id", "instance_token", "class_name", "rank"]
+    paths = [Results(results).predictions(run, benchmark) for run in runs]
+    tables = [storage.read_parquet(path, columns).sort_by("cloud_id") for path in paths]
+    for run, table in zip(runs[1:], tables[1:], strict=True):
+        _check_alike(benchmark, runs[0], run, tables[0], table)
+    right_N = np.mean([table["rank"].to_numpy() == 0 for table in tables], axis=0)
+    return tables[0].drop_columns(["rank"]).append_column("right", pa.array(right_N))
 
 
-def _title(results: Path, run: str, benchmark: str) -> str:
-    """The name of a run, or of a model that was not trained here with whose it is."""
-    model = storage.options_of(Results(results).predictions(run, benchmark)).get("model")
-    return f"{run} (of {model['origin']})" if model else run
+def _title(results: Path, name: str, runs: Sequence[str], benchmark: str) -> str:
+    """The name of a group of runs; of a single model that was not trained here with whose it is."""
+    model = storage.options_of(Results(results).predictions(runs[0], benchmark)).get("model")
+    return f"{runs[0]} (of {model['origin']})" if model else name
+
+
+def _check_alike(benchmark: str, run_a: str, run_b: str, a: pa.Table, b: pa.Table) -> None:
+    if any(a[column] != b[column] for column in ("cloud_id", "class_name")):
+        raise UserError(
+            f"{run_a} and {run_b} were measured on different clouds or classes of {benchmark}: evaluate both again"
+        )
 
 
 def _differences(benchmark: str, run_a: str, run_b: str, a: pa.Table, b: pa.Table) -> list[PairedDifference]:
-    for column in ("cloud_id", "class_name"):
-        if a[column] != b[column]:
-            raise UserError(
-                f"{run_a} and {run_b} were measured on different clouds or classes of {benchmark}: evaluate both again"
-            )
-    right_a, right_b = ((table["rank"].to_numpy() == 0).astype(np.float64) for table in (a, b))
+    _check_alike(benchmark, run_a, run_b, a, b)
+    right_a, right_b = (table["right"].to_numpy() for table in (a, b))
     columns_NK = np.concatenate([_by_class(right, a) for right in (right_a, right_b, right_b - right_a)], axis=1)
     bootstrap = Bootstrap.of(columns_NK, a["instance_token"].to_pylist())
     width = columns_NK.shape[1] // 3  # a column of all clouds and one of each class, of A, of B and of the difference

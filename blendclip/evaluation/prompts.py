@@ -18,6 +18,7 @@ from blendclip.prompts import prompt_path
 
 OPENAI_IMAGENET = "openai_imagenet"
 """Name of the 80 templates that OpenAI made for ImageNet, as open_clip has them."""
+_RARE = "rare"
 
 
 def read_classes(path: Path) -> dict[str, list[str]]:
@@ -26,7 +27,7 @@ def read_classes(path: Path) -> dict[str, list[str]]:
     Raises:
         UserError: the file is missing, is not such YAML, or has a name or word twice.
     """
-    classes = _content(path, "classes", dict)
+    classes = _content(path, "classes", dict, (_RARE,))["classes"]
     for name, words in classes.items():
         if not _is_text(name):
             raise UserError(f"{path}: the class {name!r} is not text: write it in quotes")
@@ -35,6 +36,23 @@ def read_classes(path: Path) -> dict[str, list[str]]:
     if twice := _twice(word for words in classes.values() for word in words):
         raise UserError(f"{path}: the words {', '.join(twice)} stand twice, which cannot tell classes apart: keep one")
     return classes
+
+
+def read_rare(path: Path) -> list[str]:
+    """The class names that a file of prompts/classes calls rare, perhaps none.
+
+    Raises:
+        UserError: the file is missing or is not such YAML, or names what is none of its classes.
+    """
+    content = _content(path, "classes", dict, (_RARE,))
+    rare, classes = content.get(_RARE, []), content["classes"]
+    if not isinstance(rare, list) or not all(map(_is_text, rare)):
+        raise UserError(f"{path}: `{_RARE}` must be a list of class names")
+    if unknown := sorted(set(rare) - set(classes)):
+        raise UserError(f"{path}: `{_RARE}` names {', '.join(unknown)}, which `classes` has not")
+    if twice := _twice(rare):
+        raise UserError(f"{path}: `{_RARE}` names {', '.join(twice)} twice: keep one")
+    return rare
 
 
 def read_templates(source: Path | str) -> list[str]:
@@ -51,7 +69,7 @@ def read_templates(source: Path | str) -> list[str]:
 
         return [template("{}") for template in OPENAI_IMAGENET_TEMPLATES]
     path = Path(source)
-    templates = _content(path, "templates", list)
+    templates = _content(path, "templates", list)["templates"]
     for template in templates:
         if not isinstance(template, str) or template.count("{}") != 1:
             raise UserError(f"{path}: the template {template!r} must be text that holds {{}} once")
@@ -120,19 +138,21 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _content(path: Path, key: str, kind: type) -> Any:
-    """What stands under the only key of a YAML file."""
+def _content(path: Path, key: str, kind: type, others: Sequence[str] = ()) -> dict[str, Any]:
+    """The content of a YAML file with a key, under which a `kind` stands, and perhaps some `others`."""
     try:
         content = yaml.load(prompt_path(path).read_text(), _StrictLoader)  # noqa: S506
     except FileNotFoundError:
         raise UserError(f"there is no file {path}: name a file of prompts/{key}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is no readable YAML: {' '.join(str(error).split())}") from None
-    found = content.get(key) if isinstance(content, dict) and list(content) == [key] else None
+    is_known = isinstance(content, dict) and not set(content) - {key, *others}
+    found = content.get(key) if is_known else None
     if not isinstance(found, kind) or not found:
         shape = "names with lists of words" if kind is dict else "a list"
-        raise UserError(f"{path} must have one key, `{key}`, with {shape} under it")
-    return found
+        more = "".join(f", and at most `{other}` beside it" for other in others)
+        raise UserError(f"{path} must have one key, `{key}`, with {shape} under it{more}")
+    return content
 
 
 def _is_text(value: object) -> bool:

@@ -70,6 +70,27 @@ def test_mined_clouds_that_are_evaluated(tmp_path):
     assert found[1]["rgb"] == [[102, 102, 102]] * 2
 
 
+def test_mined_clouds_by_category_whatever_the_official_evaluation_counts(tmp_path):
+    rows = [
+        cloud("a1") | {"category": "vehicle.car"},
+        cloud("b1", None, evaluated=False) | {"category": "vehicle.emergency.police"},
+        cloud("c1", evaluated=False) | {"category": "vehicle.car"},
+        cloud("d1", None, evaluated=False, points=[]) | {"category": "animal"},
+        cloud("e1", None, evaluated=False) | {"category": "animal"},
+    ]
+    parts(tmp_path, "clouds", "city/mini_val", schemas.CLOUDS, rows)
+    categories = ["vehicle.car", "vehicle.emergency.police"]
+    given = {"results": tmp_path, "split": "city/mini_val", "by": "category"}
+    found, options = write(tmp_path / "out.parquet", "mined", categories, **given)
+    assert [(row["cloud_id"], row["class_name"], row["label"]) for row in found] == [
+        ("a1", "vehicle.car", 0),
+        ("b1", "vehicle.emergency.police", 1),
+        ("c1", "vehicle.car", 0),
+    ]
+    assert options["left_out"] == {"class animal": 1, "no points": 1}
+    assert options["options"] == {"split": "city/mini_val", "by": "category"}
+
+
 def test_names_of_mined_classes_are_exact(tmp_path):
     parts(tmp_path, "clouds", "city/mini_val", schemas.CLOUDS, [cloud("a1", "traffic_cone")])
     with pytest.raises(UserError, match=r"no cloud of the classes traffic cone.*1 for class traffic_cone"):

@@ -14,6 +14,7 @@ import pytest
 
 import blendclip
 from blendclip.cli.main import main
+from blendclip.reporting.report.origins import Origins
 from blendclip.reporting.report.write_report import write_report
 from blendclip.results import Commands, Results
 from tests.reporting.report import toy
@@ -26,7 +27,7 @@ ARGUMENTS = {
     "summary": ("city", "val"),
     "train": ("a run",),
     "evaluate": ("a run", "street", "city", "plain", "city/val"),
-    "report": (RUNS, BENCHMARKS, ["city"], ["city/val"], "report", "tables"),
+    "report": (RUNS, BENCHMARKS, ["city"], ["street"], ["city/val"], "report", "tables"),
     "evaluate_clip": ("local-dir:FOLDER", ["city/val"], ["city.yaml"], ["plain.yaml"]),
     "vllm_env": (".venv-vllm",),
 }
@@ -91,7 +92,7 @@ def results(tmp_path_factory):
     toy.write_results(folder, dict.fromkeys(RUNS, (0.7, 0.5)), BENCHMARKS)
     toy.write_summaries(folder)
     toy.write_cad_summary(folder)
-    write_report(folder, RUNS, BENCHMARKS, folder / "report", folder / "tables", ["city"])
+    write_report(folder, RUNS, BENCHMARKS, folder / "report", folder / "tables", Origins(("city",)))
     return folder
 
 

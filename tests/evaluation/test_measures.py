@@ -1,5 +1,7 @@
 """Accuracies by condition and by track, on features whose classes an eye can tell."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -37,6 +39,29 @@ def test_by_hand():
     ]
     assert [(r["from"], r["to"], r["clouds"]) for r in found["by_distance"]] == [(0, 10, 2), (10, 20, 1), (50, None, 1)]
     assert found["by_visibility"] == [] and found["tracks"] is None and found["held_out"] is None
+
+
+def test_frequent_and_rare_classes_by_hand():
+    """Of a one of two right; of b both; of c, which is rare, one of three, and the wrong ones are taken for a."""
+    given = predictions([0, 1, 1, 1, 2, 0, 0], [0, 0, 1, 1, 2, 2, 2], instances=["p", "p", "q", "r", "s", "t", "t"])
+    frequent, rare = metrics_of(replace(given, rare=["c"]))["by_frequency"]
+    assert (frequent["name"], frequent["classes"], frequent["clouds"], frequent["instances"]) == (
+        "frequent",
+        ["a", "b"],
+        4,
+        3,
+    )
+    assert frequent["top1"]["value"] == 3 / 4 and frequent["mean_class"]["value"] == pytest.approx((1 / 2 + 1) / 2)
+    assert (rare["name"], rare["classes"], rare["clouds"], rare["instances"]) == ("rare", ["c"], 3, 2)
+    assert rare["top1"]["value"] == rare["mean_class"]["value"] == pytest.approx(1 / 3)
+    assert rare["mean_class"]["low"] < 1 / 3 < rare["mean_class"]["high"]
+    assert metrics_of(given)["by_frequency"] is None
+
+
+def test_titles_are_the_names_where_no_words_are_known():
+    given = predictions([0], [0])
+    assert metrics_of(given)["titles"] == ["a", "b", "c"]
+    assert metrics_of(replace(given, titles=["an a", "a b", "a c"]))["titles"] == ["an a", "a b", "a c"]
 
 
 def test_visibility_is_told_by_level():

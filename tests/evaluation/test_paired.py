@@ -7,7 +7,7 @@ import pytest
 from blendclip import schemas, storage
 from blendclip.cli.main import main
 from blendclip.errors import UserError
-from blendclip.evaluation.paired import compare_runs, comparison_text
+from blendclip.evaluation.paired import compare_groups, compare_runs, comparison_text
 
 
 def write(results, run, ranks, classes, instances=None, benchmark="made", ids=None):
@@ -42,6 +42,19 @@ def test_a_difference_counted_by_hand(tmp_path):
         (0.5, 0.875, 0.375)
     )
     assert 0 <= top1.difference.low < 0.3 < top1.difference.high <= 0.7
+
+
+def test_groups_are_compared_by_the_mean_of_their_runs(tmp_path):
+    """Right of a: 2 of 4, of b: 1 and 3 of 4."""
+    classes = ["car", "car", "bus", "bus"]
+    for run, ranks in (("a", [0, 1, 0, 1]), ("b-0", [0, 1, 1, 1]), ("b-1", [0, 0, 0, 2])):
+        write(tmp_path, run, ranks, classes)
+    top1, mean_class = compare_groups(tmp_path, {"a": ["a"], "b": ["b-0", "b-1"]})
+    assert (top1.run_a, top1.run_b, top1.accuracy_a, top1.accuracy_b) == ("a", "b", 2 / 4, (1 / 4 + 3 / 4) / 2)
+    assert top1.difference.value == 0 and mean_class.accuracy_b == ((1 / 2 + 0) / 2 + (1 + 1 / 2) / 2) / 2
+    write(tmp_path, "b-2", [0, 0, 0, 0], ["car", "bus", "bus", "bus"])
+    with pytest.raises(UserError, match="b-0 and b-2 were measured on different clouds or classes of made"):
+        compare_groups(tmp_path, {"a": ["a"], "b": ["b-0", "b-2"]})
 
 
 def test_of_independent_clouds_the_interval_is_the_paired_binomial_s(tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 
 from blendclip.errors import UserError
-from blendclip.evaluation.prompts import merged_classes, read_classes, read_templates
+from blendclip.evaluation.prompts import merged_classes, read_classes, read_rare, read_templates
 
 
 def written(folder, text):
@@ -32,6 +32,7 @@ def test_classes_are_read_in_order(tmp_path):
         ("classes: [car]\n", "must have one key, `classes`"),
         ("templates: ['a {}']\n", "must have one key, `classes`"),
         ("classes: {car: [car]}\nmore: 1\n", "must have one key, `classes`"),
+        ("rare: [car]\n", "must have one key, `classes`"),
         ("- car\n", "must have one key, `classes`"),
         ("", "must have one key, `classes`"),
         ("classes: [\n", "is no readable YAML"),
@@ -42,6 +43,28 @@ def test_a_wrong_file_of_classes_is_told(tmp_path, text, says):
     with pytest.raises(UserError) as error:
         read_classes(path)
     assert says in str(error.value) and str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_classes_may_be_called_rare(tmp_path):
+    path = written(tmp_path, "classes: {car: [car], dog: [dog], cat: [cat]}\nrare: [dog]\n")
+    assert read_rare(path) == ["dog"] and list(read_classes(path)) == ["car", "dog", "cat"]
+    assert read_rare(written(tmp_path, "classes: {car: [car]}\n")) == []
+
+
+@pytest.mark.parametrize(
+    ("rare", "says"),
+    [
+        ("[dog, bird]", "`rare` names bird, which `classes` has not"),
+        ("[dog, dog]", "`rare` names dog twice"),
+        ("dog", "`rare` must be a list of class names"),
+        ("[3]", "`rare` must be a list of class names"),
+    ],
+)
+def test_a_wrong_list_of_rare_classes_is_told(tmp_path, rare, says):
+    path = written(tmp_path, f"classes: {{car: [car], dog: [dog]}}\nrare: {rare}\n")
+    with pytest.raises(UserError) as error:
+        read_rare(path)
+    assert says in str(error.value) and str(path) in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -37,11 +37,13 @@ def test_each_run_meets_each_benchmark_once(tmp_path):
     assert status == 0, printed
     assert len(commands(printed, "benchmark")) == 2 and len(commands(printed, "evaluate")) == 4
     (made,) = [line for line in commands(printed, "benchmark") if "--name road" in line]
-    assert "--format mined" in made and '{"split": "road/val"}' in made
+    assert "--format mined" in made and '{"split": "road/val", "by": "class"}' in made
     (made,) = [line for line in commands(printed, "benchmark") if "--name mine" in line]
     assert "--format table" in made and '{"path": "c.csv", "up": "z"}' in made
     (written,) = commands(printed, "report")
-    assert "--runs curriculum synthetic_only --benchmarks road mine" in written and "--generated" not in written
+    assert "--runs curriculum synthetic_only --benchmarks road mine --real road --splits" in written, (
+        "it is a recording"
+    )
     assert "--splits road/train road/val cad/train --output" in written
 
 

@@ -101,14 +101,9 @@ def evaluated_runs(key):
     return paths
 
 
-def is_generated(name):
-    """Whether the workflow makes the data of a benchmark."""
-    place = CONFIG.benchmarks[name].place
-    return place is not None and place[0] in DATASETS and DATASETS[place[0]].generator is not None
-
-
-def generated_names():
-    """Option of `blendclip report` for the benchmarks and datasets that were generated."""
-    made = [name for name in CONFIG.evaluate if is_generated(name)]
+def origins():
+    """Options of `blendclip report` for what was generated, and for the benchmarks that are real."""
+    made = [name for name in CONFIG.evaluate if CONFIG.is_generated(name)]
     made += [name for name, dataset in DATASETS.items() if dataset.generator is not None]
-    return shlex.join(["--generated", *dict.fromkeys(made)]) if made else ""
+    options = {"--generated": made, "--real": [name for name in CONFIG.evaluate if CONFIG.is_real(name)]}
+    return shlex.join(word for key, names in options.items() if names for word in (key, *dict.fromkeys(names)))

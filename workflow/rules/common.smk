@@ -4,12 +4,13 @@ import shlex
 from dataclasses import asdict
 from pathlib import Path
 
-from blendclip.config import part_of, places_of, read_config
+from blendclip.config import part_of, read_config
 from blendclip.encoders.clip_names import local_files
 from blendclip.errors import UserError
 from blendclip.mining.options import CaptionOptions, ServerOptions
 from blendclip.options import as_json
 from blendclip.results import MODEL_ABOUT, MODEL_WEIGHTS, Results
+from blendclip.runs import places_of
 from blendclip.schemas import STAGE_VERSIONS
 
 

@@ -102,9 +102,9 @@ for name, key in {"report": "train", "sweep_ratios": "sweep"}.items():
             results=CONFIG.results,
             runs=reported(key),
             benchmarks=CONFIG.evaluate,
-            generated=generated_names(),
+            origins=origins(),
             splits=["/".join(which) for which in splits_of(DATASETS)],
             stage_version=STAGE_VERSIONS["report"],
         shell:
             "blendclip report --results {params.results:q} --runs {params.runs:q} --benchmarks {params.benchmarks:q}"
-            " {params.generated} --splits {params.splits:q} --output {output.report:q} --tables {output.tables:q} > {log:q} 2>&1"
+            " {params.origins} --splits {params.splits:q} --output {output.report:q} --tables {output.tables:q} > {log:q} 2>&1"

@@ -11,6 +11,7 @@ import jinja2
 from blendclip.reporting.gallery.assets import Assets
 from blendclip.reporting.gallery.clouds import points_of, read_rows
 from blendclip.reporting.gallery.predictions import ChosenPredictions, ShownPrediction
+from blendclip.reporting.gallery.titles import Titles
 from blendclip.reporting.gallery.triplets import CaptionedView, ShownTriplet, TripletIndex
 
 
@@ -26,11 +27,11 @@ def template() -> jinja2.Template:
     return environment.get_template("gallery.html")
 
 
-def triplet_cards(triplets: Sequence[ShownTriplet], assets: Assets) -> list[dict[str, Any]]:
+def triplet_cards(triplets: Sequence[ShownTriplet], titles: Titles, assets: Assets) -> list[dict[str, Any]]:
     """A card for each triplet; writes their clouds and crops."""
     script = assets.clouds([one.triplet_id for one in triplets], [one.points for one in triplets])
     return [
-        _about(one.triplet_id, one.class_name, one.num_points, one.distance_m, assets)
+        _about(one.triplet_id, titles.of(one.class_name), one.num_points, one.distance_m, assets)
         | _view(one.view, assets)
         | {"script": script, "cloud": number}
         for number, one in enumerate(triplets)

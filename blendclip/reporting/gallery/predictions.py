@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pyarrow as pa
 from blendclip import storage
 from blendclip.errors import UserError
 from blendclip.reporting.gallery.choice import in_turn, stable_order
+from blendclip.reporting.gallery.titles import titles_of
 from blendclip.results import Results
 
 _COLUMNS = "cloud_id instance_token class_name num_points distance_m rank top5 top5_scores".split()
@@ -78,8 +78,10 @@ def choose_predictions(
     table = storage.read_parquet(path, _COLUMNS)
     if not table["cloud_id"].equals(cloud_ids):
         raise UserError(f"{path} has other clouds than benchmark {benchmark} now holds: evaluate {run} on it again")
-    names = json.loads(storage.existing(files.metrics(run, benchmark)).read_text())["classes"]
     columns = table.to_pydict()
+    titles = titles_of(results, run, benchmark)
+    columns["class_name"] = [titles[name] for name in columns["class_name"]]
+    names = list(titles.values())
     right = [row for row in stable_order(columns["cloud_id"]) if columns["rank"][row] == 0]
     wrong = [row for row in stable_order(columns["cloud_id"]) if columns["rank"][row] != 0]
     sure = _in_turn(sorted(wrong, key=lambda row: -_lead(columns["top5_scores"][row])), columns, count // 2)

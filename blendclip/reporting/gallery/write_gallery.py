@@ -10,6 +10,7 @@ from blendclip.reporting.gallery.assets import Assets
 from blendclip.reporting.gallery.cards import prediction_panels, template, triplet_cards
 from blendclip.reporting.gallery.clouds import points_each
 from blendclip.reporting.gallery.predictions import choose_predictions
+from blendclip.reporting.gallery.titles import Titles
 from blendclip.reporting.gallery.triplets import TripletIndex
 from blendclip.results import Results
 
@@ -40,9 +41,10 @@ def write_gallery(results: Path, runs: Sequence[str], benchmarks: Sequence[str],
     num_clouds = sum(map(len, triplets.values())) + sum(
         len(chosen.clouds()) for of_runs in predictions.values() for chosen in of_runs
     )
+    titles = Titles(results, runs[0], benchmarks)
     assets = Assets(output / "gallery", points_each(num_clouds))
     return template().render(
-        splits=[{"name": split, "cards": triplet_cards(chosen, assets)} for split, chosen in triplets.items()],
+        splits=[{"name": split, "cards": triplet_cards(chosen, titles, assets)} for split, chosen in triplets.items()],
         panels=[
             panel
             for name, chosen in predictions.items()

@@ -29,6 +29,23 @@ class ClassAccuracy:
 
 
 @dataclass(frozen=True)
+class ClassGroup:
+    """Accuracy on the clouds of some classes, classified among all of them."""
+
+    name: str
+    """frequent or rare."""
+    classes: list[str]
+    """Classes of the group that have clouds."""
+    clouds: int
+    """Clouds of these classes."""
+    instances: int
+    """Objects that the clouds are of."""
+    top1: Estimate
+    mean_class: Estimate
+    """Mean over the classes of their top-1."""
+
+
+@dataclass(frozen=True)
 class Slice:
     """Accuracy on the clouds with `start` <= some quantity < `end`, or = `start` where both are equal."""
 
@@ -114,7 +131,7 @@ class Metrics:
     instances: int
     """Objects that the clouds are of."""
     classes: list[str]
-    """Classes to choose from."""
+    """Classes to choose from, as a reader calls them."""
     top1: Estimate
     top3: Estimate
     top5: Estimate
@@ -124,6 +141,8 @@ class Metrics:
     """What predicting the most frequent class would reach."""
     per_class: list[ClassAccuracy]
     """Classes that have clouds."""
+    by_frequency: list[ClassGroup] | None
+    """Frequent and rare classes; None where none is called rare."""
     confusion: list[list[int]]
     """Clouds by true class (rows) and predicted class (columns)."""
     by_points: list[Slice]
@@ -269,8 +288,9 @@ def read_metrics(results: Path, run: str, benchmark: str) -> Metrics:
     path = Results(results).metrics(run, benchmark)
     content = _read_json(path, "blendclip evaluate")
     try:
-        found = dacite.from_dict(Metrics, _without_keywords(content), dacite.Config(type_hooks={float: _number}))
-    except (dacite.DaciteError, TypeError, AttributeError) as error:
+        content = _in_words(_without_keywords(content))
+        found = dacite.from_dict(Metrics, content, dacite.Config(type_hooks={float: _number}))
+    except (dacite.DaciteError, TypeError, AttributeError, KeyError) as error:
         raise UserError(f"{path} is not what this version writes ({error}): run `blendclip evaluate` again") from None
     if (found.run, found.benchmark) != (run, benchmark):
         raise UserError(f"{path} is about run {found.run} on {found.benchmark}: put it back where it belongs")
@@ -323,6 +343,22 @@ def _without_keywords(content: dict[str, Any]) -> dict[str, Any]:
         if all({"from", "to"} <= set(part) for part in content.get(key, [{}]))
     }
     return {**content, **slices}
+
+
+def _in_words(content: dict[str, Any]) -> dict[str, Any]:
+    """The content with classes as a reader calls them, in place of their names."""
+    title_of = dict(zip(content["classes"], content["titles"], strict=True))
+    per_class = [{**part, "class_name": title_of[part["class_name"]]} for part in content["per_class"]]
+    titled = {"classes": content["titles"], "per_class": per_class}
+    if content.get("held_out"):
+        titled["held_out"] = _with_titles(content["held_out"], title_of)
+    if content.get("by_frequency"):
+        titled["by_frequency"] = [_with_titles(part, title_of) for part in content["by_frequency"]]
+    return content | titled
+
+
+def _with_titles(part: dict[str, Any], title_of: dict[str, str]) -> dict[str, Any]:
+    return {**part, "classes": [title_of[name] for name in part["classes"]]}
 
 
 def _number(value: Any) -> Any:

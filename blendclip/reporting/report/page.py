@@ -11,8 +11,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from blendclip.reporting.report import tables
 from blendclip.reporting.report.evaluations import Evaluations
+from blendclip.reporting.report.origins import REAL
 from blendclip.reporting.report.plot import Figure
 from blendclip.reporting.report.published import published
 from blendclip.reporting.report.sections import Section, Writer
@@ -42,9 +42,10 @@ def write_page(writer: Writer, sections: Sequence[Section], gallery: str, output
         found=writer.found,
         sections=sections,
         gallery=Markup(gallery),  # noqa: S704 - made by this package
-        generated=[name for name in writer.found.benchmarks if name in writer.generated],
+        origins=writer.origins.parted(writer.found.benchmarks),
+        best=_best(writer),
         subjects=_subjects(writer.found),
-        generated_label=tables.GENERATED,
+        real_label=REAL,
         published=published(),
         command=_command(writer, output),
         files=lambda part: _files(writer, part, output),
@@ -105,9 +106,25 @@ def _subjects(found: Evaluations) -> str:
     return f"{joined(parts)} {'names' if len(found.names) == 1 else 'name'}"
 
 
+def _best(writer: Writer) -> list[str]:
+    """A sentence for each real benchmark: what the run with the best mean class reaches on it."""
+    found = writer.found
+    sentences = []
+    for name in writer.origins.parted(found.benchmarks).get(REAL, []):
+        of_run = found.of_benchmark(name)
+        best = max(of_run, key=lambda run: of_run[run].mean_class.value)
+        one = of_run[best]
+        sentences.append(
+            f"On {name}, {found.title(best)} names {one.mean_class.value:.1%} right in the mean over classes and "
+            f"{one.top1.value:.1%} of all {one.clouds:,} clouds; always the most frequent class: "
+            f"{1 / len(one.per_class):.1%} and {one.most_frequent:.1%}."
+        )
+    return sentences
+
+
 def _command(writer: Writer, output: Path) -> str:
     """The command of this page, for a results folder below the current one."""
     found = writer.found
     splits = [f"{one['dataset']}/{one['split']}" for one in found.summaries.values()]
-    chosen = (found.names, found.benchmarks, writer.generated, splits)
+    chosen = (found.names, found.benchmarks, writer.origins.generated, writer.origins.real, splits)
     return found.results.named.commands.report(*chosen, output.name, writer.tables.name)

@@ -47,9 +47,19 @@ function sortFromAddress() {
   box.scrollIntoView();
 }
 
+function tellOfScrolling() {
+  for (const note of document.querySelectorAll(".scrolls")) {
+    const box = note.nextElementSibling;
+    note.hidden = box.clientWidth > 0 && box.scrollWidth <= box.clientWidth;
+  }
+}
+
 for (const button of document.querySelectorAll(".table th button")) {
   const heading = button.parentElement;
   button.addEventListener("click", () => sortTable(heading.closest("table"), heading.cellIndex, otherDirection(heading)));
 }
+for (const fold of document.querySelectorAll("details")) fold.addEventListener("toggle", tellOfScrolling);
+window.addEventListener("resize", tellOfScrolling);
 window.addEventListener("hashchange", sortFromAddress);
+tellOfScrolling();
 sortFromAddress();

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from blendclip.reporting.report import figures, tables, training_figures
 from blendclip.reporting.report.evaluations import Evaluations
+from blendclip.reporting.report.origins import GENERATED, Origins
 from blendclip.reporting.report.plot import Figure
 from blendclip.reporting.report.table import Table, write_table
 from blendclip.reporting.report.wording import joined
@@ -34,7 +35,7 @@ class Section:
     text: str = ""
     """Paragraph under the title."""
     label: str = ""
-    """Warning beside the title."""
+    """Text beside the title: that its data is real, or generated."""
 
 
 @dataclass
@@ -48,8 +49,8 @@ class Writer:
     """Folder of figures."""
     tables: Path
     """Folder of tables."""
-    generated: tuple[str, ...]
-    """Names of benchmarks and datasets that are generated."""
+    origins: Origins
+    """Which benchmarks and datasets are real or generated."""
     drawn: list[str] = field(default_factory=list)
     """Names of the figures on the page so far."""
 
@@ -69,9 +70,10 @@ class Writer:
             if path.suffix in (".svg", ".png") and path.stem not in self.drawn:
                 path.unlink()
 
-    def label(self, name: str) -> str:
-        """The warning beside a benchmark or dataset; empty where it is not generated."""
-        return tables.GENERATED if name in self.generated else ""
+    @property
+    def benchmarks(self) -> list[str]:
+        """Names of the benchmarks, real ones first and generated ones last."""
+        return [name for names in self.origins.parted(self.found.benchmarks).values() for name in names]
 
 
 def sections_of(writer: Writer) -> list[Section]:
@@ -79,7 +81,7 @@ def sections_of(writer: Writer) -> list[Section]:
     found = writer.found
     sections = [
         _accuracy(writer),
-        *(_benchmark(writer, name) for name in found.benchmarks),
+        *(_benchmark(writer, name) for name in writer.benchmarks),
         Section("held-out", "Classes left out of training", tuple(writer.block(tables.held_out(found)))),
         _label_efficiency(writer),
         _retrieval(writer),
@@ -90,9 +92,12 @@ def sections_of(writer: Writer) -> list[Section]:
 
 
 def _accuracy(writer: Writer) -> Section:
-    ours = writer.block(tables.headline(writer.found, writer.generated))
+    ours = [block for table in tables.headlines(writer.found, writer.origins) for block in writer.block(table)]
     others = writer.block(tables.published_numbers())
-    return Section("accuracy", "Accuracy", (*ours, *others))
+    by_frequency = writer.block(tables.frequent_and_rare(writer.found))
+    seeds = tables.each_seed(writer.found)
+    each_seed = writer.block(seeds, fold=f"{seeds.title}, a table of {len(seeds.rows)} rows")
+    return Section("accuracy", "Accuracy", (*ours, *by_frequency, *each_seed, *others))
 
 
 def _benchmark(writer: Writer, name: str) -> Section:
@@ -111,7 +116,7 @@ def _benchmark(writer: Writer, name: str) -> Section:
     ]
     metrics = found.any_of(name)
     text = f"{metrics.clouds:,} clouds of {metrics.instances:,} objects, {len(metrics.classes)} names to choose from."
-    return Section(f"benchmark-{name}", f"Benchmark {name}", tuple(blocks), text, writer.label(name))
+    return Section(f"benchmark-{name}", f"Benchmark {name}", tuple(blocks), text, writer.origins.label(name))
 
 
 def _label_efficiency(writer: Writer) -> Section:
@@ -141,8 +146,8 @@ def _data(writer: Writer) -> Section:
         *writer.block(training_figures.draw_rejects(found, folder)),
         *writer.block(rejects, fold=_fold_of(rejects)),
     ]
-    labelled = [name for name in names if writer.label(name)]
-    text = [f"{joined(labelled)}: {tables.GENERATED}."] if labelled else []
+    labelled = [name for name in names if writer.origins.label(name) == GENERATED]
+    text = [f"{joined(labelled)}: {GENERATED}."] if labelled else []
     return Section("data", "Data", tuple(blocks), " ".join([*text, *training_figures.even_datasets(found)]))
 
 

@@ -16,6 +16,15 @@ from typing import Literal
 from blendclip.evaluation.bootstrap import Estimate
 from blendclip.storage import replacing
 
+
+@dataclass(frozen=True)
+class OverSeeds(Estimate):
+    """The mean of an accuracy over the seeds of a run, with its interval."""
+
+    of_seeds: tuple[float, ...]
+    """The accuracy with each seed, 0 to 1."""
+
+
 Value = str | int | float | Estimate | None
 """Shares are 0 to 1; None and NaN are no value."""
 Kind = Literal["text", "count", "percent"]
@@ -36,7 +45,7 @@ class Column:
     best: bool = False
     """Whether the highest value is marked."""
     label: str = ""
-    """Warning beside the group."""
+    """Text beside the group: that its data is real, or generated."""
 
     @property
     def full_title(self) -> str:
@@ -80,6 +89,11 @@ class Table:
         object.__setattr__(self, "marked", frozenset(_best_places(self)))
 
     @property
+    def is_numeric(self) -> bool:
+        """Whether all columns but the first hold numbers."""
+        return all(column.kind != "text" for column in self.columns[1:])
+
+    @property
     def groups(self) -> list[tuple[str, str, int]]:
         """Group, label and number of columns of each run of columns; none where no column has a group."""
         if not any(column.group for column in self.columns):
@@ -98,6 +112,8 @@ class Table:
         parts += [f"the best of a {self.best_in} {best}, if the next best is below its interval"] * bool(self.marked)
         has_intervals = any(isinstance(value, Estimate) for row in self.rows for value in row.values)
         parts += ["a range is a 95 % interval over objects"] * (intervals and has_intervals)
+        has_seeds = any(isinstance(value, OverSeeds) for row in self.rows for value in row.values)
+        parts += ["of several seeds the mean, and behind it the lowest and the highest seed"] * has_seeds
         text = "; ".join(parts)
         return f"{text[:1].upper()}{text[1:]}. {self.note}".strip() if parts else self.note
 
@@ -112,6 +128,13 @@ class Table:
         if not isinstance(value, Estimate) or math.isnan(value.low + value.high):
             return ""
         return f"{100 * value.low:.1f} to {100 * value.high:.1f}"
+
+    def spread_of(self, row: int, column: int) -> str:
+        """The lowest and the highest value of several seeds as text; empty for other values."""
+        value = self.rows[row].values[column]
+        if not isinstance(value, OverSeeds):
+            return ""
+        return f"seeds {100 * min(value.of_seeds):.1f} to {100 * max(value.of_seeds):.1f}"
 
     def sort_key(self, row: int, column: int) -> str:
         """The number that the page sorts a value by, as text; empty for text and for no value."""
@@ -138,17 +161,19 @@ def write_table(table: Table, folder: Path) -> None:
 
 
 def as_csv(table: Table) -> str:
-    """The table as CSV: exact values, shares as 0 to 1, intervals in two more columns, empty cells for no value."""
-    has_interval = [
-        any(isinstance(row.values[column], Estimate) for row in table.rows) for column in range(len(table.columns))
-    ]
+    """The table as CSV: exact values, shares as 0 to 1, empty cells for no value.
+
+    Intervals are in two more columns, and so are the lowest and the highest of several seeds.
+    """
+    numbers = range(len(table.columns))
+    parts = [_csv_parts([row.values[number] for row in table.rows]) for number in numbers]
     has_published = any(row.published for row in table.rows)
-    titles = [_csv_titles(*pair) for pair in zip(table.columns, has_interval, strict=True)]
+    titles = [_csv_titles(*pair) for pair in zip(table.columns, parts, strict=True)]
     lines = io.StringIO()
     writer = csv.writer(lines, lineterminator="\n")
     writer.writerow([*(name for names in titles for name in names), *(["published"] * has_published)])
     for row in table.rows:
-        cells = [_csv_cells(*pair) for pair in zip(row.values, has_interval, strict=True)]
+        cells = [_csv_cells(*pair) for pair in zip(row.values, parts, strict=True)]
         published = ["yes" if row.published else "no"] * has_published
         writer.writerow([*(cell for some in cells for cell in some), *published])
     return lines.getvalue()
@@ -208,19 +233,23 @@ def _highest(table: Table, cells: Sequence[tuple[int, int]]) -> list[tuple[int, 
     return order[:1] if order[1:] and known[order[0]].low > known[order[1]].value else []
 
 
-def _csv_titles(column: Column, has_interval: bool) -> list[str]:
-    title = column.full_title
-    return [title, f"{title} low", f"{title} high"] if has_interval else [title]
+def _csv_parts(values: Sequence[Value]) -> list[str]:
+    """What the further columns of a column are called."""
+    parts = ["low", "high"] * any(isinstance(value, Estimate) for value in values)
+    return parts + ["lowest seed", "highest seed"] * any(isinstance(value, OverSeeds) for value in values)
 
 
-def _csv_cells(value: Value, has_interval: bool) -> list[str | int | float]:
+def _csv_titles(column: Column, parts: list[str]) -> list[str]:
+    return [column.full_title, *(f"{column.full_title} {part}" for part in parts)]
+
+
+def _csv_cells(value: Value, parts: list[str]) -> list[str | int | float]:
     """The cells of a value; csv writes floats with all their digits."""
-    parts: list[str | int | float | None]
-    if isinstance(value, Estimate):
-        parts = [value.value, value.low, value.high]
-    else:
-        parts = [value, None, None] if has_interval else [value]
-    return ["" if part is None or part != part else part for part in parts]
+    cells: list[str | int | float | None]
+    cells = [value.value, value.low, value.high] if isinstance(value, Estimate) else [value]
+    cells += [min(value.of_seeds), max(value.of_seeds)] if isinstance(value, OverSeeds) else []
+    cells += [None] * (1 + len(parts) - len(cells))
+    return ["" if cell is None or cell != cell else cell for cell in cells]
 
 
 def _markdown(text: str) -> str:
@@ -231,9 +260,10 @@ def _markdown(text: str) -> str:
 def _markdown_cells(table: Table, row: int) -> list[str]:
     cells = []
     for column in range(len(table.columns)):
-        text, interval = _markdown(table.text_of(row, column)), table.interval_of(row, column)
+        text = _markdown(table.text_of(row, column))
         text = f"**{text}**" if (row, column) in table.marked else text
-        cells.append(f"{text} ({interval})" if interval else text)
+        brackets = "; ".join(part for part in (table.interval_of(row, column), table.spread_of(row, column)) if part)
+        cells.append(f"{text} ({brackets})" if brackets else text)
     if table.rows[row].published:
         cells[0] += " (published, not measured here)"
     return cells

@@ -3,75 +3,139 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
-from blendclip.evaluation.paired import compare_runs
+from blendclip.evaluation.paired import compare_groups
 from blendclip.reporting.report.evaluations import Evaluations, Metrics, Run
 from blendclip.reporting.report.label_efficiency import RatioSweep, sweep_of
+from blendclip.reporting.report.origins import GENERATED, REAL, Origins
 from blendclip.reporting.report.published import Method, published
+from blendclip.reporting.report.seeds import over_seeds, seed_groups
 from blendclip.reporting.report.table import BestIn, Column, Row, Table, Value
 from blendclip.reporting.report.wording import joined
 
-GENERATED = "generated data, says nothing about real streets"
 _SLICES = {"by_distance": "distance, m", "by_points": "points", "by_visibility": "visibility level"}
 _NOT_KNOWN = "not known"
+_HEADLINES = {
+    REAL: ("headline", "real recordings"),
+    "": ("headline_others", "other benchmarks"),
+    GENERATED: ("headline_generated", "generated data"),
+}
+"""Name and title of the first tables by the label of their benchmarks, where some are real."""
 _TAUGHT_BY = {(): "no", ("synthetic",): "CAD alone", ("real",): "recordings alone", ("real", "synthetic"): "yes"}
 
 
-def headline(found: Evaluations, generated: Collection[str]) -> Table:
-    """Runs and models by benchmarks: top-1, the mean over classes, and top-5, with their intervals.
+def headlines(found: Evaluations, origins: Origins) -> list[Table]:
+    """The tables that the report begins with: one, or where real benchmarks are among others one of each origin."""
+    parted = origins.parted(found.benchmarks)
+    if REAL not in parted:
+        return [headline(found, origins, found.benchmarks)]
+    of_real, *others = (headline(found, origins, names, *_HEADLINES[label]) for label, names in parted.items())
+    return [of_real, *others]
+
+
+def headline(
+    found: Evaluations, origins: Origins, benchmarks: Sequence[str], name: str = "headline", of: str = "each benchmark"
+) -> Table:
+    """Runs and models by benchmarks: the mean over classes of top-1, top-1 and top-5, with their intervals.
 
     Below them is what naming the most frequent class would reach, and published numbers for the public benchmarks.
 
     Args:
         found: what the report shows.
-        generated: benchmarks of generated data, which are labelled so.
+        origins: which benchmarks are real or generated, and labelled so.
+        benchmarks: those of the table.
+        name: of its files.
+        of: what they are, for its title.
     """
-    columns = [Column("run")]
-    rows: list[list[Value]] = [[found.title(name)] for name in found.names]
-    known = {name: key for name in found.benchmarks if (key := published().known_as(name))}
+    columns, groups = [Column("run")], seed_groups(found)
+    rows: list[list[Value]] = [[title] for title in groups]
+    known = {name: key for name in benchmarks if (key := published().known_as(name))}
     methods = [method for method in published().methods if set(method.accuracy) & set(known.values())]
     others: list[list[Value]] = [[method.method] for method in methods]
     always: list[Value] = ["always the most frequent class"]
     below = []
-    for name in found.benchmarks:
-        group = f"{name} ({found.any_of(name).clouds:,} clouds)"
-        label = GENERATED if name in generated else ""
-        columns += [Column(title, "percent", group, True, label) for title in ("top-1", "mean class", "top-5")]
-        most_frequent = found.any_of(name).most_frequent
-        for place, (cells, metrics) in enumerate(zip(rows, found.of_benchmark(name).values(), strict=True)):
-            below += [(place, len(cells))] * (metrics.top1.value < most_frequent)
-            cells += [metrics.top1, metrics.mean_class, metrics.top5]
-        always += [most_frequent, 1 / len(found.any_of(name).per_class), None]
+    for benchmark in benchmarks:
+        group = f"{benchmark} ({found.any_of(benchmark).clouds:,} clouds)"
+        label = origins.label(benchmark)
+        columns += [Column(title, "percent", group, True, label) for title in ("mean class", "top-1", "top-5")]
+        constant = [1 / len(found.any_of(benchmark).per_class), found.any_of(benchmark).most_frequent]
+        for place, (cells, names) in enumerate(zip(rows, groups.values(), strict=True)):
+            of_seeds = [found.metrics[one, benchmark] for one in names]
+            for key, reached in zip(("mean_class", "top1"), constant, strict=True):
+                value = over_seeds([getattr(one, key) for one in of_seeds])
+                below += [(place, len(cells))] * (value.value < reached)
+                cells.append(value)
+            cells.append(over_seeds([one.top5 for one in of_seeds]))
+        always += [*constant, None]
         for cells, method in zip(others, methods, strict=True):
-            top1, top5 = _published_cells(method, known.get(name))
-            cells += [top1, None, top5]
-    parts = [_clouds(found, name) for name in found.benchmarks]
-    labelled = [name for name in found.benchmarks if name in generated]
-    parts += [f"{joined(labelled)}: {GENERATED}"] * bool(labelled)
+            top1, top5 = _published_cells(method, known.get(benchmark))
+            cells += [None, top1, top5]
+    parts = [_clouds(found, benchmark) for benchmark in benchmarks]
+    parts += [f"{joined(names)}: {label}" for label, names in origins.parted(benchmarks).items() if label]
     about = {name: found.foreign(name) for name in found.names}
     parts += [f"{name}: {one.up} up, aligned to {one.clip}" for name, one in about.items() if one]
     parts += ["↓ is less than always naming the most frequent class reaches"] * bool(below)
     return Table(
-        "headline",
-        "Zero-shot accuracy of each run on each benchmark",
+        name,
+        f"Zero-shot accuracy of each run on {of}",
         tuple(columns),
         (*(Row(tuple(row)) for row in [*rows, always]), *(Row(tuple(row), published=True) for row in others)),
-        tuple(found.files_of(found.benchmarks)),
-        _commands(found, found.benchmarks),
+        tuple(found.files_of(benchmarks)),
+        _commands(found, benchmarks),
         f"{'; '.join(parts)}.",
         below=frozenset(below),
     )
+
+
+def frequent_and_rare(found: Evaluations) -> Table:
+    """Runs and models by benchmarks that call some classes rare: mean class of the frequent and of the rare ones.
+
+    Below them is what naming the most frequent class would reach.
+    """
+    columns, groups = [Column("run")], seed_groups(found)
+    rows: list[list[Value]] = [[title] for title in groups]
+    always: list[Value] = ["always the most frequent class"]
+    names = [name for name in found.benchmarks if found.any_of(name).by_frequency]
+    for benchmark in names:
+        of_run = {run: one.by_frequency or [] for run, one in found.of_benchmark(benchmark).items()}
+        commonest = max(found.any_of(benchmark).per_class, key=lambda part: part.clouds).class_name
+        for place, part in enumerate(found.any_of(benchmark).by_frequency or []):
+            title = f"{part.name} ({len(part.classes)} classes, {part.clouds:,} clouds)"
+            columns.append(Column(title, "percent", f"{benchmark}, mean class", best=True))
+            for cells, runs in zip(rows, groups.values(), strict=True):
+                cells.append(over_seeds([of_run[run][place].mean_class for run in runs]))
+            always.append(part.classes.count(commonest) / len(part.classes))
+    files, commands = tuple(found.files_of(names)), _commands(found, names)
+    note = "Classes are rare by the list in their file of prompts/classes; each cloud is classified among all of them."
+    shown = tuple(Row(tuple(row)) for row in [*rows, always]) if names else ()
+    return Table("frequent_and_rare", "Frequent and rare classes", tuple(columns), shown, files, commands, note)
 
 
 def differences(found: Evaluations, benchmark: str) -> Table:
     """Paired differences of all runs and models on the same clouds of a benchmark; no rows of one alone."""
     columns = [Column("run A"), Column("run B"), Column("measure")]
     columns += [Column(title, "percent") for title in ("A", "B", "B - A")]
-    pairs = compare_runs(found.results.root, found.names, [benchmark]) if found.names[1:] else []
+    groups = seed_groups(found)
+    pairs = compare_groups(found.results.root, groups, [benchmark]) if len(groups) > 1 else []
     rows = [Row((one.run_a, one.run_b, one.measure, one.accuracy_a, one.accuracy_b, one.difference)) for one in pairs]
     note = "Runs err on much the same clouds, so that their difference is known better than either accuracy."
+    note += " Of several seeds it is that of their means." * (len(groups) < len(found.names))
     return _of_benchmark(found, benchmark, "differences", "Differences of runs", columns, rows, note=note)
+
+
+def each_seed(found: Evaluations) -> Table:
+    """Mean class and top-1 of each run of several seeds on each benchmark; no rows where there are none."""
+    columns = [Column("run"), Column("seed")]
+    columns += [Column(title, "percent", name) for name in found.benchmarks for title in ("mean class", "top-1")]
+    rows = []
+    for names in seed_groups(found).values():
+        for run in names if len(names) > 1 else []:
+            of_run = [found.metrics[run, benchmark] for benchmark in found.benchmarks]
+            cells = [cell for one in of_run for cell in (one.mean_class, one.top1)]
+            rows.append(Row((run, f"{found.runs[run].recipe['seed']}", *cells)))
+    files, commands = tuple(found.files_of(found.benchmarks)), _commands(found, found.benchmarks)
+    return Table("each_seed", "Accuracy with each seed", tuple(columns), tuple(rows), files, commands)
 
 
 def published_numbers() -> Table:

@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from blendclip.errors import UserError
+from blendclip.reporting.gallery.titles import Titles
 from blendclip.reporting.gallery.write_gallery import write_gallery
-from tests.reporting.gallery.toy import CLASSES, SCRIPT, make_results, write_benchmark, write_evaluation
+from tests.reporting.gallery.toy import CLASSES, SCRIPT, TITLES, make_results, write_benchmark, write_evaluation
 
 
 @pytest.fixture(scope="module")
@@ -103,14 +104,14 @@ def test_predictions_are_those_of_the_run(toy, run, kind):
         assert (row["rank"] == 0) == (kind == "right")
         lines = list(card.iter("li"))
         names = [words(of_class(line, "gallery-name")[0]).removesuffix(" ✓") for line in lines]
-        assert names == [CLASSES[number] for number in row["top5"]]
+        assert names == [TITLES[CLASSES[number]] for number in row["top5"]]
         assert [words(of_class(line, "gallery-cosine")[0]) for line in lines] == [
             f"{x:.2f}" for x in row["top5_scores"]
         ]
         marked = [name for line, name in zip(lines, names, strict=True) if "gallery-right" in line.get("class", "")]
-        assert marked == [row["class_name"]] * (row["rank"] < 5)
+        assert marked == [TITLES[row["class_name"]]] * (row["rank"] < 5)
         assert ("The right class comes at place 6." in words(card)) == (row["rank"] == 5)
-        assert words(next(card.iter("h5"))).startswith(row["class_name"])
+        assert words(next(card.iter("h5"))).startswith(TITLES[row["class_name"]])
         assert words(of_class(card, "gallery-about")[-1]).startswith(f"{row['num_points']:,} point")
 
 
@@ -175,6 +176,15 @@ def test_triplets_are_spread_over_classes_and_objects(toy):
     assert {row["class_name"] for row in rows} == {*CLASSES, None}
     distances = [row["distance_m"] for row in rows]
     assert min(distances) < 20 and max(distances) > 40
+
+
+def test_cards_name_categories_and_classes_in_plain_words(tmp_path):
+    make_results(tmp_path, count=4, runs=("first",))
+    titles = Titles(tmp_path, "first", ["city"])
+    assert titles.of("movable_object.pushable_pullable") == "cart"
+    assert titles.of("static_object.traffic_sign") == "traffic sign", "of MAN TruckScenes"
+    assert titles.of("traffic_cone") == "traffic cone", "by the words of the benchmark"
+    assert titles.of("furniture.side_table") == "side table", "by nobody's words"
 
 
 def test_text_is_escaped(tmp_path):

@@ -13,6 +13,7 @@ from PIL import Image
 from blendclip import schemas, storage
 
 CLASSES = ["car", "bus", "pedestrian", "traffic_cone", "barrier", "dog"]
+TITLES = {name: name.replace("_", " ") for name in CLASSES}
 SCRIPT = "<script>alert('caption')</script> & a car"
 _NONE = dict.fromkeys(schemas.TRIPLETS.names)
 
@@ -79,7 +80,8 @@ def write_evaluation(
     about = storage.metadata("evaluation", {})
     table = storage.table_of(rows, schemas.PREDICTIONS)
     storage.write_parquet(folder / "predictions.parquet", schemas.PREDICTIONS, [table], about)
-    (folder / "metrics.json").write_text(json.dumps({"run": run, "benchmark": benchmark, "classes": CLASSES}))
+    metrics = {"run": run, "benchmark": benchmark, "classes": CLASSES, "titles": list(TITLES.values())}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
 
 
 def _cloud(number: int, random: np.random.Generator) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import pytest
 
 from blendclip.reporting.report import tables
 from blendclip.reporting.report.evaluations import read_evaluations
+from blendclip.reporting.report.origins import Origins
 from blendclip.reporting.report.write_report import write_report
 from tests.reporting.report import toy
 from tests.reporting.report.test_report import FIRST, NAMES, SECOND
@@ -31,10 +32,10 @@ def test_models_that_were_not_trained_here_stand_beside_the_runs_and_say_whose_t
     toy.write_metrics(results, toy.metrics_of("as_given", "street", FIRST, NAMES, drives=True))
     names = ["first", "ulip2", "as_given"]
     found = read_evaluations(results, names, ["street"])
-    table = tables.headline(found, [])
+    table = tables.headline(found, Origins(), found.benchmarks)
     titles = [row.values[0] for row in table.rows]
     assert titles[:-1] == ["first", "ulip2 (of ULIP-2, not trained here)", "as_given (not trained)"]
-    assert table.rows[1].values[1].value == 18 / 20 and (1, 1) in table.marked
+    assert table.rows[1].values[2].value == 18 / 20 and (1, 2) in table.marked
     assert "ulip2: y up, aligned to ViT-bigG-14_laion2b_s39b_b160k" in table.note
     page = write_report(results, names, ["street"], results / "report", results / "tables").read_text()
     assert "Here 1 trained run and 2 models not trained here name the clouds" in page

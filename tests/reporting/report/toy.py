@@ -33,7 +33,7 @@ def confusion_of(classes, accuracy, seed, *, even=False):
     return counts
 
 
-def metrics_of(run, benchmark, confusion, classes, *, drives=False, held_out=(), excluded_from="both"):
+def metrics_of(run, benchmark, confusion, classes, *, drives=False, held_out=(), excluded_from="both", rare=()):
     """One metrics.json, consistent with a confusion (C, C)."""
     confusion = np.asarray(confusion)
     clouds, right = int(confusion.sum()), int(np.trace(confusion))
@@ -59,6 +59,7 @@ def metrics_of(run, benchmark, confusion, classes, *, drives=False, held_out=(),
         "clouds": clouds,
         "instances": max(clouds // 4, 1),
         "classes": list(classes),
+        "titles": list(classes),
         "top1": interval(right, clouds),
         "top3": interval((right + clouds) / 2, clouds),
         "top5": interval((right + 2 * clouds) / 3, clouds),
@@ -69,6 +70,7 @@ def metrics_of(run, benchmark, confusion, classes, *, drives=False, held_out=(),
             for name, (n, k) in diagonal.items()
             if n
         ],
+        "by_frequency": by_frequency(diagonal, rare) if rare else None,
         "confusion": confusion.tolist(),
         "by_points": sliced([1, 5, 20, 100, 500, None], [0.5, 0.8, 1.0, 1.05, 1.08]),
         "by_distance": sliced([0, 10, 20, 30, 50, None], [1.1, 1.05, 1.0, 0.9, 0.6]) if drives else [],
@@ -98,6 +100,18 @@ def metrics_of(run, benchmark, confusion, classes, *, drives=False, held_out=(),
         "files": {"predictions": f"evaluation/runs/{run}/{benchmark}/predictions.parquet"},
         "command": Results("results").commands.evaluate(run, benchmark, benchmark, "plain"),
     }
+
+
+def by_frequency(diagonal, rare):
+    """Accuracy on frequent and on rare classes, of which `diagonal` has clouds and right ones."""
+    rows = []
+    for name, is_rare in (("frequent", False), ("rare", True)):
+        counts = {one: pair for one, pair in diagonal.items() if (one in rare) == is_rare}
+        clouds, right = (sum(column) for column in zip(*counts.values(), strict=True))
+        mean = sum(k / n for n, k in counts.values()) / len(counts)
+        about = {"name": name, "classes": list(counts), "clouds": clouds, "instances": clouds // 4}
+        rows.append(about | {"top1": interval(right, clouds), "mean_class": interval(mean * clouds, clouds)})
+    return rows
 
 
 def tracks_of(clouds, right):
