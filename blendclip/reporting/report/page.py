@@ -16,6 +16,7 @@ from blendclip.reporting.report.origins import REAL
 from blendclip.reporting.report.plot import Figure
 from blendclip.reporting.report.published import published
 from blendclip.reporting.report.sections import Section, Writer
+from blendclip.reporting.report.seeds import best_group, over_seeds
 from blendclip.reporting.report.wording import joined
 from blendclip.results import absolute
 from blendclip.storage import replacing
@@ -111,13 +112,14 @@ def _best(writer: Writer) -> list[str]:
     found = writer.found
     sentences = []
     for name in writer.origins.parted(found.benchmarks).get(REAL, []):
-        of_run = found.of_benchmark(name)
-        best = max(of_run, key=lambda run: of_run[run].mean_class.value)
-        one = of_run[best]
+        title, runs = best_group(found, name)
+        of_runs = [found.metrics[run, name] for run in runs]
+        mean_class, top1 = (over_seeds([getattr(one, key) for one in of_runs]) for key in ("mean_class", "top1"))
+        any_run = found.any_of(name)
         sentences.append(
-            f"On {name}, {found.title(best)} names {one.mean_class.value:.1%} right in the mean over classes and "
-            f"{one.top1.value:.1%} of all {one.clouds:,} clouds; always the most frequent class: "
-            f"{1 / len(one.per_class):.1%} and {one.most_frequent:.1%}."
+            f"On {name}, {title} names {mean_class.value:.1%} right in the mean over classes and {top1.value:.1%} "
+            f"of all {any_run.clouds:,} clouds; always the most frequent class: "
+            f"{1 / len(any_run.per_class):.1%} and {any_run.most_frequent:.1%}."
         )
     return sentences
 

@@ -34,6 +34,16 @@ def over_seeds(values: Sequence[Estimate]) -> Estimate:
     return OverSeeds(value, low, high, tuple(parts[0]))
 
 
+def best_group(found: Evaluations, benchmark: str) -> tuple[str, list[str]]:
+    """Title and runs of what reaches the best mean class on a benchmark, of several seeds by their mean."""
+    of_run = found.of_benchmark(benchmark)
+
+    def mean_class(group: tuple[str, list[str]]) -> float:
+        return over_seeds([of_run[name].mean_class for name in group[1]]).value
+
+    return max(seed_groups(found).items(), key=mean_class)
+
+
 def _title(found: Evaluations, names: Sequence[str]) -> str:
     """The title of a single run; of several seeds what their names have in common, else the first one's name."""
     if len(names) == 1:

@@ -11,7 +11,7 @@ from blendclip.reporting.report.label_efficiency import without_repeats
 from blendclip.reporting.report.origins import Origins
 from blendclip.reporting.report.page import write_page
 from blendclip.reporting.report.sections import Writer, sections_of
-from blendclip.reporting.report.seeds import seed_groups
+from blendclip.reporting.report.seeds import best_group, seed_groups
 from blendclip.reporting.report.table import as_plain_text
 from blendclip.reporting.report.tables import headlines
 from blendclip.reporting.report.wording import joined
@@ -60,10 +60,9 @@ def write_report(
 
 
 def _best_first(writer: Writer) -> list[str]:
-    """One run of each recipe, and models; first the one with the best mean class on the first benchmark."""
+    """The first run of each recipe, and models; at first of what has the best mean class on the first benchmark."""
     names = [names[0] for names in seed_groups(writer.found).values()]
-    of_run = writer.found.of_benchmark(writer.benchmarks[0])
-    best = max(names, key=lambda name: of_run[name].mean_class.value)
+    best = best_group(writer.found, writer.benchmarks[0])[1][0]
     return [best, *(name for name in names if name != best)]
 
 
