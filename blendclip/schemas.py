@@ -10,6 +10,7 @@ import pyarrow as pa
 STAGE_VERSIONS = {
     "city": 1,
     "citytruck": 1,
+    "cityav2": 1,
     "index": 3,
     "clouds": 2,
     "views": 1,
