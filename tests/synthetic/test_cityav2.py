@@ -31,13 +31,10 @@ from blendclip.synthetic.meshes.catalog import AV2_CATEGORY_SHAPES
 from tests.real import REAL
 
 DURATION_S = 1.0
-RING = {
-    f"ring_{place}"
-    for place in ("front_center", *(f"{x}_{y}" for x in ("front", "side", "rear") for y in ("left", "right")))
-}
-CAMERA_NAMES = RING | {"stereo_front_left", "stereo_front_right"}
+SIDES = {f"ring_{place}_{side}" for place in ("front", "side", "rear") for side in ("left", "right")}
+CAMERA_NAMES = SIDES | {"ring_front_center", "stereo_front_left", "stereo_front_right"}
 AXLE_M = 0.33
-_POSE = {name: "double" for name in ("qw", "qx", "qy", "qz", "tx_m", "ty_m", "tz_m")}
+_POSE = dict.fromkeys(("qw", "qx", "qy", "qz", "tx_m", "ty_m", "tz_m"), "double")
 COLUMNS = {
     "annotations": {"timestamp_ns": "int64", "track_uuid": "string", "category": "string"}
     | dict.fromkeys(("length_m", "width_m", "height_m"), "double")
@@ -158,7 +155,7 @@ def test_sweeps_boxes_and_poses_share_a_clock_that_does_not_count_from_1970(logs
 def test_two_lidars_turn_half_a_turn_apart_in_one_file(logs: list[Path]) -> None:
     for path in sweep_files(logs[0])[:3]:
         points = sweep(path)
-        assert (np.diff(points["offset_ns"]) >= 0).all() and 0 <= points["offset_ns"][0]
+        assert (np.diff(points["offset_ns"]) >= 0).all() and points["offset_ns"][0] >= 0
         assert 1e8 < points["offset_ns"][-1] < 1.1e8
         assert set(points["laser_number"]) == set(range(64))
         azimuth = np.arctan2(points["y"].astype(float), points["x"].astype(float) - 1.35)
@@ -246,7 +243,7 @@ def test_points_lie_on_their_things_at_their_own_times(logs: list[Path], cityav2
             assert np.sqrt(np.mean(off_m**2)) < 0.022  # range noise is 0.02, half floats add millimetres
             assert off_m.max() < 0.12
         off_m = residuals(log, cityav2_root, own_time=False)[True]
-        assert np.percentile(off_m, 75) > 0.1  # traffic moves while the LiDARs turn
+        assert np.sqrt(np.mean(off_m**2)) > 0.1  # traffic moves while the LiDARs turn
 
 
 def test_pixels_look_where_opencv_s_lens_says(logs: list[Path]) -> None:

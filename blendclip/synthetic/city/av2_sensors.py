@@ -1,4 +1,4 @@
-"""The sensors of Argoverse 2's cars: two LiDARs, one above the other, and nine cameras whose lenses bend straight lines.
+"""The sensors of Argoverse 2's car: two LiDARs, one above the other, and nine cameras whose lenses bend lines.
 
 Ego frame: in the middle of the rear axle, x forward, y left, z up.
 """
