@@ -123,8 +123,8 @@ class KeyframeCounts:
     """How many points the N annotations of a scene have in the sweeps of their own keyframe.
 
     `boxes` (P,) are the annotations and `sweeps` (P,) the sweeps of their keyframes, one of each LiDAR. An annotation
-    counts once all of its sweeps were read; none does where points have times that `motion` passes over, unless they are
-    compensated for the motion of the vehicle.
+    counts once all of its sweeps were read; none does where points have times that `motion` passes over, unless the
+    points are compensated for the motion of the vehicle.
     """
 
     def __init__(self, scene: Scene, motion: Motion, boxes: NDArray[np.int64], sweeps: NDArray[np.int64]) -> None:

@@ -46,7 +46,6 @@ class Argoverse2Options(Options):
     """Whose classes the categories get: the 26 of Argoverse 2's detection challenge, or the ten of nuScenes, so that a
     model is measured on both by the same names."""
     missing_files: MissingFiles = "skip"
-    """What to do with scenes none of whose files is there: skip them, with a warning, or stop."""
+    """What to do about logs and annotated timestamps without sweeps: skip them, with a warning, or stop."""
     classes: dict[Text, Text] = field(default_factory=dict)
-    """Categories of your own and the class of the official benchmark that each is evaluated as, such as
-    {pedestrian.adult: pedestrian}."""
+    """Categories and the class of `class_names` that each is evaluated as, such as {CONSTRUCTION_BARREL: barrier}."""

@@ -42,8 +42,8 @@ def _told(
     recording: Log, times_ns: NDArray[np.int64], boxes: NDArray[np.int64], which: NDArray[np.bool_], lack: str
 ) -> str:
     return (
-        f"log {recording.name}: {which.sum()} of {len(times_ns)} annotated timestamps, with {boxes[which].sum()} boxes, "
-        f"have {lack}, such as {times_ns[which][0]}"
+        f"log {recording.name}: {which.sum()} of {len(times_ns)} annotated timestamps, with {boxes[which].sum()} "
+        f"boxes, have {lack}, such as {times_ns[which][0]}"
     )
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from blendclip import geometry
 from blendclip.datasets.drives.argoverse2.feather import FeatherTable
 from blendclip.datasets.drives.options import MissingFiles
 from blendclip.datasets.drives.poses import known_poses, path_of

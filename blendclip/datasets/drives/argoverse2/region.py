@@ -1,4 +1,4 @@
-"""The region of interest of a log: what lies within five metres of the drivable area, on the raster of the challenge."""
+"""The region of interest of a log: within five metres of the drivable area, on the raster of the challenge."""
 
 from __future__ import annotations
 
