@@ -92,6 +92,13 @@ FORMATS = (
         "any folder in MAN TruckScenes format",
     ),
     Format(
+        "argoverse2",
+        "drive",
+        f"{_DRIVES}.argoverse2.adapter:ADAPTER",
+        f"{_DRIVES}.options:Argoverse2Options",
+        "splits of Argoverse 2's sensor dataset, as released",
+    ),
+    Format(
         "city",
         "drive",
         f"{_DRIVES}.nuscenes:ADAPTER",

@@ -30,6 +30,7 @@ _SAME_POSE = (0.01, 1e-3)  # metres, and parts of a rotation matrix: what neares
 _JUMPS = 0.01  # share of steps in which even a good localization may jump
 _FEW_JUMPS = 1  # which may also happen in a stream of few steps
 _OPTIONAL = {"class_name", "velocity_mps", "visibility", "num_lidar_pts", "point_columns"}
+_OPTIONAL |= {"motion_compensated", "distortion"}
 _MOST = 0.5
 
 
@@ -309,8 +310,12 @@ def _images(scene: _Scene) -> None:
     good, (least, most) = plausible.are_focal_lengths(k, size_wh), plausible.FOCAL_SIDES
     must = f"in pixels of the image: a focal length of {least:g} to {most:g} times its size"
     scene.most(table, "intrinsic", good, k, must)
-    good = plausible.are_centers(k, size_wh)
-    scene.most(table, "intrinsic", good, k, "in pixels of the image: a principal point in or near it")
+    must = "in pixels of the image: a principal point in or near it"
+    scene.most(table, "intrinsic", plausible.are_centers(k, size_wh), k, must)
+    lenses = table.rows.field("distortion").to_pylist()
+    good = [lens is None or (len(lens) == 5 and np.isfinite(np.array(lens, float)).all()) for lens in lenses]
+    shown = np.array([str(lens) for lens in lenses])
+    scene.every(table, "distortion", np.array(good, bool), shown, "k1, k2, p1, p2 and k3 of the lens, or null")
 
 
 def _tracks(scene: _Scene) -> None:
