@@ -19,7 +19,7 @@ from pyarrow import feather
 from pyquaternion import Quaternion
 
 from blendclip.errors import UserError
-from blendclip.synthetic.city.av2 import fill_av2_stage
+from blendclip.synthetic.city.av2_cast import fill_av2_stage
 from blendclip.synthetic.city.av2_sensors import CAMERAS
 from blendclip.synthetic.city.cast import plan_scene
 from blendclip.synthetic.city.generate import RIGS, generate_city, make_recipe, scene_jobs

@@ -15,6 +15,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from blendclip.randomness import stable_rng, stable_token
+from blendclip.synthetic.city.av2_cast import fill_av2_stage
 from blendclip.synthetic.city.av2_sensors import CAMERAS, StackedSweep, stacked_sweep, world_SE3_axle
 from blendclip.synthetic.city.av2_tables import (
     ANNOTATIONS,
@@ -26,14 +27,13 @@ from blendclip.synthetic.city.av2_tables import (
     write_sweep,
 )
 from blendclip.synthetic.city.camera import render_image
-from blendclip.synthetic.city.cast import fill_stage, plan_scene
+from blendclip.synthetic.city.cast import plan_scene
 from blendclip.synthetic.city.motion import planar_SE3
-from blendclip.synthetic.city.plan import CAR_BODY, KINDS, ScenePlan, Stage, Thing
+from blendclip.synthetic.city.plan import CAR_BODY, KINDS, ScenePlan, Thing
 from blendclip.synthetic.city.raycasting import World
 from blendclip.synthetic.city.recording import JPEG_QUALITY, draw_setting
 from blendclip.synthetic.city.rig import Rig, SceneJob, SceneRecord
 from blendclip.synthetic.city.tables import Row
-from blendclip.synthetic.city.truck_cast import place_deer, place_signs
 from blendclip.synthetic.meshes.catalog import AV2_CATEGORY_SHAPES
 
 CATEGORY = {shape: name for name, shapes in AV2_CATEGORY_SHAPES.items() for shape in shapes}
@@ -61,13 +61,6 @@ def official_scenes() -> dict[str, list[str]]:
         split: [str(UUID(stable_token("cityav2", split, number))) for number in range(count)]
         for split, count in LOGS.items()
     }
-
-
-def fill_av2_stage(stage: Stage) -> None:
-    """Place what a street has, signs and a deer."""
-    place_signs(stage)
-    fill_stage(stage)
-    place_deer(stage)
 
 
 class LogRecorder:
