@@ -212,7 +212,7 @@ def test_crops_are_where_a_pinhole_camera_sees_the_box(drive):
 
 
 def silhouettes(root, found):
-    """Of each view whose object lies in the image: bounds of the pixels that show it, and where its mesh is projected."""
+    """Of each view that shows enough of its object: bounds of those pixels, and of its mesh as it is projected."""
     for view in found:
         folder = root / "train" / view["scene"]
         thing, number, time_s = thing_of(root, folder, view)
