@@ -8,7 +8,15 @@ import yaml
 from blendclip.evaluation.prompts import read_classes, read_templates
 
 PROMPTS = Path(__file__).parents[1] / "prompts"
-COUNTS = {"nuscenes": 10, "truckscenes": 12, "modelnet40": 40, "scanobjectnn": 15, "city": 10, "shapes": 56, "argoverse2": 26}
+COUNTS = {
+    "nuscenes": 10,
+    "truckscenes": 12,
+    "modelnet40": 40,
+    "scanobjectnn": 15,
+    "city": 10,
+    "shapes": 56,
+    "argoverse2": 26,
+}
 PUBLISHED = ("nuscenes", "truckscenes", "modelnet40")
 
 
