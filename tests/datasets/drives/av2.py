@@ -48,10 +48,8 @@ class Log:
             "calibration/egovehicle_SE3_sensor": pose_columns([AHEAD], [[1.5, 0.0, 1.5]]) | {"sensor_name": [CAMERA]},
             "calibration/intrinsics": {
                 "sensor_name": [CAMERA],
-                **dict(
-                    zip(("fx_px", "fy_px", "cx_px", "cy_px"), ([one] for one in (FOCAL, FOCAL, *CENTER)), strict=True)
-                ),
-                **dict(zip(("k1", "k2", "k3"), ([one] for one in K), strict=True)),
+                **{"fx_px": [FOCAL], "fy_px": [FOCAL], "cx_px": [CENTER[0]], "cy_px": [CENTER[1]]},
+                **{f"k{number + 1}": [value] for number, value in enumerate(K)},
                 "height_px": pa.array([SIZE[1]], pa.uint16()),
                 "width_px": pa.array([SIZE[0]], pa.uint16()),
             },
