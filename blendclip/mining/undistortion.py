@@ -27,6 +27,7 @@ class Undistortion:
         center = intrinsic.copy()
         center[:2, 2] -= 0.5  # OpenCV counts from the middle of the upper left pixel
         width, height = size_wh_px.tolist()
+        cv2.setNumThreads(1)  # a job has one core
         self._maps = cv2.initUndistortRectifyMap(center, coefficients, np.eye(3), center, (width, height), cv2.CV_16SC2)
 
     def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
