@@ -27,11 +27,11 @@ class Undistortion:
         center = intrinsic.copy()
         center[:2, 2] -= 0.5  # OpenCV counts from the middle of the upper left pixel
         width, height = size_wh_px.tolist()
-        self._maps = cv2.initUndistortRectifyMap(center, coefficients, None, center, (width, height), cv2.CV_16SC2)
+        cv2.setNumThreads(1)  # a job has one core
+        self._maps = cv2.initUndistortRectifyMap(center, coefficients, np.eye(3), center, (width, height), cv2.CV_16SC2)
 
     def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The straight image (H, W, 3) of one as the lens gave it (H, W, 3)."""
         import cv2
 
-        straight: NDArray[np.uint8] = cv2.remap(pixels, *self._maps, interpolation=cv2.INTER_LINEAR)
-        return straight
+        return np.asarray(cv2.remap(pixels, *self._maps, interpolation=cv2.INTER_LINEAR), np.uint8)

@@ -29,8 +29,7 @@ _RIGID = 1e-4  # by which R R^T may differ from the identity
 _SAME_POSE = (0.01, 1e-3)  # metres, and parts of a rotation matrix: what nearest instead of interpolated poses exceed
 _JUMPS = 0.01  # share of steps in which even a good localization may jump
 _FEW_JUMPS = 1  # which may also happen in a stream of few steps
-_OPTIONAL = {"class_name", "velocity_mps", "visibility", "num_lidar_pts", "point_columns"}
-_OPTIONAL |= {"motion_compensated", "distortion"}
+_OPTIONAL = set("class_name velocity_mps visibility num_lidar_pts point_columns motion_compensated distortion".split())
 _MOST = 0.5
 
 
@@ -313,9 +312,8 @@ def _images(scene: _Scene) -> None:
     must = "in pixels of the image: a principal point in or near it"
     scene.most(table, "intrinsic", plausible.are_centers(k, size_wh), k, must)
     lenses = table.rows.field("distortion").to_pylist()
-    good = [lens is None or (len(lens) == 5 and np.isfinite(np.array(lens, float)).all()) for lens in lenses]
-    shown = np.array([str(lens) for lens in lenses])
-    scene.every(table, "distortion", np.array(good, bool), shown, "k1, k2, p1, p2 and k3 of the lens, or null")
+    must = "k1, k2, p1, p2 and k3 of the lens, or null"
+    scene.every(table, "distortion", plausible.are_lenses(lenses), np.array(lenses, object), must)
 
 
 def _tracks(scene: _Scene) -> None:

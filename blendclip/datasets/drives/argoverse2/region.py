@@ -27,8 +27,8 @@ class RegionOfInterest:
         """Draw drivable areas, corners (C, 2) each, city frame, metres."""
         corners = np.concatenate(polygons)
         self._low = np.floor(corners.min(axis=0))
-        size_m = np.ceil(corners.max(axis=0)) - self._low + 1
-        image = Image.new("L", tuple((size_m * _CELLS_PER_M).astype(int).tolist()))
+        width, height = ((np.ceil(corners.max(axis=0)) - self._low + 1) * _CELLS_PER_M).astype(int).tolist()
+        image = Image.new("L", (width, height))
         for polygon in polygons:
             cells = np.round((polygon - self._low) * _CELLS_PER_M).astype(int)
             ImageDraw.Draw(image).polygon([(x, y) for x, y in cells.tolist()], outline=1, fill=1)
