@@ -2,6 +2,7 @@
 
     python speed/mining.py                       # on a city of one long scene, generated at the first call
     python speed/mining.py --format truckscenes  # on a citytruck
+    python speed/mining.py --format argoverse2   # on a cityav2
     python speed/mining.py --root /data/nuscenes --version v1.0-mini --split mini_train
     python speed/mining.py --format argoverse2 --root /data/av2/sensor --split val
 
@@ -155,11 +156,9 @@ def main() -> None:
     """Run all comparisons and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--format", choices=["nuscenes", "truckscenes", "argoverse2"], default="nuscenes")
-    parser.add_argument(
-        "--root", type=Path, help="a generated city in build/ when not given, which argoverse2 has none of"
-    )
+    parser.add_argument("--root", type=Path, help="a generated city in build/ when not given")
     parser.add_argument("--version", help="v1.0-mini or v1.2-mini when not given; not of argoverse2")
-    parser.add_argument("--split", help="mini_train, or val of argoverse2, when not given")
+    parser.add_argument("--split", help="mini_train, or of argoverse2 val, train of a generated one, when not given")
     parser.add_argument("--annotations", type=int, default=60, help="annotations that the peer's loop is timed on")
     args = parser.parse_args()
     pa.set_cpu_count(1)
@@ -178,10 +177,10 @@ def main() -> None:
 def opened(args: argparse.Namespace) -> tuple[Path, str, Options, Peer]:
     """Root and split of the dataset, generated if need be, its options, and the peer."""
     if args.format == "argoverse2":
+        root, split = args.root or Path("build") / "benchmark_av2", args.split or ("val" if args.root else "train")
         if args.root is None:
-            raise SystemExit("--format argoverse2 needs --root")
-        split = args.split or "val"
-        return args.root, split, Argoverse2Options(), Argoverse2Peer(args.root, split)
+            generate_city(root, rig="av2", scenes={"train": 1, "val": 0}, duration_s=8.0)
+        return root, split, Argoverse2Options(distorted_images=args.root is None), Argoverse2Peer(root, split)
     rig, version = {"nuscenes": ("car", "v1.0-mini"), "truckscenes": ("truck", "v1.2-mini")}[args.format]
     root, version = args.root or Path("build") / f"benchmark_{rig}", args.version or version
     if args.root is None:  # long, so that windows are full, as in a nuScenes scene of 20 s
