@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import shutil
 from functools import cache
 
 import numpy as np
@@ -16,44 +17,42 @@ from blendclip.datasets.drives.options import Argoverse2Options
 from blendclip.mining.clouds import gather_clouds
 from blendclip.mining.options import CloudOptions, ViewOptions
 from blendclip.mining.views import cut_views
-from blendclip.synthetic.city.av2_cast import fill_av2_stage
+from blendclip.synthetic.city.av2_cast import KINDS, fill_av2_stage
 from blendclip.synthetic.city.av2_sensors import CAMERAS, world_SE3_axle
 from blendclip.synthetic.city.cast import plan_scene
-from blendclip.synthetic.city.generate import generate_city
 from blendclip.synthetic.city.motion import planar_SE3
-from blendclip.synthetic.city.plan import CAR_BODY, KINDS
+from blendclip.synthetic.city.plan import CAR_BODY
 from blendclip.synthetic.city.raycasting import World
 from blendclip.synthetic.city.sensors import rays_in_world
 from tests.mining.pipeline import read
 
 log = logging.getLogger(__name__)
 
-DURATION_S, SIZE_PX = 1.0, (480, 363)
+DURATION_S = 1.0
 MOST_POINTS = 100_000  # more than a sweep has: intensity becomes row + MOST_POINTS * number of the sweep
 FASTER_THAN_MPS = (0.5, 5, 10)
 SMALL = ViewOptions(min_visibility=1, min_side_px=12)
-LEVELS = 6  # of a painted colour's channel, 51 apart
 
 
 @pytest.fixture(scope="module")
-def drive(tmp_path_factory):
-    """A straight and a turning log; points say which they are, pixels which object they show."""
+def drive(cityav2_root, tmp_path_factory):
+    """The city with points that say which they are, and in its split train pixels that say which object they show."""
     root = tmp_path_factory.mktemp("av2") / "cityav2"
-    generate_city(
-        root, rig="av2", scenes={"train": 2, "val": 0}, duration_s=DURATION_S, workers=2, image_size_px=SIZE_PX
-    )
+    shutil.copytree(cityav2_root, root)
     for folder in logs(root):
         for number, path in enumerate(sweep_files(folder)):
             number_points(path, number)
-        for camera in CAMERAS:
-            paint(folder, camera)
-    write_index(root, Argoverse2Options(distorted_images=True), "cityav2", ["train"], root.parent, format="argoverse2")
+    (folder,) = (root / "train").iterdir()
+    for camera in CAMERAS:
+        paint(folder, camera)
+    options = Argoverse2Options(distorted_images=True)
+    write_index(root, options, "cityav2", ["train", "val"], root.parent, format="argoverse2")
     return root
 
 
 def logs(root):
-    """The logs of the split train, in the order in which they were planned."""
-    return [root / "train" / name for name in json.loads((root / "city.json").read_text())["scenes"]["train"]]
+    """The logs of both splits, each the first of its split."""
+    return [folder for split in ("train", "val") for folder in (root / split).iterdir()]
 
 
 def sweep_files(folder):
@@ -67,9 +66,8 @@ def number_points(path, sweep):
 
 
 @cache
-def plan(folder):
-    kind = KINDS[[path.name for path in logs(folder.parents[1])].index(folder.name)]
-    return plan_scene(folder.name, kind, DURATION_S, 0, CAR_BODY, fill_av2_stage)
+def plan(name):
+    return plan_scene(name, KINDS[0], DURATION_S, 0, CAR_BODY, fill_av2_stage)
 
 
 def seconds(folder, path):
@@ -78,14 +76,13 @@ def seconds(folder, path):
 
 
 def color_of(thing):
-    """The colour of a thing, none of which is black."""
-    digits = [(thing + 1) // LEVELS**place % LEVELS for place in range(3)]
-    return np.array(digits) * (255 // (LEVELS - 1))
+    """The colour of a thing: all red, so that what mixes with black keeps the ratio of its channels."""
+    return np.array([255, 28 * (thing % 10), 28 * (thing // 10)])
 
 
 def paint(folder, camera):
     """Give the pixels of a camera's images the colour of the thing that they show."""
-    scene = plan(folder)
+    scene = plan(folder.name)
     colors = np.array([*(color_of(number) for number in range(len(scene.things))), (0, 0, 0)], np.uint8)
     world = World(scene)
     for path in (folder / "sensors" / "cameras" / camera.channel).iterdir():
@@ -99,11 +96,13 @@ def paint(folder, camera):
         Image.fromarray(picture).save(path, quality=100, subsampling=0)
 
 
-def clouds(root, split="train", **options):
-    output = root.parent / "clouds" / "part-00000.parquet"
-    index, rejects = root.parent / f"{split}.parquet", root.parent / "rejects.parquet"
-    gather_clouds(index, root, 0, 1, output, rejects, CloudOptions(min_points=0, **options), 0.0)
-    return read(output.parent).to_dict("records")
+def clouds(root, **options):
+    """Clouds of both splits."""
+    folder = root.parent / "clouds"
+    for part, split in enumerate(("train", "val")):
+        files = folder / f"part-{part:05d}.parquet", root.parent / f"{split}.rejects.parquet"
+        gather_clouds(root.parent / f"{split}.parquet", root, 0, 1, *files, CloudOptions(min_points=0, **options), 0.0)
+    return read(folder).to_dict("records")
 
 
 def views(index, root, output):
@@ -142,7 +141,7 @@ def by_speed(root, **options):
         speed = 0.0 if velocity is None else np.linalg.norm(velocity[:2])
         sums[np.searchsorted(FASTER_THAN_MPS, speed)] += truth.compare(cloud)
     own, found, seen = sums.T
-    assert seen.min() > 3_000, seen
+    assert seen.min() > 1_000, seen
     return np.stack([own / seen, own / found], axis=1)
 
 
@@ -177,7 +176,7 @@ def in_image(folder, channel, time_s, points):
     (camera,) = (one for one in CAMERAS if one.channel == channel)
     lenses = feather.read_table(folder / "calibration" / "intrinsics.feather").to_pylist()
     (lens,) = (one for one in lenses if one["sensor_name"] == channel)
-    pose = np.linalg.inv(world_SE3_axle(plan(folder).ego, time_s) @ camera.ego_SE3_camera)
+    pose = np.linalg.inv(world_SE3_axle(plan(folder.name).ego, time_s) @ camera.ego_SE3_camera)
     x, y, depth = (points @ pose[:3, :3].T + pose[:3, 3]).T
     u, v = lens["fx_px"] * x / depth + lens["cx_px"], lens["fy_px"] * y / depth + lens["cy_px"]
     return np.stack([u, v], -1), depth, (lens["width_px"], lens["height_px"])
@@ -189,7 +188,7 @@ def thing_of(root, folder, view):
     mine = [thing["token"] for thing in things if thing["scene"] == folder.name]
     number = mine.index(view["instance_token"])
     time_s = view["timestamp_us"] / 1e6 - int(sweep_files(folder)[0].stem) / 1e9
-    return plan(folder).things[number], number, time_s
+    return plan(folder.name).things[number], number, time_s
 
 
 def bounds(points):
@@ -198,7 +197,7 @@ def bounds(points):
 
 def test_crops_are_where_a_pinhole_camera_sees_the_box(drive):
     found, off_px = views(drive.parent / "train.parquet", drive, drive.parent / "views"), []
-    assert {view["channel"] for view in found} == {camera.channel for camera in CAMERAS}
+    assert len({view["channel"] for view in found}) > 5
     for view in found:
         folder = drive / "train" / view["scene"]
         thing, _, time_s = thing_of(drive, folder, view)
@@ -208,7 +207,7 @@ def test_crops_are_where_a_pinhole_camera_sees_the_box(drive):
         assert depth.min() > 0
         off_px.append(np.abs(bounds(pixels) - view["crop_xyxy_px"]).max())
     log.info("%d crops, at most %.3f px off", len(off_px), max(off_px))
-    assert len(off_px) > 100 and max(off_px) <= 1
+    assert len(off_px) > 50 and max(off_px) <= 1
 
 
 def silhouettes(root, found):
@@ -219,9 +218,10 @@ def silhouettes(root, found):
         pose = planar_SE3(thing.motion.pose_at(time_s), thing.mesh_z_m)
         vertices = thing.mesh.vertices_m.astype(float) @ pose[:3, :3].T + pose[:3, 3]
         pixels, depth, _ = in_image(folder, view["channel"], time_s, vertices)
-        crop = np.array(Image.open(io.BytesIO(view["image"]["bytes"])).convert("RGB"), int)
-        v, u = np.nonzero((np.abs(crop - color_of(number)) < 12).all(axis=-1))
-        if depth.min() > 0.5 and len(u) > 100:
+        crop = np.array(Image.open(io.BytesIO(view["image"]["bytes"])), float)
+        most = 255 * crop / np.maximum(crop[..., :1], 128)  # as if nothing but its own colour were mixed in
+        v, u = np.nonzero((np.abs(most - color_of(number)) < 13).all(axis=-1))
+        if depth.min() > 0.5 and len(u) > 60:
             corner = np.floor(view["crop_xyxy_px"][:2])
             yield np.r_[corner + (u.min(), v.min()), corner + (u.max() + 1, v.max() + 1)], bounds(pixels)
 
@@ -234,16 +234,13 @@ def beyond_px(shown, projected):
 def test_crops_of_bent_images_show_their_objects_straight(drive, tmp_path):
     write_index(drive, Argoverse2Options(), "as released", ["train"], tmp_path, format="argoverse2")
     indices = {"straightened": drive.parent / "train.parquet", "bent": tmp_path / "train.parquet"}
-    off_px, whole = {}, {}
-    for name, index in indices.items():
-        pairs = list(silhouettes(drive, views(index, drive, tmp_path / name)))
-        off_px[name] = np.array([beyond_px(*pair) for pair in pairs])
-        whole[name] = sum(np.abs(shown - projected).max() <= 1 for shown, projected in pairs)
-    log.info("beyond their outline: %s px; whole: %s", {k: np.quantile(v, [0.5, 1]) for k, v in off_px.items()}, whole)
-    assert len(off_px["straightened"]) > 80
-    assert off_px["straightened"].max() <= 1
-    assert whole["straightened"] > 20
-    assert (off_px["bent"] > 3).mean() > 0.2, "without the lens's coefficients crops miss their objects"
+    pairs = {name: list(silhouettes(drive, views(index, drive, tmp_path / name))) for name, index in indices.items()}
+    off_px = {name: np.array([np.abs(a - b).max() for a, b in found]) for name, found in pairs.items()}
+    log.info("from silhouette to projected mesh, px: %s", {name: np.sort(off).round(1) for name, off in off_px.items()})
+    assert len(pairs["straightened"]) > 40
+    assert max(beyond_px(*pair) for pair in pairs["straightened"]) <= 1
+    assert (off_px["straightened"] <= 1).sum() > 15, "what nothing hides fills its outline"
+    assert (off_px["bent"] <= 1).sum() < (off_px["straightened"] <= 1).sum() / 2, "without its lens it does not"
 
 
 def test_gray_images_of_the_stereo_cameras_give_views(cityav2_root, tmp_path):

@@ -19,12 +19,12 @@ from pyarrow import feather
 from pyquaternion import Quaternion
 
 from blendclip.errors import UserError
-from blendclip.synthetic.city.av2_cast import fill_av2_stage
+from blendclip.synthetic.city.av2_cast import KINDS, fill_av2_stage
 from blendclip.synthetic.city.av2_sensors import CAMERAS
 from blendclip.synthetic.city.cast import plan_scene
 from blendclip.synthetic.city.generate import RIGS, generate_city, make_recipe, scene_jobs
 from blendclip.synthetic.city.motion import planar_SE3
-from blendclip.synthetic.city.plan import CAR_BODY, KINDS, ScenePlan
+from blendclip.synthetic.city.plan import CAR_BODY, ScenePlan
 from blendclip.synthetic.city.raycasting import World, o3d
 from blendclip.synthetic.city.sensors import rays_in_world
 from blendclip.synthetic.meshes.catalog import AV2_CATEGORY_SHAPES

@@ -15,7 +15,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from blendclip.randomness import stable_rng, stable_token
-from blendclip.synthetic.city.av2_cast import fill_av2_stage
+from blendclip.synthetic.city.av2_cast import KINDS, fill_av2_stage
 from blendclip.synthetic.city.av2_sensors import CAMERAS, StackedSweep, stacked_sweep, world_SE3_axle
 from blendclip.synthetic.city.av2_tables import (
     ANNOTATIONS,
@@ -29,7 +29,7 @@ from blendclip.synthetic.city.av2_tables import (
 from blendclip.synthetic.city.camera import render_image
 from blendclip.synthetic.city.cast import plan_scene
 from blendclip.synthetic.city.motion import planar_SE3
-from blendclip.synthetic.city.plan import CAR_BODY, KINDS, ScenePlan, Thing
+from blendclip.synthetic.city.plan import CAR_BODY, ScenePlan, Thing
 from blendclip.synthetic.city.raycasting import World
 from blendclip.synthetic.city.recording import JPEG_QUALITY, draw_setting
 from blendclip.synthetic.city.rig import Rig, SceneJob, SceneRecord
