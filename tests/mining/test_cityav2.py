@@ -77,7 +77,7 @@ def seconds(folder, path):
 
 def color_of(thing):
     """The colour of a thing: all red, so that what mixes with black keeps the ratio of its channels."""
-    return np.array([255, 28 * (thing % 10), 28 * (thing // 10)])
+    return np.array([255, 25 * (thing % 11), 25 * (thing // 11)])
 
 
 def paint(folder, camera):
@@ -220,7 +220,7 @@ def silhouettes(root, found):
         pixels, depth, _ = in_image(folder, view["channel"], time_s, vertices)
         crop = np.array(Image.open(io.BytesIO(view["image"]["bytes"])), float)
         most = 255 * crop / np.maximum(crop[..., :1], 128)  # as if nothing but its own colour were mixed in
-        v, u = np.nonzero((np.abs(most - color_of(number)) < 13).all(axis=-1))
+        v, u = np.nonzero((np.abs(most - color_of(number)) < 12).all(axis=-1))
         if depth.min() > 0.5 and len(u) > 60:
             corner = np.floor(view["crop_xyxy_px"][:2])
             yield np.r_[corner + (u.min(), v.min()), corner + (u.max() + 1, v.max() + 1)], bounds(pixels)
