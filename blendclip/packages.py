@@ -8,6 +8,7 @@ from blendclip.errors import UserError
 
 _DISTRIBUTIONS = {
     "PIL": "pillow",
+    "cv2": "opencv-python-headless",
     "lzf": "python-neo-lzf",
     "nuscenes": "nuscenes-devkit",
     "open_clip": "open-clip-torch",

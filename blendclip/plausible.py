@@ -6,6 +6,8 @@ the dataset where most rows have one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -79,6 +81,12 @@ def are_centers(intrinsic: NDArray[np.float64], size_wh_px: NDArray[np.int64]) -
     least, most = CENTER_SIDES
     good: NDArray[np.bool_] = ((center_px > size_wh_px * least) & (center_px < size_wh_px * most)).all(axis=1)
     return good
+
+
+def are_lenses(distortion: Sequence[Sequence[float | None] | None]) -> NDArray[np.bool_]:
+    """Whether coefficients of distortion are five numbers, or none at all (N,)."""
+    good = [lens is None or (len(lens) == 5 and np.isfinite(np.array(lens, float)).all()) for lens in distortion]
+    return np.array(good, bool)
 
 
 def are_reached(time_us: NDArray[np.int64], place: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -10,7 +10,8 @@ import pyarrow as pa
 STAGE_VERSIONS = {
     "city": 1,
     "citytruck": 1,
-    "index": 3,
+    "cityav2": 1,
+    "index": 4,
     "clouds": 2,
     "views": 1,
     "captions": 1,
@@ -68,6 +69,10 @@ _sweep = pa.struct(
         ("ego_SE3_sensor", _pose),
         ("point_times", pa.bool_()),  # whether the file says when each of its points was measured
         ("point_columns", pa.int8()),  # float32 values of a point in a raw .bin file; null where the file says it
+        (
+            "motion_compensated",
+            pa.bool_(),
+        ),  # whether points are in the sensor's frame at timestamp_us; null: they are not
     ]
 )
 _image = pa.struct(
@@ -77,6 +82,7 @@ _image = pa.struct(
         ("intrinsic", pa.list_(pa.float64(), 9)),
         ("width_px", pa.int32()),
         ("height_px", pa.int32()),
+        ("distortion", pa.list_(pa.float64())),  # k1, k2, p1, p2, k3 of the lens; null where the image has none
     ]
 )
 _annotation = pa.struct(

@@ -25,3 +25,13 @@ def citytruck_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root, one_each = tmp_path_factory.mktemp("data") / "citytruck", {"mini_train": 1, "mini_val": 1}
     generate_city(root, rig="truck", scenes=one_each, duration_s=1.0, workers=2, image_size_px=(320, 200))
     return root
+
+
+@pytest.fixture(scope="session")
+def cityav2_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small city in Argoverse 2's layout: one log of each split, 1 s, small images."""
+    from blendclip.synthetic.city.generate import generate_city
+
+    root = tmp_path_factory.mktemp("data") / "cityav2"
+    generate_city(root, rig="av2", scenes={"train": 1, "val": 1}, duration_s=1.0, workers=2, image_size_px=(320, 242))
+    return root

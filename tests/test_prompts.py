@@ -9,8 +9,17 @@ import yaml
 from blendclip.evaluation.prompts import read_classes, read_rare, read_templates
 
 PROMPTS = Path(__file__).parents[1] / "prompts"
-COUNTS = {"nuscenes": 10, "truckscenes": 12, "modelnet40": 40, "scanobjectnn": 15, "city": 10, "shapes": 56}
-COUNTS |= {"nuscenes_categories": 23, "truckscenes_categories": 27}
+COUNTS = {
+    "nuscenes": 10,
+    "truckscenes": 12,
+    "modelnet40": 40,
+    "scanobjectnn": 15,
+    "city": 10,
+    "shapes": 56,
+    "argoverse2": 26,
+    "nuscenes_categories": 23,
+    "truckscenes_categories": 27,
+}
 PUBLISHED = ("nuscenes", "truckscenes", "modelnet40")
 
 

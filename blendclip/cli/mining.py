@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from blendclip.cli.common import CommandParser, Commands, add_part, add_paths, new_command
 from blendclip.cli.flags import add_format, add_options, options_from
-from blendclip.datasets.formats import format_named
+from blendclip.datasets.formats import Format, format_named, formats_of
 from blendclip.mining.options import CloudFaultOptions, CloudOptions, ViewOptions
 from blendclip.options import FaultOptions, plain
 
@@ -27,21 +28,25 @@ def add_commands(commands: Commands) -> None:
         add(commands)
 
 
+def _cities() -> dict[str, Format]:
+    """The formats that the command `city` writes, by rig."""
+    made = [(one, one.generator.command.partition(" --rig ")) for one in formats_of("drive") if one.generator]
+    return {rig: one for one, (command, _, rig) in made if command == "city"}
+
+
 def _add_city(commands: Commands) -> None:
-    parser = new_command(commands, "city", _city, "generate a driving dataset: city or citytruck")
+    parser = new_command(commands, "city", _city, "generate a driving dataset: city, citytruck or cityav2")
     add_paths(parser, root="folder to make")
-    parser.add_argument(
-        "--rig", choices=["car", "truck"], default="car", help="car writes nuScenes format, truck MAN TruckScenes"
-    )
+    about = "car writes nuScenes format, truck MAN TruckScenes, av2 Argoverse 2"
+    parser.add_argument("--rig", choices=list(_cities()), default="car", help=about)
     parser.add_argument("--workers", type=int, default=1, help="processes")
-    parser.later(lambda: add_options(parser, format_named("city", "drive").generator_options()))
+    parser.later(lambda: add_options(parser, *dict.fromkeys(one.generator_options() for one in _cities().values())))
 
 
 def _city(args: argparse.Namespace) -> None:
     from blendclip.synthetic.city.generate import RIGS, generate_city
-    from blendclip.synthetic.city.options import CityOptions
 
-    options = options_from(args, CityOptions)
+    options: Any = options_from(args, _cities()[args.rig].generator_options())
     given = {split: count for split, count in plain(options.scenes).items() if count is not None}
     scenes = dict(RIGS[args.rig].scenes) | given
     generate_city(args.root, rig=args.rig, scenes=scenes, seed=options.seed, workers=args.workers)

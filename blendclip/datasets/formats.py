@@ -74,7 +74,8 @@ class Format:
 
 _DRIVES, _CAD, _BENCHMARKS = "blendclip.datasets.drives", "blendclip.datasets.cad", "blendclip.benchmarks"
 _DRIVE_OPTIONS, _TABLE_OPTIONS = f"{_DRIVES}.options:DriveOptions", f"{_DRIVES}.options:TableOptions"
-_CITY, _SHAPES = "blendclip.synthetic.city.options:CityOptions", "blendclip.synthetic.shapes.options:ShapesOptions"
+_CITY, _CITY_AV2 = (f"blendclip.synthetic.city.options:{name}" for name in ("CityOptions", "Av2Options"))
+_SHAPES = "blendclip.synthetic.shapes.options:ShapesOptions"
 
 FORMATS = (
     Format(
@@ -90,6 +91,13 @@ FORMATS = (
         f"{_DRIVES}.truckscenes:ADAPTER",
         _TABLE_OPTIONS,
         "any folder in MAN TruckScenes format",
+    ),
+    Format(
+        "argoverse2",
+        "drive",
+        f"{_DRIVES}.argoverse2.adapter:ADAPTER",
+        f"{_DRIVES}.options:Argoverse2Options",
+        "splits of Argoverse 2's sensor dataset, as released",
     ),
     Format(
         "city",
@@ -108,6 +116,15 @@ FORMATS = (
         "the same from a truck, in MAN TruckScenes format",
         Generator("city --rig truck", _CITY, "city.json", "citytruck"),
         {"version": "v1.2-mini", "missing_files": "skip"},
+    ),
+    Format(
+        "cityav2",
+        "drive",
+        f"{_DRIVES}.argoverse2.adapter:ADAPTER",
+        f"{_DRIVES}.options:Argoverse2Options",
+        "the same from the car of Argoverse 2, in that dataset's layout",
+        Generator("city --rig av2", _CITY_AV2, "city.json", "cityav2"),
+        {"distorted_images": True, "missing_files": "skip"},
     ),
     Format(
         "meshes",

@@ -123,7 +123,8 @@ class KeyframeCounts:
     """How many points the N annotations of a scene have in the sweeps of their own keyframe.
 
     `boxes` (P,) are the annotations and `sweeps` (P,) the sweeps of their keyframes, one of each LiDAR. An annotation
-    counts once all of its sweeps were read; none does where points have times that `motion` passes over.
+    counts once all of its sweeps were read; none does where points have times that `motion` passes over, unless the
+    points are compensated for the motion of the vehicle.
     """
 
     def __init__(self, scene: Scene, motion: Motion, boxes: NDArray[np.int64], sweeps: NDArray[np.int64]) -> None:
@@ -132,7 +133,8 @@ class KeyframeCounts:
         self._unread = np.bincount(boxes, minlength=len(scene.annotations))
         self._awaited = self._unread > 0
         if motion != "per_point":
-            self._awaited[boxes[scene.sweeps.point_times[sweeps]]] = False
+            passed_over = scene.sweeps.point_times[sweeps] & ~scene.sweeps.motion_compensated[sweeps]
+            self._awaited[boxes[passed_over]] = False
 
     def add(self, boxes: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
         """Add a sweep that serves boxes (B,) of its own keyframe, `counts` (B,) points to each."""

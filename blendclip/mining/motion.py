@@ -94,22 +94,27 @@ class EgoMotion:
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Timestamps (K,) that enclose the times (N,) of a sweep's points, and `global_SE3_sensor` (K, 3, 4) then.
 
-        Without times of points it is the one timestamp of the sweep.
+        Without times of points it is the one timestamp of the sweep. Points that are compensated for the vehicle's
+        motion lie in the frame of the sweep's timestamp at all times.
 
         Raises:
             DataFault: the ego pose is not known at some of these times.
         """
         sweeps = self._scene.sweeps
+        at_once = sweeps.timestamp_us[[sweep]], sweeps.global_SE3_sensor[[sweep]]
         if point_times_us is None:
-            return sweeps.timestamp_us[[sweep]], sweeps.global_SE3_sensor[[sweep]]
+            return at_once
         first_us, last_us = point_times_us.min(), point_times_us.max()
         first = np.searchsorted(self._timestamps_us, first_us, side="right") - 1
         end = np.searchsorted(self._timestamps_us, last_us, side="left") + 1
         global_SE3_ego = self._global_SE3_ego[max(first, 0) : end]
-        if first < 0 or end > len(self._timestamps_us) or not np.isfinite(global_SE3_ego).all():
+        if first < 0 or end > len(self._timestamps_us):
             raise DataFault(rules.NO_EGO_POSES.format(first_us=first_us, last_us=last_us))
-        global_SE3_sensor = geometry.compose(global_SE3_ego, sweeps.ego_SE3_sensor[sweep])
-        return self._timestamps_us[first:end], global_SE3_sensor
+        if sweeps.motion_compensated[sweep]:
+            return self._timestamps_us[first:end], np.repeat(at_once[1], end - first, axis=0)
+        if not np.isfinite(global_SE3_ego).all():
+            raise DataFault(rules.NO_EGO_POSES.format(first_us=first_us, last_us=last_us))
+        return self._timestamps_us[first:end], geometry.compose(global_SE3_ego, sweeps.ego_SE3_sensor[sweep])
 
 
 def box_trajectories(

@@ -22,8 +22,9 @@ class CloudOptions(Options):
     sweeps: Count = 10
     """Sweeps of each LiDAR in a cloud, the keyframe's and those before it."""
     motion: Motion = "per_point"
-    """Where ego and box are taken to be: per_point at each point's own time where the sensor says it (TruckScenes) and
-    at the sweep's time elsewhere, interpolate at the sweep's time, none keeps the box at its keyframe's pose."""
+    """Where ego and box are taken to be: per_point at each point's own time where the sensor says it (TruckScenes,
+    Argoverse 2) and at the sweep's time elsewhere, interpolate at the sweep's time, none keeps the box at its
+    keyframe's pose."""
     min_points: Natural = 1
     """Annotations with fewer points become rejects."""
     colors: bool = False

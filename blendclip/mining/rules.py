@@ -38,7 +38,7 @@ WRONG_TIME = "its time stamp {timestamp_us} us is over a second off the keyframe
 
 # Sweeps.
 MOUNTED_TOO_FAR = "its sensor is mounted {distance:.6g} m from the vehicle's origin; it can be {most:g} m"
-NO_KIND_OF_SWEEP = "{suffix} is no kind of sweep: use .bin or .pcd"
+NO_KIND_OF_SWEEP = "{suffix} is no kind of sweep: use .bin, .pcd or .feather"
 WRONG_COLUMNS = "it seems to have {told} float32 a point, not {columns}: set `lidar_columns` of the dataset to {told}"
 SWEEP_CUT_OFF = "{size} bytes are no whole number of points of {point} bytes: the file is cut off"
 NO_FIELD = "it has no field {missing}, only {fields}"
@@ -49,6 +49,10 @@ WRONG_POINT_TIMES = (
 )
 NOT_FINITE = "{share:.0%} of its points are not finite"
 NO_EGO_POSES = "no ego poses are recorded for some of its points, {first_us} to {last_us} us"
+
+# Sweeps that are feather files.
+NO_FEATHER = "no sound feather file: {error}"
+NO_NUMBERS = "its {fields} are no numbers"
 
 # Sweeps that are PCD files.
 PCD_WITHOUT_HEADER = "no PCD file: its header has no {missing}"
@@ -68,6 +72,7 @@ BROKEN_SWEEP = Rule(
         *(NO_FILE, UNREADABLE, BROKEN_POSE, MOUNTED_TOO_FAR, SENSOR_TOO_FAR, WRONG_TIME),
         *(NO_KIND_OF_SWEEP, WRONG_COLUMNS, SWEEP_CUT_OFF, NO_FIELD, NO_POINTS),
         *(NO_POINT_TIMES, WRONG_POINT_TIMES, NOT_FINITE, NO_EGO_POSES),
+        *(NO_FEATHER, NO_NUMBERS),
         *(PCD_WITHOUT_HEADER, PCD_HEADER_WRONG, PCD_NEGATIVE, PCD_ENCODING),
         *(PCD_CUT_OFF, PCD_BLOCK_CUT_OFF, PCD_BLOCK_SIZE, PCD_BLOCK_BROKEN, PCD_BLOCK_SHORT),
     ),

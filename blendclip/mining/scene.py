@@ -84,8 +84,12 @@ class Readings:
     """(M,) whether the file says when each point was measured."""
     point_columns: NDArray[np.int64]
     """(M,) float32 values of each point, where the file is raw."""
+    motion_compensated: NDArray[np.bool_]
+    """(M,) whether points are in the sensor's frame at `timestamp_us`, whenever each was measured."""
     intrinsic: NDArray[np.float64]
     """(M, 3, 3); (M, 0) for LiDAR sweeps."""
+    distortion: NDArray[np.float64]
+    """(M, 5) k1, k2, p1, p2, k3 of the lens, zero where the image has none; (M, 0) for LiDAR sweeps."""
     size_wh_px: NDArray[np.int64]
     """(M, 2) width and height; (M, 0) for LiDAR sweeps."""
     in_time: NDArray[np.bool_]
@@ -212,7 +216,9 @@ def _readings(
         "ego_SE3_sensor": np.empty((len(rows), 0)) if is_image else _array(rows, "ego_SE3_sensor", (3, 4)),
         "point_times": np.zeros(len(rows), bool) if is_image else _array(rows, "point_times"),
         "point_columns": np.zeros(len(rows), np.int64) if is_image else _point_columns(rows),
+        "motion_compensated": np.zeros(len(rows), bool) if is_image else _flags(rows, "motion_compensated"),
         "intrinsic": _array(rows, "intrinsic", (3, 3)) if is_image else np.empty((len(rows), 0)),
+        "distortion": _distortion(rows) if is_image else np.empty((len(rows), 0)),
         "size_wh_px": np.stack([_array(rows, "width_px"), _array(rows, "height_px")], axis=1).astype(np.int64)
         if is_image
         else np.empty((len(rows), 0), np.int64),
@@ -223,6 +229,19 @@ def _readings(
 def _point_columns(sweeps: pa.StructArray) -> NDArray[np.int64]:
     columns: NDArray[np.int64] = sweeps.field("point_columns").fill_null(NUSCENES_COLUMNS).to_numpy().astype(np.int64)
     return columns
+
+
+def _flags(rows: pa.StructArray, name: str) -> NDArray[np.bool_]:
+    """A column of M flags, false where null."""
+    flags: NDArray[np.bool_] = rows.field(name).fill_null(False).to_numpy(zero_copy_only=False).astype(bool)
+    return flags
+
+
+def _distortion(images: pa.StructArray) -> NDArray[np.float64]:
+    """Coefficients (M, 5) of M images, zero where null."""
+    lists, coefficients = images.field("distortion"), np.zeros((len(images), 5))
+    coefficients[lists.is_valid().to_numpy(zero_copy_only=False)] = lists.flatten().to_numpy().reshape(-1, 5)
+    return coefficients
 
 
 def _annotations(

@@ -7,17 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
+from pyarrow import feather
 
 from blendclip.errors import DataFault
 from blendclip.mining import rules
 from blendclip.mining.options import Motion
-from blendclip.mining.pcd import read_pcd
+from blendclip.mining.pcd import Columns, read_pcd
 from blendclip.mining.scene import Scene
 from blendclip.plain_files import check_plain
 from blendclip.raw_points import NUSCENES_COLUMNS, columns_told, is_plausible
 
-_FIELDS = ("x", "y", "z", "intensity")  # of a PCD
+_FIELDS = ("x", "y", "z", "intensity")  # of a PCD or a feather file
+_OFFSET_NS = "offset_ns"  # of a feather file: nanoseconds of a point after its sweep's time stamp
 _BROKEN_FRACTION = 0.5  # a few NaN are rays without an echo; more than this is a broken file
 _MAX_TIME_OFF_US = 300_000  # a sweep takes 0.05 to 0.2 s: what is further off has another clock or unit
 _UNITS = {1e-6: "seconds", 1e-3: "milliseconds", 1e3: "nanoseconds"}
@@ -48,7 +51,7 @@ def read_sweep_of(scene: Scene, root: Path, sweep: int, motion: Motion) -> Sweep
 
 
 def read_sweep(path: Path, timestamp_us: int, *, point_times: bool, columns: int = NUSCENES_COLUMNS) -> Sweep:
-    """The sweep in a `.pcd` file, or in a `.bin` file of `columns` float32 a point: x, y, z, intensity and others.
+    """The sweep in a `.pcd` or `.feather` file, or in a `.bin` file of `columns` float32 a point.
 
     Its points must have times of their own where `point_times` says so. A point whose time is not within a second of
     the sweep's `timestamp_us` gets that and the coordinates NaN: it is in no box.
@@ -63,6 +66,8 @@ def read_sweep(path: Path, timestamp_us: int, *, point_times: bool, columns: int
             points, times = _raw_points(path, columns), None
         elif path.suffix == ".pcd":
             points, times = _pcd_points(path, point_times)
+        elif path.suffix == ".feather":
+            points, times = _feather_points(path, timestamp_us if point_times else None)
         else:
             raise DataFault(rules.NO_KIND_OF_SWEEP.format(suffix=path.suffix or "a file without a suffix"))
     except FileNotFoundError:
@@ -95,6 +100,28 @@ def _raw_points(path: Path, columns: int) -> NDArray[np.float32]:
 
 def _pcd_points(path: Path, point_times: bool) -> tuple[NDArray[np.float32], NDArray[Any] | None]:
     columns = read_pcd(path)
+    return _points_of(columns), columns.get("timestamp") if point_times else None
+
+
+def _feather_points(path: Path, timestamp_us: int | None) -> tuple[NDArray[np.float32], NDArray[Any] | None]:
+    """Points, and their times on the clock of `timestamp_us`; no times where that is None or the file has none."""
+    try:
+        table = feather.read_table(path, use_threads=False, memory_map=False)
+        names = [name for name in (*_FIELDS, _OFFSET_NS) if name in table.column_names]
+        columns = {name: table.column(table.column_names.index(name)).to_numpy() for name in names}
+    except (pa.ArrowException, OSError) as error:
+        raise DataFault(rules.NO_FEATHER.format(error=str(error).partition("\n")[0])) from None
+    strange = [name for name, values in columns.items() if values.dtype.kind not in "fiu"]
+    if strange:
+        raise DataFault(rules.NO_NUMBERS.format(fields=", ".join(strange)))
+    points = _points_of(columns)
+    if timestamp_us is None or _OFFSET_NS not in columns:
+        return points, None
+    return points, timestamp_us + columns[_OFFSET_NS].astype(np.float64) // 1000
+
+
+def _points_of(columns: Columns) -> NDArray[np.float32]:
+    """Points (N, 4) of a file's columns by name."""
     missing = [name for name in _FIELDS if name not in columns or columns[name].ndim != 1]
     if missing:
         raise DataFault(rules.NO_FIELD.format(missing=", ".join(missing), fields=", ".join(columns)))
@@ -103,7 +130,7 @@ def _pcd_points(path: Path, point_times: bool) -> tuple[NDArray[np.float32], NDA
         raise DataFault(rules.NO_POINTS)
     for number, name in enumerate(_FIELDS):
         points[:, number] = columns[name]
-    return points, columns.get("timestamp") if point_times else None
+    return points
 
 
 def _checked_times(times: NDArray[Any], timestamp_us: int, points: NDArray[np.float32]) -> NDArray[np.int64]:

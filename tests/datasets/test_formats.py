@@ -154,7 +154,7 @@ def test_the_commands_and_the_workflow_use_readers_from_outside(outside, tmp_pat
 
 
 EVERYTHING = {
-    "mine": ["nuscenes", "truckscenes", "city", "citytruck"],
+    "mine": ["nuscenes", "truckscenes", "argoverse2", "city", "citytruck", "cityav2"],
     "cad": ["meshes", "shapes", "openshape", "ulip2"],
     "clip": {"model": "ViT-bigG-14", "pretrained": "laion2b_s39b_b160k"},
     "datasets": {
@@ -166,6 +166,8 @@ EVERYTHING = {
             "splits": ["mini_val"],
             "parts": 2,
         },
+        "argoverse2": {"format": "argoverse2", "root": "/a", "splits": ["val"], "parts": 2},
+        "cityav2": {"format": "cityav2", "splits": ["train", "val"], "parts": 1, "scenes": {"val": 1}},
         "meshes": {
             "format": "meshes",
             "root": "/m",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
@@ -42,27 +43,40 @@ class PoseStream:
             raise UserError(f"the timestamps in ego_pose.json are {strange}, must be microseconds since 1970")
         first, last = np.searchsorted(self._times_us, [start_us - _MARGIN_US, end_us + _MARGIN_US + 1])
         rows = self._order[first:last]
-        poses = poses_of(self._table, rows)
-        finite = np.isfinite(poses).all(axis=(1, 2))
-        times_us, poses, rows = self._times_us[first:last][finite], poses[finite], rows[finite]
-        repeated = np.concatenate([[False], np.diff(times_us) == 0])[: len(times_us)]
-        for later in np.flatnonzero(repeated):
-            if np.abs(poses[later] - poses[later - 1]).max() > _SAME:
-                tokens = [self._table.value("token", int(rows[number])) for number in (later - 1, later)]
-                raise UserError(
-                    f"scene {scene} has two different ego poses at {times_us[later]} us, records {tokens[0]} "
-                    f"and {tokens[1]} of ego_pose.json: remove the wrong one, or keep each vehicle's recordings in "
-                    "a version of their own"
-                )
-        times_us, poses, rows = times_us[~repeated], poses[~repeated], rows[~repeated]
-        aside = _aside(times_us, poses[..., 3])
-        for number in np.flatnonzero(aside).tolist():
-            log.warning(
-                "record %s of ego_pose.json is left out: it is at %s, where the vehicle cannot be between the poses "
-                "before and after",
-                *(self._table.value("token", int(rows[number])), poses[number, :, 3].tolist()),
-            )
-        return EgoPoses(times_us[~aside], poses[~aside])
+
+        def named(*numbers: int) -> str:
+            tokens = " and ".join(str(self._table.value("token", int(rows[number]))) for number in numbers)
+            return f"record{'s' if len(numbers) > 1 else ''} {tokens} of ego_pose.json"
+
+        mend = "remove the wrong one, or keep each vehicle's recordings in a version of their own"
+        return path_of(self._times_us[first:last], poses_of(self._table, rows), scene, named, mend)
+
+
+def path_of(
+    times_us: NDArray[np.int64], poses: NDArray[np.float64], scene: str, named: Callable[..., str], mend: str
+) -> EgoPoses:
+    """The path of a vehicle from records of its poses (E, 3, 4) at ascending times (E,), NaN where they are no poses.
+
+    A pose that is there twice is taken once; one that is not finite, or lies aside of the ones before and after, is
+    left out. `named` says in words which records some numbers are, `mend` what to do about two at one time.
+
+    Raises:
+        UserError: two different poses have the same time.
+    """
+    kept = np.flatnonzero(np.isfinite(poses).all(axis=(1, 2)))
+    repeated = np.concatenate([[False], np.diff(times_us[kept]) == 0])[: len(kept)]
+    for before, later in zip(kept[np.flatnonzero(repeated) - 1], kept[repeated], strict=True):
+        if np.abs(poses[later] - poses[before]).max() > _SAME:
+            both = named(int(before), int(later))
+            raise UserError(f"scene {scene} has two different ego poses at {times_us[later]} us, {both}: {mend}")
+    kept = kept[~repeated]
+    aside = _aside(times_us[kept], poses[kept, :, 3])
+    for number in kept[aside].tolist():
+        log.warning(
+            "%s is left out: it is at %s, where the vehicle cannot be between the poses before and after",
+            *(named(number), poses[number, :, 3].tolist()),
+        )
+    return EgoPoses(times_us[kept[~aside]], poses[kept[~aside]])
 
 
 def _aside(times_us: NDArray[np.int64], places: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -86,11 +100,20 @@ def poses_of(table: Table, rows: Rows) -> NDArray[np.float64]:
     if not len(rows):
         return np.empty((0, 3, 4))
     rotation, translation = table.array("rotation")[rows], table.array("translation")[rows]
-    numbers = np.concatenate([rotation, translation], axis=1)
-    unit = np.abs(np.linalg.norm(rotation, axis=1) - 1) <= geometry.UNIT_TOLERANCE
+    return known_poses(rotation, translation, lambda number: f"record {table.value('token', int(rows[number]))}")
+
+
+def known_poses(
+    rotation_wxyz: NDArray[np.float64], translation: NDArray[np.float64], named: Callable[[int], str]
+) -> NDArray[np.float64]:
+    """Poses (R, 3, 4) of quaternions (R, 4) and translations (R, 3), metres; NaN, and said, where they are none.
+
+    `named` says in words which record a number is.
+    """
+    numbers = np.concatenate([rotation_wxyz, translation], axis=1)
+    unit = np.abs(np.linalg.norm(rotation_wxyz, axis=1) - 1) <= geometry.UNIT_TOLERANCE
     known = unit & np.isfinite(numbers).all(axis=1)
-    for number in np.flatnonzero(~known):
-        token = table.value("token", int(rows[number]))
-        log.warning("record %s has rotation and translation %s, which are no pose", token, numbers[number].tolist())
-    poses = geometry.pose(np.where(known[:, None], rotation, [1.0, 0, 0, 0]), translation)
+    for number in np.flatnonzero(~known).tolist():
+        log.warning("%s has rotation and translation %s, which are no pose", named(number), numbers[number].tolist())
+    poses = geometry.pose(np.where(known[:, None], rotation_wxyz, [1.0, 0, 0, 0]), translation)
     return np.where(known[:, None, None], poses, np.nan)

@@ -138,6 +138,7 @@ class SceneReader:
             ego_SE3_sensor=ego_SE3_sensor,
             point_times=np.full(len(rows), self.devkit.point_times),
             point_columns=pc.if_else(pc.ends_with(columns["path"], RAW_SUFFIX), self.columns, None),
+            motion_compensated=pa.nulls(len(rows)),
         )
 
     def _valid_sample(self, rows: Rows) -> NDArray[np.bool_]:
@@ -155,6 +156,7 @@ class SceneReader:
             intrinsic=self._intrinsics(self.tables.mounting_of_reading[rows]),
             width_px=_pixels(data.arrow("width").take(pa.array(rows))),
             height_px=_pixels(data.arrow("height").take(pa.array(rows))),
+            distortion=pa.nulls(len(rows)),
         )
 
     def _intrinsics(self, mountings: Rows) -> NDArray[np.float64]:

@@ -29,7 +29,7 @@ _RIGID = 1e-4  # by which R R^T may differ from the identity
 _SAME_POSE = (0.01, 1e-3)  # metres, and parts of a rotation matrix: what nearest instead of interpolated poses exceed
 _JUMPS = 0.01  # share of steps in which even a good localization may jump
 _FEW_JUMPS = 1  # which may also happen in a stream of few steps
-_OPTIONAL = {"class_name", "velocity_mps", "visibility", "num_lidar_pts", "point_columns"}
+_OPTIONAL = set("class_name velocity_mps visibility num_lidar_pts point_columns motion_compensated distortion".split())
 _MOST = 0.5
 
 
@@ -309,8 +309,11 @@ def _images(scene: _Scene) -> None:
     good, (least, most) = plausible.are_focal_lengths(k, size_wh), plausible.FOCAL_SIDES
     must = f"in pixels of the image: a focal length of {least:g} to {most:g} times its size"
     scene.most(table, "intrinsic", good, k, must)
-    good = plausible.are_centers(k, size_wh)
-    scene.most(table, "intrinsic", good, k, "in pixels of the image: a principal point in or near it")
+    must = "in pixels of the image: a principal point in or near it"
+    scene.most(table, "intrinsic", plausible.are_centers(k, size_wh), k, must)
+    lenses = table.rows.field("distortion").to_pylist()
+    must = "k1, k2, p1, p2 and k3 of the lens, or null"
+    scene.every(table, "distortion", plausible.are_lenses(lenses), np.array(lenses, object), must)
 
 
 def _tracks(scene: _Scene) -> None:

@@ -27,7 +27,7 @@ class CameraImage:
     """(things,) pixels that would show it if nothing hid it."""
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16)
 def _directions(camera: Camera, width_px: int, height_px: int) -> np.ndarray:
     return camera.directions(width_px, height_px)
 

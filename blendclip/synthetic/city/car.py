@@ -17,7 +17,7 @@ from blendclip.synthetic.city.lidar import sweep
 from blendclip.synthetic.city.motion import planar_SE3
 from blendclip.synthetic.city.plan import KINDS
 from blendclip.synthetic.city.recording import Recorder
-from blendclip.synthetic.city.rig import Rig, SceneJob, SceneRecord
+from blendclip.synthetic.city.rig import Rig, SceneJob, SceneRecord, SharedTables
 from blendclip.synthetic.city.sensors import CAMERAS, KEYFRAME_US, LIDAR, SWEEP_US, ego_SE3_lidar
 from blendclip.synthetic.city.street import CROSS_HALF_M, MAIN_HALF_M
 from blendclip.synthetic.city.tables import Row, Tables, attribute_rows, category_row, sensor_rows
@@ -132,13 +132,11 @@ def _write_map(root: Path, log_tokens: list[str]) -> list[Row]:
 
 CAR = Rig(
     dataset="city",
-    version="v1.0-mini",
-    tables=TABLES,
     official_scenes=create_splits_scenes,
     scenes={"mini_train": 6, "mini_val": 2},
     kinds=KINDS,
     duration_s=3.0,
     image_size_px=(1280, 720),
     record_scene=record_scene,
-    shared_tables=shared_tables,
+    tables=SharedTables("v1.0-mini", TABLES, shared_tables),
 )

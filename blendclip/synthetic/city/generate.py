@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -14,13 +15,16 @@ from tqdm import tqdm
 
 from blendclip.errors import UserError
 from blendclip.schemas import STAGE_VERSIONS
+from blendclip.synthetic.city.av2 import AV2
 from blendclip.synthetic.city.car import CAR
 from blendclip.synthetic.city.rig import Rig, SceneJob, SceneRecord
 from blendclip.synthetic.city.tables import Row, Tables, write_tables
 from blendclip.synthetic.city.truck import TRUCK
 
-RIGS: Mapping[str, Rig] = {"car": CAR, "truck": TRUCK}
+RIGS: Mapping[str, Rig] = {"car": CAR, "truck": TRUCK, "av2": AV2}
 RECIPE_FILE = "city.json"  # written last: the city is finished
+COUNTED = ("scene", "sample", "sample_data", "instance", "sample_annotation")
+"""Tables whose numbers of rows `city.json` tells."""
 OURS_FILE = ".city"  # marks a folder that may be replaced; nobody but us knows of it, so no one deletes it
 
 
@@ -41,9 +45,10 @@ def generate_city(
 
     Args:
         rig: the recording vehicle: car writes nuScenes format, version v1.0-mini; truck writes MAN TruckScenes
-            format, version v1.2-mini.
-        scenes: how many scenes of each split, mini_train and mini_val; by default what suits the rig.
-        duration_s: length of a scene; keyframes are half a second apart, the first at 0.
+            format, version v1.2-mini; av2 writes Argoverse 2's.
+        scenes: how many scenes of each split, mini_train and mini_val, of av2 train and val; by default what suits the
+            rig.
+        duration_s: length of a scene; keyframes are half a second apart, the first at 0; of av2 every sweep has boxes.
         workers: scenes recorded at the same time, each in its own process.
         image_size_px: width and height of the camera images.
 
@@ -87,13 +92,13 @@ def make_recipe(
     official, name = rig.official_scenes(), rig.dataset
     names = {}
     for split, count in (rig.scenes if scenes is None else scenes).items():
-        if split not in ("mini_train", "mini_val"):
-            raise UserError(f"{name} has no split {split!r}: ask for scenes of mini_train and mini_val.")
+        if split not in rig.scenes:
+            raise UserError(f"{name} has no split {split!r}: ask for scenes of {' and '.join(rig.scenes)}.")
         if not 0 <= count <= len(official[split]):
             raise UserError(f"{name} cannot make {count} scenes of {split}: ask for 0 to {len(official[split])}.")
         names[split] = official[split][:count]
     if not any(names.values()):
-        raise UserError(f"{name} was asked for no scene at all: ask for at least one of mini_train or mini_val.")
+        raise UserError(f"{name} was asked for no scene at all: ask for at least one of {' or '.join(rig.scenes)}.")
     if duration_s < 0.5:
         raise UserError(f"{name} cannot make scenes of {duration_s} s: duration_s must be 0.5 or more.")
     if min(image_size_px) < 16:
@@ -111,10 +116,10 @@ def scene_jobs(rig: Rig, root: Path, recipe: Mapping) -> list[SceneJob]:
     """Return a job per scene of a recipe; the kinds of drive alternate within each split."""
     width, height = recipe["image_size_px"]
     jobs: list[SceneJob] = []
-    for names in recipe["scenes"].values():
+    for split, names in recipe["scenes"].items():
         for i, name in enumerate(names):
-            kind = rig.kinds[i % len(rig.kinds)]
-            jobs.append(SceneJob(root, name, kind, len(jobs), recipe["seed"], recipe["duration_s"], (width, height)))
+            kind, more = rig.kinds[i % len(rig.kinds)], (recipe["seed"], recipe["duration_s"], (width, height))
+            jobs.append(SceneJob(root, name, split, kind, len(jobs), *more))
     return jobs
 
 
@@ -147,17 +152,18 @@ def _record_all(rig: Rig, jobs: list[SceneJob], workers: int) -> Iterator[SceneR
 
 def _write_shared(rig: Rig, root: Path, records: list[SceneRecord]) -> dict[str, int]:
     """Write the tables and the list of true instances over all scenes; return how many rows there are."""
-    tables: Tables = {name: [] for name in rig.tables}
+    tables: Tables = defaultdict(list)
     instances: list[Row] = []
     for record in records:
         for name, rows in record.tables.items():
             tables[name].extend(rows)
         _shift_truth(root, record, len(instances))
         instances.extend(record.instances)
-    tables |= rig.shared_tables(root, tables)
-    write_tables(root / rig.version, tables, rig.tables)
+    if rig.tables is not None:
+        tables |= rig.tables.of_no_scene(root, tables)
+        write_tables(root / rig.tables.version, tables, rig.tables.names)
     (root / "truth" / "instances.json").write_text(json.dumps(instances, indent=0) + "\n")
-    return {name: len(tables[name]) for name in ("scene", "sample", "sample_data", "instance", "sample_annotation")}
+    return {name: len(tables[name]) for name in COUNTED}
 
 
 def _shift_truth(root: Path, record: SceneRecord, offset: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from blendclip.synthetic.city.motion import Motion
 from blendclip.synthetic.city.raycasting import RayHits, World
 from blendclip.synthetic.city.sensors import lidar_directions, rays_in_world
 
@@ -28,6 +29,39 @@ def sweep(world: World, world_SE3_lidar: np.ndarray, rng: np.random.Generator) -
     points[:, 3] = intensity
     points[:, 4] = ring
     return points[kept], (hits.thing[kept] + 1).astype(np.uint16)
+
+
+def fan(azimuth_rad: np.ndarray, rows: int, low_deg: float, high_deg: float) -> np.ndarray:
+    """Return unit rays (columns, rows, 3) in a LiDAR's frame, x ahead and z up, a column for each azimuth (columns,).
+
+    Rows are densest at the horizon, where things are far away and small.
+    """
+    share = np.linspace(-1, 1, rows)
+    elevation = np.deg2rad(np.where(share < 0, -low_deg, high_deg) * np.sign(share) * abs(share) ** 1.5)
+    azimuth, elevation = np.meshgrid(azimuth_rad, elevation, indexing="ij")
+    flat = np.cos(elevation)
+    return np.stack([flat * np.cos(azimuth), flat * np.sin(azimuth), np.sin(elevation)], -1)
+
+
+def rolling_rays(rays: np.ndarray, ego: Motion, column_s: np.ndarray, ego_SE3_lidar: np.ndarray) -> np.ndarray:
+    """Return rays (columns * rows, 6) float64 in world frame that a moving vehicle sends column by column.
+
+    Args: rays (columns, rows, 3) in LiDAR frame; column_s (columns,) when each column fires, seconds after the scene's
+    start; ego_SE3_lidar (4, 4).
+    """
+    columns, rows, _ = rays.shape
+    pose = ego.pose_at(column_s)
+    world_R_ego = np.zeros((columns, 3, 3))
+    cos, sin = np.cos(pose[:, 2]), np.sin(pose[:, 2])
+    world_R_ego[:, 0, 0], world_R_ego[:, 0, 1] = cos, -sin
+    world_R_ego[:, 1, 0], world_R_ego[:, 1, 1] = sin, cos
+    world_R_ego[:, 2, 2] = 1
+    origin = world_R_ego @ ego_SE3_lidar[:3, 3]
+    origin[:, :2] += pose[:, :2]
+    cast = np.empty((columns * rows, 6))
+    cast[:, :3] = np.repeat(origin, rows, axis=0)
+    cast[:, 3:] = np.einsum("cij,crj->cri", world_R_ego @ ego_SE3_lidar[:3, :3], rays).reshape(-1, 3)
+    return cast
 
 
 def measure(

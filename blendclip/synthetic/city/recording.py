@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,30 @@ JPEG_QUALITY = 92
 FIRST_TIMESTAMP_US = 1_533_000_000_000_000
 
 
+@dataclass(frozen=True)
+class Setting:
+    """Where and when a scene is recorded, and its sun."""
+
+    offset_us: int
+    """When it begins, after the dataset's first timestamp."""
+    global_SE3_world: np.ndarray
+    """(4, 4)"""
+    sun: np.ndarray
+    """(3,) unit vector to the sun in world frame."""
+    sunlight: float
+    """0..1"""
+
+
+def draw_setting(key: str, order: int, origin_m: tuple[float, float] = (0.0, 0.0)) -> Setting:
+    """Draw the setting of a scene, whose position among all scenes is `order`, near an origin in the global frame."""
+    rng = stable_rng(key, "place")
+    offset_us = order * 600_000_000 + int(rng.integers(0, 1_000_000))
+    pose = np.array([rng.uniform(300, 1500), rng.uniform(300, 1500), rng.uniform(-3.1, 3.1)]) + [*origin_m, 0]
+    azimuth, height = rng.uniform(-np.pi, np.pi), np.deg2rad(rng.uniform(38, 62))
+    sun = np.array([np.cos(height) * np.cos(azimuth), np.cos(height) * np.sin(azimuth), np.sin(height)])
+    return Setting(offset_us, planar_SE3(pose), sun, float(rng.uniform(0.65, 1.0)))
+
+
 class Recorder(ABC):
     """Writes files and collects table rows of one scene."""
 
@@ -39,17 +64,11 @@ class Recorder(ABC):
     """Where the city lies in the global frame."""
 
     def __init__(self, job: SceneJob, plan: ScenePlan) -> None:
-        """Draw the scene's position in the global frame, its date and its sun."""
+        """Draw the scene's setting."""
         self.job, self.plan, self.world = job, plan, World(plan)
         self.key = f"{job.seed}/{job.name}"
-        rng = stable_rng(self.key, "place")
-        self.start_us = FIRST_TIMESTAMP_US + job.order * 600_000_000 + int(rng.integers(0, 1_000_000))
-        self.global_SE3_world = planar_SE3(
-            np.array([rng.uniform(300, 1500), rng.uniform(300, 1500), rng.uniform(-3.1, 3.1)]) + [*self.origin_m, 0]
-        )
-        azimuth, height = rng.uniform(-np.pi, np.pi), np.deg2rad(rng.uniform(38, 62))
-        self.sun = np.array([np.cos(height) * np.cos(azimuth), np.cos(height) * np.sin(azimuth), np.sin(height)])
-        self.sunlight = float(rng.uniform(0.65, 1.0))
+        self.setting = draw_setting(self.key, job.order, self.origin_m)
+        self.start_us = FIRST_TIMESTAMP_US + self.setting.offset_us
         self.keyframes = round(job.duration_s * 1e6) // KEYFRAME_US + 1
         self.tables: Tables = {name: [] for name in ("ego_pose", "calibrated_sensor", "sample", "sample_annotation")}
         self.record = SceneRecord(self.tables, [])
@@ -70,7 +89,7 @@ class Recorder(ABC):
 
     def global_pose(self, pose: np.ndarray, z_m: float) -> tuple[list[float], list[float]]:
         """Return translation and wxyz rotation in global frame of a pose (3,) in world frame."""
-        global_SE3_thing = self.global_SE3_world @ planar_SE3(pose, z_m)
+        global_SE3_thing = self.setting.global_SE3_world @ planar_SE3(pose, z_m)
         yaw = np.arctan2(global_SE3_thing[1, 0], global_SE3_thing[0, 0])
         return global_SE3_thing[:3, 3].tolist(), [float(np.cos(yaw / 2)), 0.0, 0.0, float(np.sin(yaw / 2))]
 
@@ -120,7 +139,8 @@ class Recorder(ABC):
             offset_us = keyframe * KEYFRAME_US + camera.delay_us
             self.world.move_to(offset_us / 1e6)
             world_SE3_ego = planar_SE3(self.plan.ego.pose_at(offset_us / 1e6))
-            seen = render_image(self.world, camera, world_SE3_ego, self.job.image_size_px, self.sun, self.sunlight)
+            size_px, light = self.job.image_size_px, (self.setting.sun, self.setting.sunlight)
+            seen = render_image(self.world, camera, world_SE3_ego, size_px, *light)
             path = self.add_data(camera.channel, offset_us, keyframe, True, ".jpg", self.job.image_size_px)
             Image.fromarray(seen.image).save(path, quality=JPEG_QUALITY)
             visible += seen.visible

@@ -17,6 +17,8 @@ class SceneJob:
     """Folder that the dataset is written to."""
     name: str
     """Official name of the scene."""
+    split: str
+    """That it belongs to."""
     kind: str
     """Kind of drive."""
     order: int
@@ -42,15 +44,23 @@ class SceneRecord:
 
 
 @dataclass(frozen=True)
+class SharedTables:
+    """The tables that all scenes of a dataset share."""
+
+    version: str
+    """Folder of the tables."""
+    names: tuple[str, ...]
+    """Tables of the format, in the order in which they are written."""
+    of_no_scene: Callable[[Path, Tables], Tables]
+    """Returns the tables that belong to no scene, given the root and the scenes' rows."""
+
+
+@dataclass(frozen=True)
 class Rig:
     """A recording vehicle, and the dataset it makes."""
 
     dataset: str
     """Name of the dataset, also of its stage version."""
-    version: str
-    """Folder of the tables."""
-    tables: tuple[str, ...]
-    """Tables of the format, in the order in which they are written."""
     official_scenes: Callable[[], Mapping[str, list[str]]]
     """The devkit's names of the scenes of each split."""
     scenes: Mapping[str, int]
@@ -63,5 +73,5 @@ class Rig:
     """Width and height of images by default."""
     record_scene: Callable[[SceneJob], SceneRecord]
     """Plans and records one scene below the job's root; runs in a worker process."""
-    shared_tables: Callable[[Path, Tables], Tables]
-    """Returns the tables that belong to no scene, given the root and the scenes' rows."""
+    tables: SharedTables | None = None
+    """None where each scene has files of its own."""

@@ -19,7 +19,7 @@ from blendclip.randomness import stable_rng
 from blendclip.synthetic.city.cast import plan_scene
 from blendclip.synthetic.city.plan import Thing
 from blendclip.synthetic.city.recording import Recorder
-from blendclip.synthetic.city.rig import Rig, SceneJob, SceneRecord
+from blendclip.synthetic.city.rig import Rig, SceneJob, SceneRecord, SharedTables
 from blendclip.synthetic.city.sensors import KEYFRAME_US
 from blendclip.synthetic.city.truck_cast import KINDS, TRUCK_BODY, fill_truck_stage
 from blendclip.synthetic.city.truck_sensors import CAMERAS, LIDARS, TURN_US, RollingLidar, Scan, scan
@@ -60,7 +60,7 @@ class TruckRecorder(Recorder):
         offsets = steps * POSE_STEP_US + POSE_PHASE_US
         for step, offset_us in zip(steps.tolist(), offsets.tolist(), strict=True):
             self.tables["ego_pose"].append(self.ego_pose_row(self.token("ego_pose", step), offset_us))
-        world_yaw = float(np.arctan2(self.global_SE3_world[1, 0], self.global_SE3_world[0, 0]))
+        world_yaw = float(np.arctan2(self.setting.global_SE3_world[1, 0], self.setting.global_SE3_world[0, 0]))
         for table in ("ego_motion_chassis", "ego_motion_cabin"):
             tokens = [self.token(table, step) for step in steps.tolist()]
             moved = motion_rows(tokens, self.start_us + offsets, offsets / 1e6, self.plan.ego, world_yaw)
@@ -148,13 +148,11 @@ def record_scene(job: SceneJob) -> SceneRecord:
 
 TRUCK = Rig(
     dataset="citytruck",
-    version="v1.2-mini",
-    tables=TABLES,
     official_scenes=create_splits_scenes,
     scenes={"mini_train": 4, "mini_val": 2},
     kinds=KINDS,
     duration_s=2.5,
     image_size_px=(960, 600),
     record_scene=record_scene,
-    shared_tables=shared_tables,
+    tables=SharedTables("v1.2-mini", TABLES, shared_tables),
 )

@@ -25,10 +25,10 @@ def fill_truck_stage(stage: Stage) -> None:
     # It reaches over the truck's rear: a gap below zero lets the two overlap there.
     stage.place([trailer], stage.ego, 0.0, "moving" if stage.ego.moves else "stopped", -2.0)
     _tractor(stage)
-    _signs(stage)
+    place_signs(stage)
     fill_stage(stage)
     _far_traffic(stage)
-    _deer(stage)
+    place_deer(stage)
 
 
 def _tractor(stage: Stage) -> None:
@@ -55,7 +55,7 @@ def _facing(side: float) -> float:
     return np.pi if side < 0 else 0.0
 
 
-def _signs(stage: Stage) -> None:
+def place_signs(stage: Stage) -> None:
     """Signs on poles and above the lanes of the main road, and signs on feet for roadworks."""
     rng = stage.rng
 
@@ -117,7 +117,7 @@ def _far_traffic(stage: Stage) -> None:
         attempt(drive)
 
 
-def _deer(stage: Stage) -> None:
+def place_deer(stage: Stage) -> None:
     """A deer in front of the houses."""
 
     def graze() -> bool:

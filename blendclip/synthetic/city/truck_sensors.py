@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from blendclip.synthetic.city.lidar import measure
+from blendclip.synthetic.city.lidar import fan, measure, rolling_rays
 from blendclip.synthetic.city.motion import Motion
 from blendclip.synthetic.city.raycasting import World
 from blendclip.synthetic.city.sensors import Camera
@@ -63,12 +63,7 @@ class RollingLidar:
         """
         count = round(self.sector_deg / self.step_deg)
         azimuth = np.deg2rad(self.sector_deg / 2 - self.step_deg * np.arange(count))
-        # Rows are densest at the horizon, where things are far away and small.
-        share = np.linspace(-1, 1, self.rows)
-        elevation = np.deg2rad(np.where(share < 0, -self.low_deg, self.high_deg) * np.sign(share) * abs(share) ** 1.5)
-        azimuth, elevation = np.meshgrid(azimuth, elevation, indexing="ij")
-        flat = np.cos(elevation)
-        rays = np.stack([flat * np.cos(azimuth), flat * np.sin(azimuth), np.sin(elevation)], -1)
+        rays = fan(azimuth, self.rows, self.low_deg, self.high_deg)
         return rays, np.round((np.arange(count) - (count - 1)) * TURN_US * self.step_deg / 360).astype(np.int64)
 
 
@@ -92,18 +87,7 @@ def scan(world: World, lidar: RollingLidar, ego: Motion, end_us: int, rng: np.ra
     """Return what the LiDAR of a moving truck sees during the turn that ends end_us after the scene's start."""
     rays, column_us = lidar.columns()
     offset_us = np.repeat(end_us + column_us, lidar.rows)
-    pose = ego.pose_at((end_us + column_us) / 1e6)
-    world_R_ego = np.zeros((len(pose), 3, 3))
-    cos, sin = np.cos(pose[:, 2]), np.sin(pose[:, 2])
-    world_R_ego[:, 0, 0], world_R_ego[:, 0, 1] = cos, -sin
-    world_R_ego[:, 1, 0], world_R_ego[:, 1, 1] = sin, cos
-    world_R_ego[:, 2, 2] = 1
-    ego_SE3_lidar = lidar.ego_SE3_lidar
-    origin = world_R_ego @ ego_SE3_lidar[:3, 3]
-    origin[:, :2] += pose[:, :2]
-    cast = np.empty((len(offset_us), 6))
-    cast[:, :3] = np.repeat(origin, lidar.rows, axis=0)
-    cast[:, 3:] = np.einsum("cij,crj->cri", world_R_ego @ ego_SE3_lidar[:3, :3], rays).reshape(-1, 3)
+    cast = rolling_rays(rays, ego, (end_us + column_us) / 1e6, lidar.ego_SE3_lidar)
     hits = world.cast_rolling(cast, offset_us / 1e6)
     kept, measured_m, intensity = measure(hits, cast[:, 3:], rng, MAX_RANGE_M)
     measured_m = measured_m[kept, None]

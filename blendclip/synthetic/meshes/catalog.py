@@ -73,9 +73,36 @@ TRUCK_CATEGORY_SHAPES: dict[str, tuple[str, ...]] = {
 }
 """The same for the categories of MAN TruckScenes; of trains there are none."""
 
+AV2_CATEGORY_SHAPES: dict[str, tuple[str, ...]] = {
+    "ANIMAL": ("deer",),
+    "ARTICULATED_BUS": ("bendy_bus",),
+    "BICYCLE": ("bicycle",),
+    "BICYCLIST": ("ridden_bicycle",),
+    "BOLLARD": ("delineator",),
+    "BOX_TRUCK": ("box_truck",),
+    "BUS": ("rigid_bus",),
+    "CONSTRUCTION_CONE": ("traffic_cone",),
+    "DOG": ("dog",),
+    "LARGE_VEHICLE": ("excavator", "wheel_loader", "road_roller", "forklift"),
+    "MOTORCYCLE": ("motorcycle", "motor_scooter"),
+    "MOTORCYCLIST": ("ridden_motorcycle",),
+    "OFFICIAL_SIGNALER": ("police_officer",),
+    "PEDESTRIAN": ("walking_adult", "standing_adult", "pusher", "child", "construction_worker"),
+    "REGULAR_VEHICLE": (*CATEGORY_SHAPES["vehicle.car"], "pickup", "police_car"),
+    "SIGN": ("pole_sign", "overhead_sign", "temporary_sign"),
+    "STROLLER": ("stroller",),
+    "TRUCK": ("flatbed_truck", "tanker_truck", "dump_truck", "ambulance"),
+    "TRUCK_CAB": ("tractor_unit",),
+    "VEHICULAR_TRAILER": ("semi_trailer", "utility_trailer"),
+    "WHEELCHAIR": ("wheelchair",),
+    "WHEELED_RIDER": ("kick_scooter",),
+}
+"""The same for those categories of Argoverse 2 that a street here has; what is in none of them has no annotations."""
+
 SHAPE_CATEGORY: dict[str, str] = {shape: name for name, shapes in TRUCK_CATEGORY_SHAPES.items() for shape in shapes}
 
 __all__ = [
+    "AV2_CATEGORY_SHAPES",
     "CATEGORY_SHAPES",
     "SHAPES",
     "SHAPE_CATEGORY",

@@ -119,10 +119,10 @@ class ByDevkit:
         if data["sensor_modality"] == "lidar":
             mounting = {"ego_SE3_sensor": _pose(sensor).ravel().tolist(), "point_times": bool(ego)}
             mounting["point_columns"] = 5 if data["filename"].endswith(".bin") else None
-            return row | {"global_SE3_sensor": pose} | mounting
+            return row | {"global_SE3_sensor": pose, "motion_compensated": None} | mounting
         intrinsic = np.array(sensor["camera_intrinsic"]).ravel().tolist()
         size = {"width_px": data["width"], "height_px": data["height"]}
-        return row | {"global_SE3_camera": pose, "intrinsic": intrinsic} | size
+        return row | {"global_SE3_camera": pose, "intrinsic": intrinsic, "distortion": None} | size
 
     def _tracks(self, samples, number, kept):
         tracks = {}

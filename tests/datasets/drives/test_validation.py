@@ -158,6 +158,7 @@ DAMAGES = [
     (one("annotations", 1, visibility=80), "annotations row 1: visibility is 80.*, must be a level from 1 to 4"),
     (one("annotations", 1, velocity_mps=[1.0, 2.0]), "velocity_mps is 2, must be three numbers, or null"),
     (one("annotations", 1, num_lidar_pts=-1), "num_lidar_pts is -1, must be a number of points"),
+    (one("images", 1, distortion=[0.1, 0.2]), "images row 1: distortion is .0.1, 0.2., must be k1, k2, p1, p2 and k3"),
     (one("sweeps", 1, point_columns=2), "sweeps row 1: point_columns is 2.*, must be at least 3, x, y and z, or null"),
     (one("annotations", 1, evaluated=None), "annotations row 1: evaluated is null, must be a bool"),
     (one("sweeps", 1, point_times=None), "sweeps row 1: point_times is null, must be a bool"),
