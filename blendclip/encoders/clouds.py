@@ -5,7 +5,7 @@ Letters in names: N points of all clouds together, B clouds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -36,10 +36,13 @@ class Clouds:
         """(N,) int64: number of the cloud that each point belongs to."""
         return torch.repeat_interleave(self.lengths, output_size=len(self.points))
 
+    def moved(self, move: Callable[[Tensor], Tensor]) -> Clouds:
+        """The same clouds with their tensors where `move` brings them."""
+        return Clouds(move(self.points), move(self.lengths), None if self.rgb is None else move(self.rgb))
+
     def to(self, device: torch.device | str) -> Clouds:
         """The same clouds on another device."""
-        rgb = None if self.rgb is None else self.rgb.to(device, non_blocking=True)
-        return Clouds(self.points.to(device, non_blocking=True), self.lengths.to(device, non_blocking=True), rgb)
+        return self.moved(lambda tensor: tensor.to(device, non_blocking=True))
 
 
 def normalized(clouds: Clouds) -> Clouds:

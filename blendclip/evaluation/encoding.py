@@ -7,8 +7,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from blendclip.encoders.clouds import Clouds, normalized
+from blendclip.encoders.devices import sender
+from blendclip.encoders.plan import kind_of, planned
 from blendclip.encoders.pointbert import PointBert
 from blendclip.randomness import subset
 
@@ -33,18 +36,25 @@ def encode_clouds(
         num_points: (N,) points of each cloud.
         max_points: most points of a cloud that are encoded.
     """
-    device = next(encoder.parameters()).device
-    sizes = np.minimum(np.asarray(num_points), max_points)
-    features = np.empty((len(sizes), encoder.config.out_dim), np.float32)
+    config, batches = encoder.config, _batches(np.minimum(np.asarray(num_points), max_points))
+    features = np.empty((len(num_points), config.out_dim), np.float32)
     was_training = encoder.training
     encoder.eval()
-    for rows in _batches(sizes):
-        clouds = _gathered(read, rows, max_points, encoder.config.colors).to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            encoded = encoder(normalized(clouds))
-        features[rows] = torch.nn.functional.normalize(encoded.float(), dim=1).cpu().numpy()
+    encoded = [_encoded(encoder, _gathered(read, rows, max_points, config.colors)) for rows in batches]
     encoder.train(was_training)
+    if batches:
+        features[np.concatenate(batches)] = torch.cat(encoded).cpu().numpy()
     return features
+
+
+def _encoded(encoder: PointBert, clouds: Clouds) -> Tensor:
+    """(B, D) unit features, on the encoder's device, of B clouds on the CPU; a GPU is not waited for."""
+    device = next(encoder.parameters()).device
+    send = sender(device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        plan = planned(clouds.lengths.tolist(), encoder.config, kind_of(encoder.config, device))
+        encoded_BD = encoder(normalized(clouds.moved(send)), plan=plan.moved(send))
+    return torch.nn.functional.normalize(encoded_BD.float(), dim=1)
 
 
 def _batches(sizes: NDArray[np.int64]) -> list[NDArray[np.int64]]:

@@ -1,7 +1,8 @@
 """Augmentation of clouds in training: occlusion, dropout, normalisation, rotation, scale and shift, in this order.
 
-It runs on the device of the clouds, for a whole batch at once. Nothing depends on other clouds of the batch, on the
-rank or on what was drawn before: every number is hashed from a cloud's own seed.
+Occlusion and dropout, which decide how many points a cloud has, are for the processes that read a batch (`remaining`);
+the rest is for the device that trains (`augmented`). Each works on a whole batch at once. Nothing depends on other
+clouds of the batch, on the rank or on what was drawn before: every number is hashed from a cloud's own seed.
 
 Letters in names: N points of all clouds together, B clouds.
 """
@@ -20,8 +21,8 @@ from blendclip.training.occlusion import occluded
 from blendclip.training.ragged import indices, kept, reduced
 
 
-def augmented(clouds: Clouds, seed_B: Tensor, synthetic_B: Tensor, config: Augmentation) -> Clouds:
-    """The clouds of a batch, augmented and normalised for the encoder.
+def remaining(clouds: Clouds, seed_B: Tensor, synthetic_B: Tensor, config: Augmentation) -> Clouds:
+    """The clouds of a batch with the points that occlusion and dropout leave.
 
     Args:
         clouds: in box frame, z up, any unit.
@@ -29,8 +30,18 @@ def augmented(clouds: Clouds, seed_B: Tensor, synthetic_B: Tensor, config: Augme
         synthetic_B: bool, which clouds are of CAD objects and may be occluded, on the clouds' device.
         config: options of each step.
     """
-    clouds = occluded(clouds, seed_B, synthetic_B, config.occlusion)
-    clouds = normalized(thinned(clouds, seed_B, config))
+    return thinned(occluded(clouds, seed_B, synthetic_B, config.occlusion), seed_B, config)
+
+
+def augmented(clouds: Clouds, seed_B: Tensor, config: Augmentation) -> Clouds:
+    """The `remaining` clouds of a batch, normalised for the encoder and moved at random.
+
+    Args:
+        clouds: in box frame, z up, any unit.
+        seed_B: int64, seed of each sample, on the clouds' device.
+        config: options of each step.
+    """
+    clouds = normalized(clouds)
     points_N3 = moved(clouds.points, clouds.owners(), seed_B, config)
     return Clouds(points_N3, clouds.lengths, clouds.rgb)
 

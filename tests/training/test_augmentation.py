@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from blendclip.encoders.clouds import Clouds, normalized
 from blendclip.errors import UserError
-from blendclip.training.augmentation import augmented, moved, rotations, thinned
+from blendclip.training.augmentation import augmented, moved, remaining, rotations, thinned
 from blendclip.training.augmentation_options import Augmentation, Occlusion
 from tests.training.clouds import one_by_one, scattered, seeds, sphere
 
@@ -24,9 +24,14 @@ def every(count, value):
     return torch.full((count,), value)
 
 
+def seen(clouds, seed, synthetic, config):
+    """Clouds as the encoder takes them, after both halves of augmentation."""
+    return augmented(remaining(clouds, seed, synthetic, config), seed, config)
+
+
 def test_all_off_is_normalisation():
     clouds = scattered([5, 300], rgb=True)
-    result = augmented(clouds, seeds(2), every(2, True), OFF)
+    result = seen(clouds, seeds(2), every(2, True), OFF)
     assert torch.allclose(result.points, normalized(clouds).points)
     assert result.lengths.equal(clouds.lengths) and result.rgb is clouds.rgb
 
@@ -112,16 +117,16 @@ def test_a_cloud_alone_is_what_it_is_in_a_batch(method):
     )
     clouds = dataclasses.replace(clouds, rgb=clouds.points.abs())
     seed, synthetic = seeds(7), torch.tensor([True, True, False, True, True, False, True])
-    batch = one_by_one(augmented(clouds, seed, synthetic, config))
+    batch = one_by_one(seen(clouds, seed, synthetic, config))
     for number, cloud in enumerate(one_by_one(clouds)):
-        alone = augmented(cloud, seed[number, None], synthetic[number, None], config)
+        alone = seen(cloud, seed[number, None], synthetic[number, None], config)
         assert alone.points.equal(batch[number].points) and alone.rgb.equal(batch[number].rgb)
     assert batch[0].lengths < 700
 
 
 def test_another_seed_is_another_cloud():
     clouds = Clouds.of([sphere(500)] * 2)
-    first, second = one_by_one(augmented(clouds, seeds(2), every(2, True), Augmentation()))
+    first, second = one_by_one(seen(clouds, seeds(2), every(2, True), Augmentation()))
     assert len(first.points) != len(second.points) or not torch.allclose(first.points, second.points)
 
 
