@@ -18,7 +18,7 @@ from blendclip.encoders.clouds import Clouds, normalized
 from blendclip.randomness import normal, uniform
 from blendclip.training.augmentation_options import Augmentation
 from blendclip.training.occlusion import occluded
-from blendclip.training.ragged import indices, kept, reduced
+from blendclip.training.ragged import indices, kept, reduced, spread
 
 
 def remaining(clouds: Clouds, seed_B: Tensor, synthetic_B: Tensor, config: Augmentation) -> Clouds:
@@ -59,9 +59,9 @@ def thinned(clouds: Clouds, seed_B: Tensor, config: Augmentation) -> Clouds:
     owner_N = clouds.owners()
     share_B = config.dropout * uniform(seed_B, "dropout share")
     share_B = share_B.minimum(1 - config.min_points / clouds.lengths)
-    draw_N = uniform(seed_B[owner_N], "dropout", indices(clouds))
-    highest_B = reduced(draw_N[:, None], clouds, "amax")[:, 0]
-    return kept(clouds, draw_N >= share_B.minimum(highest_B)[owner_N])
+    draw_N = uniform(spread(seed_B, owner_N), "dropout", indices(clouds))
+    highest_B = reduced(draw_N[:, None], clouds, "max")[:, 0]
+    return kept(clouds, draw_N >= spread(share_B.minimum(highest_B), owner_N))
 
 
 def moved(points_N3: Tensor, owner_N: Tensor, seed_B: Tensor, config: Augmentation) -> Tensor:

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from importlib.util import find_spec
 
-import numpy as np
 import pytest
 import torch
 
@@ -15,57 +14,61 @@ from blendclip.encoders.grouping import group_with_numba
 pytestmark = pytest.mark.skipif(find_spec("triton") is None, reason="triton is not installed")
 
 SCRIPT = """
-import json, sys
-import numpy as np, torch
+import sys
+import torch
 from blendclip.encoders.division import Division
 from blendclip.encoders.triton_grouping import group_with_triton
 
-given = np.load(sys.argv[1])
-lengths, counts, size = (given[name].tolist() for name in ("lengths", "counts", "size"))
-division = Division.of(lengths, counts, size)
-points = torch.from_numpy(given["points"])
-centers, members = group_with_triton(points, division.offsets, division.starts, max(lengths), sum(counts), size)
-np.savez(sys.argv[2], centers=centers.numpy(), members=members.numpy())
+found = {}
+for kind, (points, lengths, counts) in torch.load(sys.argv[1]).items():
+    for size in (32, 5):
+        division = Division.of(lengths, counts, size)
+        found[kind, size] = group_with_triton(
+            points, division.offsets, division.starts, max(lengths), sum(counts), size
+        )
+torch.save(found, sys.argv[2])
 """
 
 
-def by_interpreter(folder, points, lengths, counts, size):
-    """Centres and members by the kernels; in a process of its own, which imports triton for the interpreter."""
-    given, found = folder / "given.npz", folder / "found.npz"
-    np.savez(given, points=points.numpy(), lengths=lengths, counts=counts, size=size)
-    environment = os.environ | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, "-c", SCRIPT, str(given), str(found)], env=environment, check=True)
-    return (torch.from_numpy(np.load(found)[name]) for name in ("centers", "members"))
-
-
-def clouds_of(kind):
-    """Points of each cloud and the patches that are asked of it."""
+def clouds_by_kind():
+    """For each kind points of several clouds, with how many patches are asked of each."""
     random = torch.Generator().manual_seed(7)
 
     def scattered(length):
         return torch.randn(length, 3, generator=random)
 
-    return {
-        "lengths": [
-            (scattered(1), 1),
-            (scattered(31), 5),
-            (scattered(32), 32),
-            (scattered(33), 33),
-            (scattered(8192), 40),
-        ],
-        "lattice": [(torch.randint(0, 6, (1100, 3), generator=random).float(), 70), (scattered(40), 2)],
+    lattice = torch.randint(0, 6, (1100, 3), generator=random).float()
+    given = {
+        "lengths": [(scattered(n), m) for n, m in ((1, 1), (31, 5), (32, 32), (33, 33), (8192, 30))],
+        "ties": [(lattice, 70), (scattered(40), 2)],
         "coincident": [(torch.ones(200, 3), 12), (torch.zeros(1500, 3), 3)],
-        "twins": [(scattered(300).repeat(2, 1), 37), (scattered(1).repeat(2, 1), 2)],
-    }[kind]
+        "one point twice": [(scattered(300).repeat(2, 1), 37), (scattered(1).repeat(2, 1), 2)],
+    }
+    return {kind: together(clouds) for kind, clouds in given.items()}
 
 
+def together(clouds):
+    """Points of all clouds, the points of each and the patches of each."""
+    points, counts = zip(*clouds, strict=True)
+    return torch.cat(points), [len(cloud) for cloud in points], list(counts)
+
+
+@pytest.fixture(scope="module")
+def interpreted(tmp_path_factory):
+    """Centres and members by the kernels; in a process of its own, which imports triton for the interpreter."""
+    given, found = (tmp_path_factory.mktemp("interpreted") / name for name in ("given.pt", "found.pt"))
+    torch.save(clouds_by_kind(), given)
+    environment = os.environ | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-c", SCRIPT, str(given), str(found)], env=environment, check=True)
+    return torch.load(found)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [32, 5])
-@pytest.mark.parametrize("kind", ["lengths", "lattice", "coincident", "twins"])
-def test_kernels_choose_the_points_that_numba_chooses(tmp_path, kind, size):
-    clouds, counts = zip(*clouds_of(kind), strict=True)
-    points, lengths = torch.cat(clouds), [len(cloud) for cloud in clouds]
-    centers, members = by_interpreter(tmp_path, points, lengths, list(counts), size)
-    expected_centers, expected_members = group_with_numba(points, lengths, list(counts), size)
+@pytest.mark.parametrize("kind", ["lengths", "ties", "coincident", "one point twice"])
+def test_kernels_choose_the_points_that_numba_chooses(interpreted, kind, size):
+    centers, members = interpreted[kind, size]
+    expected_centers, expected_members = group_with_numba(*clouds_by_kind()[kind], size)
     assert torch.equal(centers, expected_centers)
     assert torch.equal(members, expected_members), "also beyond a cloud's points, where both leave 0"
 
@@ -93,6 +96,7 @@ print(json.dumps([
 """
 
 
+@pytest.mark.slow
 def test_kernels_compile_and_round_each_operation_by_itself():
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     done = subprocess.run(
