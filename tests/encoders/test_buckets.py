@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from blendclip.encoders.buckets import _cuts, laid_in_buckets
+from blendclip.encoders.buckets import _cuts, laid_end_to_end, laid_in_buckets
 
 
 @pytest.mark.parametrize("counts", [[5], [512] * 3, [1, 60, 2, 512, 61, 512, 1], list(range(1, 40))])
@@ -38,6 +38,16 @@ def test_the_index_counts_over_buckets():
 def test_equal_lengths_need_no_mask_and_lidar_does_not_pad_to_cad():
     layout = laid_in_buckets([512] * 4 + [30, 28, 29], 384, "cpu")
     assert [(b.size, b.length, b.real is None) for b in layout.spans] == [(4, 513, True), (3, 31, False)]
+
+
+def test_end_to_end_each_sequence_is_its_class_token_and_its_patches():
+    layout = laid_end_to_end([2, 1, 3])
+    assert layout.rows == 9 and layout.spans.longest == 4
+    assert layout.spans.bounds.tolist() == [0, 3, 5, 9] and layout.spans.bounds.dtype == torch.int32
+    assert layout.class_rows.tolist() == [0, 3, 5]
+    assert layout.patch_rows.tolist() == [1, 2, 4, 6, 7, 8]
+    assert layout.owner.tolist() == [0, 0, 0, 1, 1, 2, 2, 2, 2]
+    assert layout.spans.counts.tolist() == [2, 1, 3] and layout.index.tolist() == [0, 1, 2]
 
 
 def test_cuts_are_the_best_of_all():
