@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import figures
 import numpy as np
 import open_clip
 import pyarrow.parquet as pq
@@ -34,11 +35,11 @@ from blendclip.encoders.embedding import embed, parts_of
 def main() -> None:
     """Time both and print the ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    figures.add_arguments(parser)
     parser.add_argument("--model", default="ViT-B-16")
     parser.add_argument("--pretrained", help="tag or file; random weights when not given")
     parser.add_argument("--views", type=Path, nargs="+", help="Parquet files of views; generated crops when not given")
     parser.add_argument("--pictures", type=int, default=32, help="crops to generate")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--workers", type=int, default=1, help="on a GPU, processes that decode")
     parser.add_argument("--batch-size", type=int, help="by default 32, on a GPU what it has room for")
     parser.add_argument("--rounds", type=int, default=6)
@@ -68,7 +69,9 @@ def main() -> None:
     print(f"{args.model} on {args.device} ({clip.precision}), {count} pictures, batches of {batch_size}")
     for name, taken in seconds.items():
         print(f"  {name:<20}{count / taken:10.2f} pictures/s")
-    print(f"  ratio: {seconds['bare forward pass'] / seconds['the stage']:.1%}")
+    ratio = seconds["bare forward pass"] / seconds["the stage"]
+    print(f"  ratio: {ratio:.1%}")
+    figures.write(args.figures, {"embedding, pictures/s": count / seconds["the stage"], "embedding, of bare": ratio})
 
 
 def untrained(model: str, device: str) -> Clip:
@@ -107,12 +110,11 @@ def bare(clip: Clip, count: int, batch_size: int) -> None:
     """Forward passes of so many pictures that are ready on the device."""
     height, width, _ = clip.prepared(Image.new("RGB", (64, 64))).shape
     pixels_B3HW = torch.zeros(batch_size, 3, height, width, device=clip.device)
-    on_gpu = clip.device.type == "cuda"
-    with torch.inference_mode(), torch.autocast(clip.device.type, torch.bfloat16, enabled=on_gpu):
+    half = clip.device.type == "cuda"
+    with torch.inference_mode(), torch.autocast(clip.device.type, torch.bfloat16, enabled=half):
         for start in range(0, count, batch_size):
             clip.model.encode_image(pixels_B3HW[: min(batch_size, count - start)])
-    if on_gpu:
-        torch.cuda.synchronize()
+    figures.wait(clip.device)
 
 
 def fastest_in_turn(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:

@@ -14,18 +14,20 @@ Prints
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import figures
+from figures import milliseconds
+
 from blendclip.encoders.clouds import Clouds, normalized
-from blendclip.encoders.grouping import group_with_torch, grouped, num_patches
+from blendclip.encoders.devices import sender
+from blendclip.encoders.division import Division, num_patches
+from blendclip.encoders.grouping import group_with_torch, grouped
 from blendclip.encoders.pointbert import PointBert
 from blendclip.encoders.pointbert_config import PointBertConfig
 
@@ -36,7 +38,7 @@ PATCH_POINTS = 32
 def main() -> None:
     """Run all measurements and print them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    on_gpu = torch.cuda.is_available()
+    on_gpu = figures.add_arguments(parser)
     parser.add_argument("--cad", type=int, default=64 if on_gpu else 4, help="CAD clouds of a batch")
     parser.add_argument("--lidar", type=int, default=512 if on_gpu else 64, help="LiDAR clouds of a batch")
     parser.add_argument("--model", default="base" if on_gpu else "tiny")
@@ -44,13 +46,14 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    device = torch.device("cuda" if on_gpu else "cpu")
-    print(f"{device}, torch {torch.__version__}, {args.threads} threads; median of {args.repeats}")
+    device = torch.device(args.device)
+    print(f"{figures.named(device)}, torch {torch.__version__}, {args.threads} threads; median of {args.repeats}")
     cad, lidar = [CAD_POINTS] * args.cad, lidar_lengths(args.lidar)
-    measure_grouping(f"{args.cad} x {CAD_POINTS} points", clouds_of(cad, device), args.repeats)
+    ours, batched = measure_grouping(f"{args.cad} x {CAD_POINTS} points", clouds_of(cad, device), args.repeats)
     measure_grouping(f"{args.lidar} LiDAR objects", clouds_of(lidar, device), args.repeats)
     share = max(1, args.lidar * 3 // 10)
     measure_encoder(args.model, args.cad, share, device, args.repeats)
+    figures.write(args.figures, {"grouping, ms a CAD cloud": ours / args.cad, "grouping, x torch": batched / ours})
 
 
 def lidar_lengths(count: int) -> list[int]:
@@ -65,17 +68,19 @@ def clouds_of(lengths: list[int], device: torch.device) -> Clouds:
     return normalized(Clouds.of([torch.randn(length, 3, generator=generator) for length in lengths])).to(device)
 
 
-def measure_grouping(what: str, clouds: Clouds, repeats: int) -> None:
-    """Print milliseconds of ours and of the others."""
-    lengths = clouds.lengths.tolist()
+def measure_grouping(what: str, clouds: Clouds, repeats: int) -> tuple[float, float]:
+    """Print milliseconds of ours and of the others; return those of ours and of torch with many clouds."""
+    lengths, device = clouds.lengths.tolist(), clouds.points.device
     counts = [num_patches(length, 2 / PATCH_POINTS, 512) for length in lengths]
+    division = Division.of(lengths, counts, PATCH_POINTS).moved(sender(device))
     print(f"farthest points and neighbours, {what}, {sum(counts)} patches")
-    ours = milliseconds(lambda: grouped(clouds, counts, PATCH_POINTS), repeats)
+    ours = milliseconds(lambda: grouped(clouds, division), repeats, device)
     print(f"  ours                {ours:10.1f} ms")
-    batched = milliseconds(lambda: group_with_torch(clouds.points, lengths, counts, PATCH_POINTS), repeats)
+    batched = milliseconds(lambda: group_with_torch(clouds.points, lengths, counts, PATCH_POINTS), repeats, device)
     print(f"  torch, many clouds  {batched:10.1f} ms  {batched / ours:6.1f} x")
-    loop = milliseconds(lambda: loop_over_clouds(clouds, lengths, counts), max(1, repeats // 3))
+    loop = milliseconds(lambda: loop_over_clouds(clouds, lengths, counts), max(1, repeats // 3), device)
     print(f"  loop over clouds    {loop:10.1f} ms  {loop / ours:6.1f} x")
+    return ours, batched
 
 
 def loop_over_clouds(clouds: Clouds, lengths: list[int], counts: list[int]) -> list[torch.Tensor]:
@@ -99,7 +104,9 @@ def measure_encoder(name: str, cad: int, lidar: int, device: torch.device, repea
     ragged = clouds_of([CAD_POINTS] * cad + lidar_lengths(lidar), device)
     full = clouds_of([CAD_POINTS] * (cad + lidar), device)
     print(f"{name}: forward and backward of {cad} CAD and {lidar} LiDAR clouds")
-    took = [milliseconds(lambda batch=batch: step(model, batch), max(1, repeats // 2)) for batch in (ragged, full)]
+    took = [
+        milliseconds(lambda batch=batch: step(model, batch), max(1, repeats // 2), device) for batch in (ragged, full)
+    ]
     print(f"  ours                {took[0]:10.1f} ms")
     print(f"  all of {CAD_POINTS} points  {took[1]:10.1f} ms  {took[1] / took[0]:6.1f} x")
 
@@ -107,19 +114,10 @@ def measure_encoder(name: str, cad: int, lidar: int, device: torch.device, repea
 def step(model: PointBert, clouds: Clouds) -> None:
     """Gradients of something."""
     model.zero_grad()
-    model(clouds).square().mean().backward()
-
-
-def milliseconds(work: Callable[[], object], repeats: int) -> float:
-    """Median time of `work`, after one run that is not counted."""
-    took = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        work()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        took.append(1000 * (time.perf_counter() - start))
-    return statistics.median(took[1:])
+    device = clouds.points.device.type
+    with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+        features = model(clouds)
+    features.float().square().mean().backward()
 
 
 if __name__ == "__main__":

@@ -1,78 +1,72 @@
 """Training steps against those of the reference recipe: same encoder, same weights, same clouds, one process, one run.
 
     python speed/training.py                        # on a CPU: narrow encoder, about two minutes
-    python speed/training.py --preset base          # on a GPU the default; on a CPU ten minutes
+    python speed/training.py --preset base          # on a GPU the default, in batches of 512; on a CPU ten minutes
     python speed/training.py --results results --clip tiny --synthetic shapes/train --real city/mini_train
 
-Ours is what `blendclip train` does: features of CLIP computed before, clouds end to end, augmented together on the
-device. The reference recipe is written here in plain PyTorch: each cloud is augmented alone, in numpy, and resampled to
-max_points points; all have the most patches that the encoder takes, by the usual loops; CLIP sees picture and caption
-of each sample in each step. Pictures come as tensors, captions as tokens, and synthetic clouds are not occluded: all
-in the reference's favour. Its loss, gradient cut and optimizer are ours.
+Ours is what `blendclip train` does: features of CLIP computed before, clouds end to end, occluded and thinned where
+they are read. The reference recipe is that of `reference.py`: CLIP in the loop, every cloud of max_points points.
 
-Prints samples/s of both for a batch of the curriculum's middle, of CAD alone and of LiDAR alone, then where the time of
-a sample goes. `without CLIP` is the ratio to the reference less its CLIP. Medians over steps after one to warm up; on a
-CPU seconds of this process in one thread, so that what else runs counts little.
+Prints samples/s of both for a batch of the curriculum's middle, of CAD alone and of LiDAR alone, and the share of a
+known GPU's peak that ours takes (model FLOPs, see `step_flops`); then where the time of a sample goes, when each stage
+is waited for. `without CLIP` is the ratio to the reference less its CLIP. Of ours the rate is that of steps one after
+another, as a run takes them, after some to warm up; of the reference a median. On a CPU seconds of this process in one
+thread, so that what else runs counts little.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import os
 import tempfile
-import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import figures
 import numpy as np
 import open_clip
 import torch
-import torch.nn.functional as F  # noqa: N812
 from packed import generate
-from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from reference import Clock, Reference, Samples, check_same, update
 
 from blendclip.encoders import pointbert
-from blendclip.encoders.clouds import Clouds, normalized
-from blendclip.encoders.pointbert import PointBert
 from blendclip.encoders.pointbert_config import PointBertConfig
-from blendclip.training.data.batches import loader
+from blendclip.training.data.batches import Batch, loader
 from blendclip.training.data.mixture import Mixture
 from blendclip.training.data.packed import PackedSplit
 from blendclip.training.distributed import Group
-from blendclip.training.loop import Aligner, Training
-from blendclip.training.loss import align
-from blendclip.training.optimization import adamw
+from blendclip.training.loop import Training
+from blendclip.training.pace import Pace
 from blendclip.training.recipe import Data, Epochs, Recipe
 
 STAGES = ("reading", "augmentation", "CLIP", "grouping", "forward", "backward", "optimizer")
 SIDES = ("ours", "reference")
 
 
-class Clock:
-    """Seconds of the stages of a step."""
+def step_flops(config: PointBertConfig, counts: Sequence[int]) -> float:
+    """FLOPs of forward and backward pass of the encoder, for clouds of `counts` patches, counted by hand.
 
-    def __init__(self, device: torch.device) -> None:
-        self._now = time.process_time if device.type == "cpu" else time.perf_counter
-        self._sync = (lambda: None) if device.type == "cpu" else torch.cuda.synchronize
-        self.start()
-
-    def start(self) -> None:
-        """Begin a step."""
-        self._sync()
-        self.seconds, self._last = defaultdict(float), self._now()
-
-    def mark(self, stage: str) -> None:
-        """What was done since the last mark was this stage."""
-        self._sync()
-        now = self._now()
-        self.seconds[stage] += now - self._last
-        self._last = now
+    A product and a sum of a matrix product are two; all else is left out. The backward pass takes two products for each
+    of the forward pass. With K points of a patch, C channels, e the width of the mini-PointNet, D and L width and depth
+    of the transformer, m its MLP's ratio and O the width of the features, the products are
+      of a point of a patch: C e/2 + e/2 e (local), e 2e + 2e e (joint)
+      of a patch:            e 2e (joint, the patch's maximum), e D, 3 128 + 128 D (position)
+      of a token:            L (3 D^2 + D^2 + 2 m D^2), and 2 T D L for attention among T tokens
+      of a cloud:            2 D O
+    A base cloud of 512 patches takes 110 GFLOP, one of 2 patches 0.5.
+    """
+    e, width, depth, channels = config.encoder_width, config.width, config.depth, 6 if config.colors else 3
+    of_point = channels * e // 2 + e // 2 * e + 4 * e * e
+    of_patch = config.patch_points * of_point + 2 * e * e + e * width + 3 * 128 + 128 * width
+    of_token = depth * width * width * (4 + 2 * config.mlp_ratio)
+    tokens = np.asarray(counts) + 1
+    attention = 2 * width * depth * (tokens.astype(float) ** 2).sum()
+    products = of_patch * sum(counts) + of_token * tokens.sum() + attention
+    return 6 * (products + len(tokens) * 2 * width * config.out_dim)
 
 
 class Ours:
@@ -82,6 +76,28 @@ class Ours:
         self._training, self._clock = training, clock
         self._reader = loader(training.batches, 0, workers, training.group.device.type == "cuda")
         self.patches: list[float] = []
+        self.flops, self.waiting = 0.0, 0.0
+
+    def run(self, steps: int) -> float:
+        """Seconds of a step, of several one after another; nothing waits for the device between them."""
+        device, now, pace = self._training.group.device, figures.clock(self._training.group.device), Pace()
+        reader = self._counted()
+        self.flops = 0.0
+        figures.wait(device)
+        start = now()
+        for _ in range(steps):
+            self._training._train_step(self._training.model, reader, pace)
+            pace.step(self._training.recipe.batch_size)
+        figures.wait(device)
+        seconds = (now() - start) / steps
+        numbers = pace.read()
+        self.waiting = numbers["data_wait_s"] / numbers["step_s"]
+        return seconds
+
+    def _counted(self) -> Iterator[Batch]:
+        for batch in self._reader:
+            self.flops += step_flops(self._training.recipe.encoder, batch.plan.division.counts)
+            yield batch
 
     def step(self) -> None:
         """One step."""
@@ -108,177 +124,6 @@ class Ours:
 
 
 GROUPED = pointbert.grouped
-
-
-class Samples:
-    """Augmented clouds of the same draws, one by one, each of the same number of points."""
-
-    def __init__(self, training: Training, splits: list[PackedSplit]) -> None:
-        self._plan, self._splits, self._points = training.plan, splits, training.recipe.data.max_points
-        self._size = training.recipe.batch_size
-
-    def __len__(self) -> int:
-        return self._plan.total_steps * self._size
-
-    def __getitem__(self, number: int) -> Tensor:
-        step, place = divmod(number, self._size)
-        draws = self._plan.batch(step) if place == 0 else self._draws
-        self._draws = draws
-        points_n3 = self._splits[draws.source_B[place]].points(int(draws.row_B[place]))
-        return torch.from_numpy(augmented_alone(points_n3, self._points, np.random.default_rng(number)))
-
-
-def augmented_alone(points_n3: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
-    """(count, 3) float32: resampled, normalised, thinned, scaled, shifted, tilted and turned about z."""
-    chosen = random.choice(len(points_n3), count, replace=len(points_n3) < count)
-    points = points_n3[chosen]
-    points = points - points.mean(0)
-    points = points / np.sqrt((points**2).sum(1)).max().clip(1e-9)
-    points[random.random(count) <= random.random() * 0.875] = points[0]
-    points = points * random.uniform(0.8, 1.25) + random.uniform(-0.1, 0.1, 3)
-    roll, pitch = np.clip(0.06 * random.normal(size=2), -0.18, 0.18)
-    for axis, angle in ((0, roll), (1, pitch), (2, random.uniform(0, 2 * np.pi))):
-        first, second = (axis + 1) % 3, (axis + 2) % 3
-        rotation = np.eye(3)
-        rotation[[first, second], [first, second]] = np.cos(angle)
-        rotation[second, first], rotation[first, second] = np.sin(angle), -np.sin(angle)
-        points = points @ rotation.T
-    return points.astype(np.float32)
-
-
-class Padded(nn.Module):
-    """The encoder on clouds of one size: the weights of a `PointBert` in the layers of the published architecture."""
-
-    def __init__(self, encoder: PointBert) -> None:
-        super().__init__()
-        self.encoder = encoder
-
-    def forward(self, points_BN3: Tensor, clock: Clock) -> Tensor:
-        """(B, out_dim) features."""
-        config, encoder = self.encoder.config, self.encoder
-        groups_BPK3, center_BP3 = grouped_by_loops(points_BN3, config.max_patches, config.patch_points)
-        clock.mark("grouping")
-        token_BPD = encoder.to_token(self._patch_vectors(groups_BPK3))
-        of_class = (
-            parameter.expand(len(points_BN3), 1, -1) for parameter in (encoder.class_token, encoder.class_position)
-        )
-        tokens, positions = (
-            torch.cat([first, rest], dim=1)
-            for first, rest in zip(of_class, (token_BPD, encoder.position(center_BP3)), strict=True)
-        )
-        for block in encoder.blocks:
-            tokens = tokens + positions
-            tokens = tokens + self._dropped(self._attention(block.attention, block.norm1(tokens)), block.drop)
-            tokens = tokens + self._dropped(block.mlp(block.norm2(tokens)), block.drop)
-        tokens = encoder.norm(tokens)
-        return encoder.projection(torch.cat([tokens[:, 0], tokens[:, 1:].max(1).values], dim=1))
-
-    def _patch_vectors(self, groups_BPK3: Tensor) -> Tensor:
-        batch, patches, size, _ = groups_BPK3.shape
-        local, joint = self.encoder.patch_encoder.local, self.encoder.patch_encoder.joint
-        features = local["out"](F.relu(local["norm"](local["linear"](groups_BPK3.reshape(-1, 3)))))
-        features = features.view(batch * patches, size, -1)
-        whole = features.max(1, keepdim=True).values.expand_as(features)
-        hidden = joint["linear"](torch.cat([whole, features], dim=2)).flatten(0, 1)
-        features = joint["out"](F.relu(joint["norm"](hidden)))
-        return features.view(batch, patches, size, -1).max(2).values
-
-    @staticmethod
-    def _attention(attention: pointbert.Attention, tokens_BTD: Tensor) -> Tensor:
-        batch, length, width = tokens_BTD.shape
-        query, key, value = attention.qkv(tokens_BTD).view(batch, length, 3, attention.heads, -1).permute(2, 0, 3, 1, 4)
-        weights = ((query @ key.transpose(-2, -1)) * query.shape[-1] ** -0.5).softmax(-1)
-        return attention.out((weights @ value).transpose(1, 2).reshape(batch, length, width))
-
-    def _dropped(self, change_BTD: Tensor, share: float) -> Tensor:
-        if share == 0 or not self.training:
-            return change_BTD
-        return change_BTD * (torch.rand(len(change_BTD), 1, 1, device=change_BTD.device) >= share) / (1 - share)
-
-
-@torch.no_grad()
-def grouped_by_loops(points_BN3: Tensor, patches: int, size: int) -> tuple[Tensor, Tensor]:
-    """Patches (B, P, K, 3) less their centres, and the centres (B, P, 3)."""
-    batch, count, _ = points_BN3.shape
-    row_B = torch.arange(batch, device=points_BN3.device)
-    center_BP = torch.zeros(batch, patches, dtype=torch.int64, device=points_BN3.device)
-    reach_BN = torch.full((batch, count), torch.inf, device=points_BN3.device)
-    for number in range(1, patches):
-        last_B13 = points_BN3[row_B, center_BP[:, number - 1], None]
-        reach_BN = torch.minimum(reach_BN, ((points_BN3 - last_B13) ** 2).sum(2))
-        center_BP[:, number] = reach_BN.argmax(1)
-    center_BP3 = points_BN3[row_B[:, None], center_BP]
-    squared_BPN = (center_BP3**2).sum(2)[:, :, None] + (points_BN3**2).sum(2)[:, None]
-    squared_BPN -= 2 * center_BP3 @ points_BN3.transpose(1, 2)
-    member_BPK = squared_BPN.topk(size, largest=False, sorted=False).indices
-    return points_BN3[row_B[:, None, None], member_BPK] - center_BP3[:, :, None], center_BP3
-
-
-class Reference:
-    """Steps of the reference recipe, from the weights and draws of a `Training`."""
-
-    def __init__(self, training: Training, samples: Samples, clip: nn.Module, workers: int, clock: Clock) -> None:
-        self._recipe, self._device, self._clip, self._clock = training.recipe, training.group.device, clip, clock
-        self._model = copy.deepcopy(training.model)
-        encoder, width = self._model.encoder, clip.text_projection.shape[1]
-        if encoder.config.out_dim != width:
-            encoder.projection = nn.Linear(2 * encoder.config.width, width, bias=False, device=self._device)
-        self._encoder = Padded(encoder)
-        self._optimizer = adamw(self._model, training.recipe.optimization)
-        size = training.recipe.batch_size
-        self._reader = iter(DataLoader(samples, size, num_workers=workers, pin_memory=self._device.type == "cuda"))
-        side = clip.visual.image_size[0]
-        self._pixels = torch.randn(size, 3, side, side, device=self._device)
-        words = [f"a white car number {number} parked at the side of a wet street" for number in range(size)]
-        self._tokens = open_clip.tokenize(words).to(self._device)
-
-    def step(self) -> None:
-        """One step."""
-        points_BN3 = next(self._reader).to(self._device, non_blocking=True)
-        self._clock.mark("augmentation")
-        update(self._model, self._optimizer, self._recipe, self._clock, lambda: self._features(points_BN3))
-
-    def _features(self, points_BN3: Tensor) -> tuple[Tensor, ...]:
-        with torch.no_grad():
-            images = self._clip.encode_image(self._pixels, normalize=True)
-            texts = self._clip.encode_text(self._tokens, normalize=True)
-        self._clock.mark("CLIP")
-        return self._encoder(points_BN3, self._clock), self._model.temperature(), images, texts
-
-
-def update(
-    model: Aligner,
-    optimizer: torch.optim.Optimizer,
-    recipe: Recipe,
-    clock: Clock,
-    features: Callable[[], tuple[Tensor, ...]],
-) -> None:
-    """Forward, backward and optimizer, the same for both sides; `features` gives clouds, scale, images and texts."""
-    device = model.temperature().device.type
-    optimizer.zero_grad(set_to_none=True)
-    with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-        clouds_BD, scale, images_BD, texts_BD = features()
-    aligned = align(clouds_BD, images_BD, texts_BD, scale, recipe.same_caption)
-    clock.mark("forward")
-    aligned.loss.backward()
-    clock.mark("backward")
-    nn.utils.clip_grad_norm_(model.parameters(), recipe.optimization.max_gradient_norm)
-    optimizer.step()
-    assert torch.isfinite(aligned.loss), "both sides train"
-    clock.mark("optimizer")
-
-
-def check_same(training: Training, splits: list[PackedSplit]) -> None:
-    """Both encoders give the same features, in evaluation, of clouds that have the most patches."""
-    model, config = copy.deepcopy(training.model.encoder).eval(), training.recipe.encoder
-    needed = int(np.ceil(config.max_patches / config.patches_per_point))
-    random = torch.Generator().manual_seed(0)
-    clouds = [torch.randn(needed, 3, generator=random) for _ in range(2)]
-    whole = normalized(Clouds.of(clouds)).to(training.group.device)
-    with torch.no_grad():
-        ours = model(whole)
-        theirs = Padded(model).eval()(whole.points.view(2, needed, 3), Clock(training.group.device))
-    assert F.cosine_similarity(ours, theirs).min() > 0.9999, "both sides are the same encoder"
 
 
 def medians(side: Ours | Reference, steps: int, clock: Clock) -> dict[str, float]:
@@ -310,8 +155,8 @@ def opened(args: argparse.Namespace) -> dict[str, list[tuple[str, PackedSplit]]]
 
 def trainings(
     args: argparse.Namespace, data: dict[str, list[tuple[str, PackedSplit]]]
-) -> Iterator[tuple[str, Training]]:
-    """A training for each mixture of batches."""
+) -> Iterator[tuple[str, Training, Training]]:
+    """Two trainings for each mixture of batches, of ours and of the reference's size."""
     splits = [split for domain in data.values() for _, split in domain]
     names = {domain: tuple(name for name, _ in named) for domain, named in data.items()}
     changes = {"max_patches": args.max_patches, "out_dim": len(splits[0].text(0))}
@@ -325,7 +170,9 @@ def trainings(
             batch_size=args.batch_size,
             same_caption=0.97,
         )
-        yield title, Training(recipe, splits, Group(0, 1, torch.device(args.device)))
+        group = Group(0, 1, torch.device(args.device))
+        smaller = replace(recipe, batch_size=args.reference_batch_size or args.batch_size)
+        yield title, Training(recipe, splits, group), Training(smaller, splits, group)
 
 
 def main() -> None:
@@ -337,51 +184,78 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         data = opened(args) if args.results else generated(Path(folder))
         splits = [split for domain in data.values() for _, split in domain]
-        print(f"{args.preset} encoder, up to {args.max_patches} patches, {args.max_points} points, on {args.device}")
-        print(f"{args.steps} steps of {args.batch_size} samples after one to warm up; samples/s\n")
-        print(f"{'batch':<14}{'ours':>9}{'reference':>11}{'ratio':>8}{'without CLIP':>14}{'patches':>9}{'of':>6}")
-        tables = {}
-        for title, training in trainings(args, data):
+        name = figures.named(device)
+        print(f"{args.preset} encoder, up to {args.max_patches} patches, {args.max_points} points, on {name}")
+        print(f"{args.steps} steps of {args.batch_size} samples after as many to warm up; samples/s\n")
+        head = f"{'batch':<14}{'ours':>9}{'reference':>11}{'ratio':>8}{'without CLIP':>14}{'patches':>9}{'of':>6}"
+        print(f"{head}{'TFLOP/s':>9}{'of peak':>9}")
+        tables, reached = {}, {}
+        for title, training, smaller in trainings(args, data):
             clock = Clock(device)
             check_same(training, splits)
-            reference = Reference(training, Samples(training, splits), clip, args.workers, clock)
             ours = Ours(training, args.workers, clock)
-            tables[title] = {
-                side: medians(steps, args.steps, clock) for side, steps in zip(SIDES, (ours, reference), strict=True)
-            }
-            print_rates(title, tables[title], args, np.mean(ours.patches[1:]))
-        print_stages(tables, args.batch_size)
+            taken = {"ours": medians(ours, args.steps, clock)}
+            taken["ours"]["whole"] = 1000 * ours.run(args.steps)
+            reference = Reference(smaller, Samples(smaller, splits), clip, args.workers, clock)
+            taken["reference"] = medians(reference, args.steps, clock)
+            tables[title] = {"ours": shared(taken["ours"], training), "reference": shared(taken["reference"], smaller)}
+            tflops = ours.flops / args.steps / taken["ours"]["whole"] / 1e9
+            print_rates(title, tables[title], args, float(np.mean(ours.patches[1:])), tflops)
+            reached |= reached_by(title, tables[title], tflops, device)
+            reached[f"training, {title}, waiting for data of step"] = ours.waiting
+        print_stages(tables)
+        figures.write(args.figures, reached)
 
 
-def print_rates(title: str, sides: dict[str, dict[str, float]], args: argparse.Namespace, patches: float) -> None:
+def shared(taken: dict[str, float], training: Training) -> dict[str, float]:
+    """Milliseconds of a sample, of those of a step."""
+    return {stage: ms / training.recipe.batch_size for stage, ms in taken.items()}
+
+
+def reached_by(title: str, sides: dict[str, dict[str, float]], tflops: float, device: torch.device) -> dict[str, float]:
+    """The figures of a kind of batches, by name."""
+    ours, peak = sides["ours"], figures.peak_tflops(device)
+    found = {
+        f"training, {title}, samples/s": 1000 / ours["whole"],
+        f"training, {title}, x reference": sides["reference"]["whole"] / ours["whole"],
+        f"training, {title}, grouping of step": ours["grouping"] / sum(ours[stage] for stage in STAGES[1:]),
+    }
+    return found | ({f"training, {title}, MFU": tflops / peak} if peak else {})
+
+
+def print_rates(
+    title: str, sides: dict[str, dict[str, float]], args: argparse.Namespace, patches: float, tflops: float
+) -> None:
     """A line of the first table."""
     ours, reference = (sides[side]["whole"] for side in SIDES)
-    without = (reference - sides["reference"]["CLIP"]) / ours
-    rates = "".join(f"{1000 * args.batch_size / ms:{width}.2f}" for ms, width in ((ours, 9), (reference, 11)))
-    print(
-        f"{title:<14}{rates}{reference / ours:>7.1f}x{without:>13.1f}x{patches:>9.0f}{args.max_patches:>6}", flush=True
-    )
+    without, peak = (reference - sides["reference"]["CLIP"]) / ours, figures.peak_tflops(torch.device(args.device))
+    rates = "".join(f"{1000 / ms:{width}.2f}" for ms, width in ((ours, 9), (reference, 11)))
+    ratios = f"{reference / ours:>7.1f}x{without:>13.1f}x{patches:>9.0f}{args.max_patches:>6}"
+    print(f"{title:<14}{rates}{ratios}{tflops:>9.2f}{tflops / peak if peak else float('nan'):>9.1%}", flush=True)
 
 
-def print_stages(tables: dict[str, dict[str, dict[str, float]]], batch_size: int) -> None:
+def print_stages(tables: dict[str, dict[str, dict[str, float]]]) -> None:
     """Where the time goes."""
     print(f"\n{'milliseconds a sample':<32}" + "".join(f"{stage:>14}" for stage in STAGES))
     for title, sides in tables.items():
         for side, taken in sides.items():
-            print(f"{title:<20}{side:<12}" + "".join(f"{taken[stage] / batch_size:>14.2f}" for stage in STAGES))
+            print(f"{title:<20}{side:<12}" + "".join(f"{taken[stage]:>14.3f}" for stage in STAGES))
 
 
 def arguments() -> argparse.Namespace:
     """What to run."""
-    on_gpu = torch.cuda.is_available()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cuda" if on_gpu else "cpu")
+    on_gpu = figures.add_arguments(parser)
     parser.add_argument("--preset", default="base" if on_gpu else "tiny", help="of the encoder: tiny or base")
     parser.add_argument("--max-patches", type=int, default=512)
     parser.add_argument("--max-points", type=int, default=8192)
-    parser.add_argument("--batch-size", type=int, default=64 if on_gpu else 8)
-    parser.add_argument("--steps", type=int, default=20 if on_gpu else 3)
-    parser.add_argument("--workers", type=int, default=8 if on_gpu else 0, help="processes that read, for both sides")
+    parser.add_argument("--batch-size", type=int, default=512 if on_gpu else 8)
+    parser.add_argument(
+        "--reference-batch-size", type=int, default=64 if on_gpu else None, help="of its padded batches"
+    )
+    parser.add_argument("--steps", type=int, default=100 if on_gpu else 3)
+    workers = max(1, (os.cpu_count() or 1) - 2) if on_gpu else 0
+    parser.add_argument("--workers", type=int, default=workers, help="processes that read, for both sides")
     parser.add_argument("--real-share", type=float, default=0.15, help="of the first line's batches")
     parser.add_argument("--results", type=Path, help="packed data to take; generated when not given")
     parser.add_argument("--clip", default="tiny", help="folder name in results")

@@ -1,11 +1,15 @@
-"""Sequences of different lengths laid out for attention: buckets of similar length, each padded to its longest.
+"""Sequences of different lengths laid out for attention, in buckets of similar length or simply end to end.
 
-Letters in names: B sequences (clouds), T rows of all buckets together, padding included, P patches of all sequences.
+A bucket is padded to its longest sequence, which any kernel for attention takes. Where there is one for sequences of
+different lengths (`varlen`), they lie end to end and nothing is padded.
+
+Letters in names: B sequences (clouds), T rows of all sequences together, padding included, P patches of all sequences.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -36,14 +40,26 @@ class Bucket:
 
 
 @dataclass(frozen=True)
+class Sequences:
+    """Sequences end to end, without padding."""
+
+    bounds: Tensor
+    """(B + 1,) int32: sequence b has the rows bounds[b] to bounds[b + 1]."""
+    counts: Tensor
+    """(B,) int64: patches of each sequence, one less than its rows."""
+    longest: int
+    """Rows of the longest sequence."""
+
+
+@dataclass(frozen=True)
 class Layout:
     """The row of each token: a sequence is its class token, its patches, and padding.
 
     Sequences are numbered in the order in which `laid_out` got them.
     """
 
-    buckets: list[Bucket]
-    """From the longest sequences to the shortest."""
+    spans: list[Bucket] | Sequences
+    """Which rows attend to each other: buckets, from the longest sequences to the shortest, or sequences end to end."""
     rows: int
     """T."""
     class_rows: Tensor
@@ -53,32 +69,55 @@ class Layout:
     owner: Tensor
     """(T,) int64: number of the sequence that each row belongs to."""
     index: Tensor
-    """(B,) int64: position of each sequence in the buckets, counted over all of them."""
+    """(B,) int64: position of each sequence among the rows, counted in sequences."""
+
+    def moved(self, move: Callable[[Tensor], Tensor]) -> Layout:
+        """The same layout with its tensors where `move` brings them."""
+        if isinstance(self.spans, Sequences):
+            spans: list[Bucket] | Sequences = replace(
+                self.spans, bounds=move(self.spans.bounds), counts=move(self.spans.counts)
+            )
+        else:
+            spans = [
+                bucket if bucket.real is None else replace(bucket, real=move(bucket.real)) for bucket in self.spans
+            ]
+        tensors = (self.class_rows, self.patch_rows, self.owner, self.index)
+        return Layout(spans, self.rows, *map(move, tensors))
 
 
-def laid_out(counts: list[int], width: int, device: torch.device) -> Layout:
-    """The layout that takes the least time for sequences of `counts` patches and a class token.
+def laid_end_to_end(counts: list[int]) -> Layout:
+    """The layout of sequences of `counts` patches and a class token without padding, on the CPU."""
+    lengths = np.asarray(counts) + 1
+    bounds, owner = np.cumsum([0, *lengths]), np.repeat(np.arange(len(lengths)), lengths)
+    patch_rows = np.arange(sum(counts)) + np.repeat(np.arange(1, len(lengths) + 1), counts)
+    arrays = bounds[:-1], patch_rows, owner, np.arange(len(lengths))
+    spans = Sequences(torch.from_numpy(bounds.astype(np.int32)), torch.tensor(counts), int(lengths.max()))
+    return Layout(spans, int(bounds[-1]), *map(torch.from_numpy, arrays))
+
+
+def laid_in_buckets(counts: list[int], width: int, device_type: str) -> Layout:
+    """The layout in buckets that takes the least time for sequences of `counts` patches and a class token, on the CPU.
 
     Args:
         counts: patches of each of B sequences.
         width: of the transformer.
-        device: of the tokens.
+        device_type: where the tokens will be, such as cuda.
     """
     lengths = np.asarray(counts) + 1
     order = np.argsort(-lengths, kind="stable")
     starts, buckets, owner, row = np.empty(len(lengths), np.int64), [], [], 0
-    for first, stop in _cuts(lengths[order], width, _OVERHEAD_ROWS.get(device.type, _OVERHEAD_ROWS_ELSEWHERE)):
+    for first, stop in _cuts(lengths[order], width, _OVERHEAD_ROWS.get(device_type, _OVERHEAD_ROWS_ELSEWHERE)):
         inside = order[first:stop]
         longest = int(lengths[inside[0]])
         starts[inside] = row + longest * np.arange(len(inside))
         real = np.arange(longest) < lengths[inside, None]
-        buckets.append(Bucket(row, len(inside), longest, None if real.all() else torch.as_tensor(real, device=device)))
+        buckets.append(Bucket(row, len(inside), longest, None if real.all() else torch.from_numpy(real)))
         owner.append(np.repeat(inside, longest))
         row += len(inside) * longest
     first_patch = np.cumsum([0, *counts])[:-1]
     patch_rows = np.arange(sum(counts)) + np.repeat(starts + 1 - first_patch, counts)
     arrays = starts, patch_rows, np.concatenate(owner), np.argsort(order)
-    return Layout(buckets, row, *(torch.as_tensor(array, device=device) for array in arrays))
+    return Layout(buckets, row, *map(torch.from_numpy, arrays))
 
 
 def _cuts(lengths: np.ndarray, width: int, overhead_rows: int) -> list[tuple[int, int]]:

@@ -3,8 +3,9 @@
 Farthest point sampling (Eldar et al., "The farthest point strategy for progressive image sampling", 1997; for networks
 on points Qi et al., arXiv 1706.02413) takes as next centre the point that is farthest from all centres before it. Ours
 starts at a cloud's first point, and of points equally far or near takes the first. So patches depend on nothing but
-their own cloud. On the CPU a numba kernel makes them cloud by cloud, elsewhere torch does for many clouds at once; both
-choose the same points, since distances are rounded alike: float32, (dx dx + dy dy) + dz dz.
+their own cloud. On the CPU a numba kernel makes them cloud by cloud, on a CUDA device Triton kernels do (beside this
+module), elsewhere torch does for many clouds at once; all choose the same points, since distances are rounded alike:
+float32, (dx dx + dy dy) + dz dz.
 
 Letters in names: N points of all clouds together, B clouds, P patches of all clouds together, K points of a patch;
 in the padded layout of a chunk A is the 3 axes, S the longest cloud's length, M the most patches of a cloud.
@@ -14,6 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 
 import numba
 import numpy as np
@@ -21,6 +24,7 @@ import torch
 from torch import Tensor
 
 from blendclip.encoders.clouds import Clouds
+from blendclip.encoders.division import Division
 
 _INFINITE = np.int32(np.float32(np.inf).view(np.int32))
 # Limits of a chunk on devices other than the CPU, where launching kernels takes the time: chunks are few and large.
@@ -43,34 +47,40 @@ class Patches:
     """(X,) int64: which of the P * K members repeat a centre; None where none does."""
 
 
-def num_patches(length: int, per_point: float, most: int) -> int:
-    """Patches of a cloud of `length` points: floor(per_point * length), at least 1 and no more than `most`."""
-    return max(1, min(int(per_point * length), most))
-
-
 @torch.no_grad()
-def grouped(clouds: Clouds, counts: list[int], patch_points: int) -> Patches:
+def grouped(clouds: Clouds, division: Division) -> Patches:
     """Patches of clouds: farthest point sampling and neighbours as in Point-BERT (arXiv 2111.14819, section 3.1).
 
     Args:
         clouds: on the device that computes.
-        counts: patches of each cloud, at least 1 and at most its points.
-        patch_points: K.
+        division: of these clouds, on the same device.
     """
-    lengths = clouds.lengths.tolist()
-    assert len(counts) == len(lengths)
-    assert min(lengths) >= 1
-    assert all(1 <= count <= length for count, length in zip(counts, lengths, strict=True))
-    points_N3 = clouds.points.detach().float().contiguous()
-    make = group_with_numba if points_N3.device.type == "cpu" else group_with_torch
-    centers_P, members_PK = make(points_N3, lengths, counts, patch_points)
-    if min(lengths) >= patch_points:
-        return Patches(counts, centers_P, members_PK, None)
-    sizes_P = np.repeat(lengths, counts)
-    missing_PK = np.arange(patch_points) >= sizes_P[:, None]
-    repeated_X = torch.as_tensor(np.flatnonzero(missing_PK), device=members_PK.device)
-    members_PK.view(-1)[repeated_X] = centers_P[repeated_X // patch_points]
-    return Patches(counts, centers_P, members_PK, repeated_X)
+    centers_P, members_PK = _chosen(clouds.points.detach().float().contiguous(), division)
+    repeated_X = division.repeated
+    if repeated_X is not None:
+        members_PK.view(-1)[repeated_X] = centers_P[repeated_X // division.patch_points]
+    return Patches(division.counts, centers_P, members_PK, repeated_X)
+
+
+def _chosen(points_N3: Tensor, division: Division) -> tuple[Tensor, Tensor]:
+    """Centres (P,) and members (P, K), by what is fastest on the device of the points."""
+    lengths, counts, patch_points = division.lengths, division.counts, division.patch_points
+    if points_N3.device.type == "cpu":
+        return group_with_numba(points_N3, lengths, counts, patch_points)
+    if points_N3.device.type == "cuda" and _has_triton():
+        from blendclip.encoders import triton_grouping  # which takes a second, and is not everywhere
+
+        longest = max(lengths)
+        if longest <= triton_grouping.MOST_POINTS:
+            return triton_grouping.group_with_triton(
+                points_N3, division.offsets, division.starts, longest, sum(counts), patch_points
+            )
+    return group_with_torch(points_N3, lengths, counts, patch_points)
+
+
+@cache
+def _has_triton() -> bool:
+    return find_spec("triton") is not None
 
 
 def group_with_numba(

@@ -103,7 +103,7 @@ class _Normalised(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         # What repeated rows add to a sum over all rows is taken off it again.
         repeated_XC = rows_RC[:0] if repeated_X is None else rows_RC[repeated_X]
-        number = rows_RC.new_tensor([len(rows_RC) - len(repeated_XC)])
+        number = rows_RC.new_full((1,), len(rows_RC) - len(repeated_XC))
         sums = _added_up(torch.cat([rows_RC.sum(0) - repeated_XC.sum(0), number]), together)
         mean_C, count = sums[:-1] / sums[-1], sums[-1]
         squares_C = -(repeated_XC - mean_C).square().sum(0)

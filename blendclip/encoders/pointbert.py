@@ -1,7 +1,8 @@
 """PointBERT, which encodes a cloud as one feature vector in CLIP's space by a transformer over its patches.
 
-Work follows the points. What happens to each point or token happens to those of all clouds end to end; only attention
-needs clouds of similar length, in buckets. Nothing that a cloud gives in evaluation depends on its batch.
+Work follows the points. What happens to each point or token happens to those of all clouds end to end; attention needs
+clouds of similar length, in buckets, where it has no kernel for sequences of different lengths. Nothing that a cloud
+gives in evaluation depends on its batch.
 
 Letters in names: N points of all clouds together, B clouds, P patches of all clouds together, K points of a patch,
 T tokens of all clouds together (with the little padding of buckets), D width of the transformer, L blocks.
@@ -13,11 +14,14 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from blendclip.encoders.buckets import Bucket, Layout, laid_out
+from blendclip.encoders.buckets import Bucket, Layout, Sequences
 from blendclip.encoders.clouds import Clouds
-from blendclip.encoders.grouping import Patches, grouped, num_patches
+from blendclip.encoders.devices import sender
+from blendclip.encoders.grouping import Patches, grouped
 from blendclip.encoders.patch_encoder import PatchEncoder
+from blendclip.encoders.plan import EncodingPlan, kind_of, planned
 from blendclip.encoders.pointbert_config import PointBertConfig
+from blendclip.encoders.varlen import attention_of_sequences
 from blendclip.errors import UserError
 
 _POSITION_WIDTH = 128  # of Point-BERT's hidden layer between a patch's centre and its position vector
@@ -50,7 +54,7 @@ class PointBert(nn.Module):
         if config.size:  # last, so that an encoder without it begins with the same weights
             self.size = nn.Sequential(nn.Linear(4, _SIZE_WIDTH), nn.GELU(), nn.Linear(_SIZE_WIDTH, width))
 
-    def forward(self, clouds: Clouds, draws_BL2: Tensor | None = None) -> Tensor:
+    def forward(self, clouds: Clouds, draws_BL2: Tensor | None = None, plan: EncodingPlan | None = None) -> Tensor:
         """(B, out_dim) features, not of unit length, of `normalized` clouds.
 
         Args:
@@ -58,6 +62,7 @@ class PointBert(nn.Module):
                 known.
             draws_BL2: in training, a number from 0 to 1 for each cloud and half of a block, which the cloud skips where
                 the number is below the block's probability; None draws them from torch's generator.
+            plan: `planned` for these clouds, on their device; None makes it now, for which a GPU has to be waited for.
 
         Raises:
             UserError: the clouds lack colours that the encoder needs, or `torch.jit` traces it.
@@ -67,17 +72,16 @@ class PointBert(nn.Module):
                 "a trace of the point encoder would be right for clouds of the traced sizes alone: "
                 "export it with blendclip.encoders.export.export_onnx instead"
             )
-        counts = [
-            num_patches(length, self.config.patches_per_point, self.config.max_patches)
-            for length in clouds.lengths.tolist()
-        ]
-        layout = laid_out(counts, self.config.width, clouds.points.device)
-        tokens_TD, positions_TD = self._tokens(clouds, grouped(clouds, counts, self.config.patch_points), layout)
+        device = clouds.points.device
+        if plan is None:
+            plan = planned(clouds.lengths.tolist(), self.config, kind_of(self.config, device)).moved(sender(device))
+        layout = plan.layout
+        tokens_TD, positions_TD = self._tokens(clouds, grouped(clouds, plan.division), layout)
         if draws_BL2 is None and self.training and self.config.drop_path > 0:
-            draws_BL2 = torch.rand(len(clouds), self.config.depth, 2, device=clouds.points.device)
+            draws_BL2 = torch.rand(len(clouds), self.config.depth, 2, device=device)
         for number, block in enumerate(self.blocks):
             draws_T2 = None if draws_BL2 is None else draws_BL2[layout.owner, number]
-            tokens_TD = block(tokens_TD + positions_TD, layout.buckets, draws_T2)
+            tokens_TD = block(tokens_TD + positions_TD, layout.spans, draws_T2)
         return self.projection(_pooled(self.norm(tokens_TD), layout))
 
     def _tokens(self, clouds: Clouds, patches: Patches, layout: Layout) -> tuple[Tensor, Tensor]:
@@ -123,9 +127,9 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(width)
         self.mlp = nn.Sequential(nn.Linear(width, inner), nn.GELU(), nn.Linear(inner, width))
 
-    def forward(self, tokens_TD: Tensor, buckets: list[Bucket], draws_T2: Tensor | None) -> Tensor:
+    def forward(self, tokens_TD: Tensor, spans: list[Bucket] | Sequences, draws_T2: Tensor | None) -> Tensor:
         """(T, D) tokens after the block, from tokens before it and the draws (T, 2) of their clouds."""
-        tokens_TD = tokens_TD + self._kept(self.attention(self.norm1(tokens_TD), buckets), draws_T2, 0)
+        tokens_TD = tokens_TD + self._kept(self.attention(self.norm1(tokens_TD), spans), draws_T2, 0)
         return tokens_TD + self._kept(self.mlp(self.norm2(tokens_TD)), draws_T2, 1)
 
     def _kept(self, change_TD: Tensor, draws_T2: Tensor | None, half: int) -> Tensor:
@@ -144,10 +148,12 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.out = nn.Linear(width, width)
 
-    def forward(self, tokens_TD: Tensor, buckets: list[Bucket]) -> Tensor:
-        """(T, D) output for the tokens (T, D), which lie in buckets."""
+    def forward(self, tokens_TD: Tensor, spans: list[Bucket] | Sequences) -> Tensor:
+        """(T, D) output for the tokens (T, D), of which those of a sequence attend to each other."""
         qkv_TE = self.qkv(tokens_TD)
-        return self.out(torch.cat([self._attended(qkv_TE[bucket.rows], bucket) for bucket in buckets]))
+        if isinstance(spans, Sequences):
+            return self.out(attention_of_sequences(*qkv_TE.chunk(3, dim=1), self.heads, spans))
+        return self.out(torch.cat([self._attended(qkv_TE[bucket.rows], bucket) for bucket in spans]))
 
     def _attended(self, qkv_TE: Tensor, bucket: Bucket) -> Tensor:
         """(size * length, D) attention among the tokens of a bucket, from queries, keys and values side by side."""
@@ -171,8 +177,12 @@ def _placed(vector_PD: Tensor, of_class: Tensor, layout: Layout) -> Tensor:
 
 def _pooled(tokens_TD: Tensor, layout: Layout) -> Tensor:
     """(B, 2D): the class token beside the maximum over patches."""
+    if isinstance(layout.spans, Sequences):
+        counts, patches_PD = layout.spans.counts, tokens_TD[layout.patch_rows]
+        most_BD = torch.segment_reduce(patches_PD, "max", lengths=counts, unsafe=True)  # unsafe: no look at the counts
+        return torch.cat([tokens_TD[layout.class_rows], most_BD], dim=1)
     pooled = []
-    for bucket in layout.buckets:
+    for bucket in layout.spans:
         tokens = tokens_TD[bucket.rows].view(bucket.size, bucket.length, -1)
         patches = tokens[:, 1:]
         if bucket.real is not None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from blendclip.encoders.clouds import Clouds, normalized
+from blendclip.encoders.devices import sender
+from blendclip.encoders.plan import kind_of, planned
 from blendclip.encoders.pointbert import PointBert
+from blendclip.encoders.pointbert_config import PointBertConfig
 from blendclip.randomness import subset
 
 _SUBSET_SEED = 0
@@ -35,20 +38,25 @@ def encode_clouds(
         max_points: most points of a cloud that are encoded.
         in_metres: whether the clouds are in metres; an encoder with `size` is told none of others.
     """
-    device = next(encoder.parameters()).device
-    sizes = np.minimum(np.asarray(num_points), max_points)
-    features = np.empty((len(sizes), encoder.config.out_dim), np.float32)
+    config, batches = encoder.config, _batches(np.minimum(np.asarray(num_points), max_points))
+    features = np.empty((len(num_points), config.out_dim), np.float32)
     was_training = encoder.training
     encoder.eval()
-    for rows in _batches(sizes):
-        clouds = _gathered(read, rows, max_points, encoder.config.colors).to(device)
-        if encoder.config.size:
-            clouds = replace(clouds, in_metres=torch.full((len(rows),), in_metres, device=device))
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            encoded = encoder(normalized(clouds))
-        features[rows] = torch.nn.functional.normalize(encoded.float(), dim=1).cpu().numpy()
+    encoded = [_encoded(encoder, _gathered(read, rows, max_points, config, in_metres)) for rows in batches]
     encoder.train(was_training)
+    if batches:
+        features[np.concatenate(batches)] = torch.cat(encoded).cpu().numpy()
     return features
+
+
+def _encoded(encoder: PointBert, clouds: Clouds) -> Tensor:
+    """(B, D) unit features, on the encoder's device, of B clouds on the CPU; a GPU is not waited for."""
+    device = next(encoder.parameters()).device
+    send = sender(device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        plan = planned(clouds.lengths.tolist(), encoder.config, kind_of(encoder.config, device))
+        encoded_BD = encoder(normalized(clouds.moved(send)), plan=plan.moved(send))
+    return torch.nn.functional.normalize(encoded_BD.float(), dim=1)
 
 
 def _batches(sizes: NDArray[np.int64]) -> list[NDArray[np.int64]]:
@@ -58,14 +66,16 @@ def _batches(sizes: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     return np.split(order, np.flatnonzero(np.diff(which)) + 1) if len(order) else []
 
 
-def _gathered(read: ReadCloud, rows: NDArray[np.int64], max_points: int, colors: bool) -> Clouds:
+def _gathered(
+    read: ReadCloud, rows: NDArray[np.int64], max_points: int, config: PointBertConfig, in_metres: bool
+) -> Clouds:
     """Some clouds end to end, each with at most `max_points` points."""
     points, rgb = [], []
     for row in rows.tolist():
         xyz, color = read(row)
         chosen = subset(len(xyz), max_points, _SUBSET_SEED)
         points.append(torch.from_numpy(np.ascontiguousarray(xyz[chosen])))
-        if colors:
+        if config.colors:
             assert color is not None, "an encoder with colours needs some for every cloud"
             rgb.append(torch.from_numpy(np.ascontiguousarray(color[chosen])))
-    return Clouds.of(points, rgb if colors else None)
+    return Clouds.of(points, rgb if config.colors else None, [in_metres] * len(rows) if config.size else None)

@@ -1,7 +1,8 @@
 """Augmentation of clouds in training: occlusion, dropout, normalisation, rotation, scale and shift, in this order.
 
-It runs on the device of the clouds, for a whole batch at once. Nothing depends on other clouds of the batch, on the
-rank or on what was drawn before: every number is hashed from a cloud's own seed.
+Occlusion and dropout, which decide how many points a cloud has, are for the processes that read a batch (`remaining`);
+the rest is for the device that trains (`augmented`). Each works on a whole batch at once. Nothing depends on other
+clouds of the batch, on the rank or on what was drawn before: every number is hashed from a cloud's own seed.
 
 Letters in names: N points of all clouds together, B clouds.
 """
@@ -18,11 +19,11 @@ from blendclip.encoders.clouds import Clouds, normalized
 from blendclip.randomness import normal, uniform
 from blendclip.training.augmentation_options import Augmentation
 from blendclip.training.occlusion import occluded
-from blendclip.training.ragged import indices, kept, reduced
+from blendclip.training.ragged import indices, kept, reduced, spread
 
 
-def augmented(clouds: Clouds, seed_B: Tensor, synthetic_B: Tensor, config: Augmentation) -> Clouds:
-    """The clouds of a batch, augmented and normalised for the encoder.
+def remaining(clouds: Clouds, seed_B: Tensor, synthetic_B: Tensor, config: Augmentation) -> Clouds:
+    """The clouds of a batch with the points that occlusion and dropout leave.
 
     Args:
         clouds: in box frame, z up, any unit.
@@ -30,8 +31,18 @@ def augmented(clouds: Clouds, seed_B: Tensor, synthetic_B: Tensor, config: Augme
         synthetic_B: bool, which clouds are of CAD objects and may be occluded, on the clouds' device.
         config: options of each step.
     """
-    clouds = occluded(clouds, seed_B, synthetic_B, config.occlusion)
-    clouds = normalized(thinned(clouds, seed_B, config))
+    return thinned(occluded(clouds, seed_B, synthetic_B, config.occlusion), seed_B, config)
+
+
+def augmented(clouds: Clouds, seed_B: Tensor, config: Augmentation) -> Clouds:
+    """The `remaining` clouds of a batch, normalised for the encoder and moved at random.
+
+    Args:
+        clouds: in box frame, z up, any unit.
+        seed_B: int64, seed of each sample, on the clouds' device.
+        config: options of each step.
+    """
+    clouds = normalized(clouds)
     points_N3 = moved(clouds.points, clouds.owners(), seed_B, config)
     size_B3 = None if clouds.size is None else told_size(clouds.size, seed_B, config)
     return replace(clouds, points=points_N3, size=size_B3)
@@ -63,9 +74,9 @@ def thinned(clouds: Clouds, seed_B: Tensor, config: Augmentation) -> Clouds:
     owner_N = clouds.owners()
     share_B = config.dropout * uniform(seed_B, "dropout share")
     share_B = share_B.minimum(1 - config.min_points / clouds.lengths)
-    draw_N = uniform(seed_B[owner_N], "dropout", indices(clouds))
-    highest_B = reduced(draw_N[:, None], clouds, "amax")[:, 0]
-    return kept(clouds, draw_N >= share_B.minimum(highest_B)[owner_N])
+    draw_N = uniform(spread(seed_B, owner_N), "dropout", indices(clouds))
+    highest_B = reduced(draw_N[:, None], clouds, "max")[:, 0]
+    return kept(clouds, draw_N >= spread(share_B.minimum(highest_B), owner_N))
 
 
 def moved(points_N3: Tensor, owner_N: Tensor, seed_B: Tensor, config: Augmentation) -> Tensor:

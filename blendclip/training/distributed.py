@@ -36,9 +36,17 @@ class Group:
         """For each flag, whether it is set in any process; all processes must call it together."""
         if self.size == 1:
             return list(flags)
-        together = torch.tensor(flags, dtype=torch.uint8, device=self.device)
+        together = torch.tensor(flags, dtype=torch.uint8)
         distributed.all_reduce(together, distributed.ReduceOp.MAX)
         return together.bool().tolist()
+
+    def least(self, number: int) -> int:
+        """The least of the numbers of all processes, which must call it together."""
+        if self.size == 1:
+            return number
+        together = torch.tensor(number)
+        distributed.all_reduce(together, distributed.ReduceOp.MIN)
+        return int(together)
 
 
 @contextmanager
@@ -61,7 +69,8 @@ def training_group() -> Iterator[Group]:
     if size == 1:
         yield Group(rank, size, device)
         return
-    distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=_PATIENCE)
+    # What the processes agree on, such as stopping, is on the CPU, so that they do not wait for their GPUs to say it.
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=_PATIENCE)
     try:
         yield Group(rank, size, device)
     finally:

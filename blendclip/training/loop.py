@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
+from blendclip.encoders.plan import kind_of
 from blendclip.encoders.pointbert import PointBert
 from blendclip.errors import UserError
 from blendclip.randomness import key_of, uniform
@@ -24,9 +24,11 @@ from blendclip.training.data.packed import PackedSplit
 from blendclip.training.data.plan import BatchPlan, samples_per_epoch
 from blendclip.training.distributed import Group
 from blendclip.training.loss import Temperature, align
+from blendclip.training.measurements import NEVER, FirstBroken, StepNumbers
 from blendclip.training.metrics_log import MetricsLog
 from blendclip.training.optimization import adamw, learning_rate
 from blendclip.training.pace import Pace
+from blendclip.training.preparation import Preparation
 from blendclip.training.recipe import Recipe
 from blendclip.training.state import load_state, save_state, states
 from blendclip.training.stopping import StopRequest
@@ -48,7 +50,7 @@ class Aligner(torch.nn.Module):
 
     def forward(self, batch: Batch, draws_BL2: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Features (B, D), not of unit length, and the scale; `draws_BL2` is an argument of `PointBert`."""
-        return self.encoder(batch.clouds, draws_BL2), self.temperature()
+        return self.encoder(batch.clouds, draws_BL2, batch.plan), self.temperature()
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class Training:
             UserError: splits and recipe make no plan, or a batch cannot be shared out evenly.
         """
         self.recipe, self.group = recipe, group
+        self._broken = FirstBroken(group.device)
         sources = sources_of(recipe.data, splits)
         self.length = length_of(recipe, {source.name: len(source.rows) for source in sources})
         self.plan = BatchPlan(
@@ -95,6 +98,8 @@ class Training:
             total_steps=self.length.total,
             seed=recipe.seed,
         )
+        with _autocast(group.device):
+            kind = kind_of(recipe.encoder, group.device)
         self.batches = Batches(
             self.plan,
             splits,
@@ -104,6 +109,7 @@ class Training:
             rank=group.rank,
             world_size=group.size,
             micro_batches=recipe.micro_batches,
+            prepare=Preparation(recipe.augmentation, recipe.encoder, kind),
         )
         torch.manual_seed(key_of("weights", recipe.seed))
         self.model = Aligner(PointBert(recipe.encoder)).to(group.device)
@@ -144,7 +150,7 @@ class Training:
             stop: the request of a signal to stop.
 
         Raises:
-            UserError: loss or gradient is not finite; the last checkpoint is from before.
+            UserError: loss or gradient was not finite; the last checkpoint is from before.
         """
         on_gpu = self.group.device.type == "cuda"
         reader = loader(self.batches, self.step * self.recipe.micro_batches, workers, on_gpu)
@@ -155,18 +161,21 @@ class Training:
         if metrics_log and validation and self.step == self.length.total:  # trained before, maybe validated otherwise
             self._validate(metrics_log, validation)
         while self.step < self.length.total:
-            numbers = self._train_step(model, reader, pace, folder)
+            numbers = self._train_step(model, reader, pace)
             self.step += 1
             pace.step(self.recipe.batch_size)
             if metrics_log:
                 metrics_log.advance(self.step)
+            if self._is_due(self.recipe.log_every) or self._is_due(self.recipe.validate_every):
+                self._check_finite(folder)
             if metrics_log and self._is_due(self.recipe.log_every):
-                metrics_log.add(self.step, "train", numbers | pace.read())
+                metrics_log.add(self.step, "train", numbers.read() | pace.read())
             if metrics_log and validation and self._is_due(self.recipe.validate_every):
                 self._validate(metrics_log, validation)
                 pace = Pace()
             (stopping,) = self.group.any(stop.requested)
             if stopping or self._is_due(self.recipe.checkpoint_every):
+                self._check_finite(folder)
                 self.save(folder)
             if stopping:
                 return self.step == self.length.total
@@ -180,40 +189,33 @@ class Training:
         """True every `every` steps and at the last step."""
         return self.step == self.length.total or bool(every) and self.step % every == 0
 
-    def _train_step(
-        self, model: Aligner | DistributedDataParallel, reader: Iterator[Batch], pace: Pace, folder: Path
-    ) -> dict[str, float]:
-        """Take a step of the optimizer; return its numbers, averaged over micro-batches."""
+    def _train_step(self, model: Aligner | DistributedDataParallel, reader: Iterator[Batch], pace: Pace) -> StepNumbers:
+        """Take a step of the optimizer; return its numbers. Nothing here waits for a GPU."""
         recipe, device = self.recipe, self.group.device
         rate = learning_rate(self.step, self.length.total, self.length.warmup, recipe.optimization)
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
-        sums: dict[str, float] = defaultdict(float)
-        ids: list[str] = []
+        parts: list[dict[str, torch.Tensor]] = []
         for micro_batch in range(recipe.micro_batches):
             batch = pace.next(reader).to(device)
-            ids += batch.ids
             last = micro_batch == recipe.micro_batches - 1
             # Gradients of all processes are added up once, with those of the last micro-batch.
             with nullcontext() if last or isinstance(model, Aligner) else model.no_sync():
-                with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+                with _autocast(device):
                     features_BD, scale = model(self._seen(batch), self._draws(batch))
                 aligned = align(features_BD, batch.images, batch.texts, scale, recipe.same_caption)
                 (aligned.loss / recipe.micro_batches).backward()
-            for name, value in (vars(aligned) | {"scale": scale}).items():
-                sums[name] += value.item()
+            parts.append({name: value.detach() for name, value in (vars(aligned) | {"scale": scale}).items()})
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.optimization.max_gradient_norm)
-        self._check_finite(sums["loss"] + norm.item(), ids, folder)
+        self._broken.note(self.step, sum((part["loss"] for part in parts), norm))
         self.optimizer.step()
-        means = {name: value / recipe.micro_batches for name, value in sums.items()}
         share = float(self.recipe.mixture.real_share(self.step / max(self.length.total - 1, 1)))
-        return means | {"real_share": share, "learning_rate": rate, "gradient_norm": norm.item()}
+        return StepNumbers(parts, norm, {"real_share": share, "learning_rate": rate})
 
     def _seen(self, batch: Batch) -> Batch:
         """The batch as the encoder takes it: augmented and normalised."""
-        clouds = augmented(batch.clouds, batch.seeds, batch.synthetic, self.recipe.augmentation)
-        return replace(batch, clouds=clouds)
+        return replace(batch, clouds=augmented(batch.clouds, batch.seeds, self.recipe.augmentation))
 
     def _draws(self, batch: Batch) -> torch.Tensor:
         """Numbers from 0 to 1 (B, depth, 2) that decide which halves of blocks a sample skips, by its own seed."""
@@ -222,15 +224,21 @@ class Training:
         draws = uniform(batch.seeds[:, None].expand_as(number_BL2), "drop path", number_BL2)
         return draws.view(-1, depth, 2)
 
-    def _check_finite(self, number: float, ids: list[str], folder: Path) -> None:
-        """Raise a UserError if a number is not finite in any process; each writes the ids of its samples."""
-        (broken,) = self.group.any(not math.isfinite(number))
-        if not broken:
+    def _check_finite(self, folder: Path) -> None:
+        """Raise a UserError if a number of a step was not finite in any process; each writes the ids of its samples."""
+        step = self.group.least(self._broken.read())
+        if step == NEVER:
             return
-        path = folder / f"broken-step-{self.step:09d}.rank-{self.group.rank}.json"
+        path = folder / f"broken-step-{step:09d}.rank-{self.group.rank}.json"
+        told = {"step": step, "rank": self.group.rank, "triplet_ids": self.batches.ids(step)}
         with replacing(path) as temporary:
-            temporary.write_text(json.dumps({"step": self.step, "rank": self.group.rank, "triplet_ids": ids}, indent=2))
+            temporary.write_text(json.dumps(told, indent=2))
         raise UserError(
-            f"loss or gradient of step {self.step} is not a finite number: look at the triplets of its batch, "
+            f"loss or gradient of step {step} is not a finite number: look at the triplets of its batch, "
             f"which {path} lists, or lower optimization.learning_rate; the last checkpoint is from before"
         )
+
+
+def _autocast(device: torch.device) -> AbstractContextManager[object]:
+    """In which precision the encoder computes: half on a GPU."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")

@@ -1,7 +1,7 @@
 """Occlusion: what a sensor would see of an object whose whole surface was sampled.
 
 All that is random about a cloud depends on its own seed alone.
-Letters in names: N points of all clouds together, B clouds, n points of one cloud.
+Letters in names: N points of all clouds together, H that a ray may hit, R that return, B clouds, n points of one cloud.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 from blendclip.encoders.clouds import Clouds
 from blendclip.randomness import normal, uniform
 from blendclip.training.augmentation_options import Occlusion
-from blendclip.training.ragged import count_kept, indices, kept, reduced
+from blendclip.training.ragged import count_kept, indices, kept, reduced, spread
 
 _CELLS_PER_POINT = 9  # of a grid, see _Grid
 # Let the n points of a convex object span a rectangle of angles. A square cell of k / n of that rectangle holds k / pi
@@ -54,13 +54,13 @@ class Placement:
 
     def seen(self, points_N3: Tensor, owner_N: Tensor) -> Tensor:
         """(N, 3) points in the sensor frame, metres, from points in the objects' own frames and units."""
-        points_N3 = (points_N3 - self.foot_B3[owner_N]) * self.scale_B[owner_N, None]
-        return _turned(points_N3, self.azimuth_B[owner_N]) + self._foot_seen()[owner_N]
+        points_N3 = (points_N3 - spread(self.foot_B3, owner_N)) * spread(self.scale_B, owner_N)[:, None]
+        return _turned(points_N3, spread(self.azimuth_B, owner_N)) + spread(self._foot_seen(), owner_N)
 
     def unseen(self, points_N3: Tensor, owner_N: Tensor) -> Tensor:
         """(N, 3) points in the objects' own frames and units, from points in the sensor frame, metres."""
-        points_N3 = _turned(points_N3 - self._foot_seen()[owner_N], -self.azimuth_B[owner_N])
-        return points_N3 / self.scale_B[owner_N, None] + self.foot_B3[owner_N]
+        points_N3 = _turned(points_N3 - spread(self._foot_seen(), owner_N), -spread(self.azimuth_B, owner_N))
+        return points_N3 / spread(self.scale_B, owner_N)[:, None] + spread(self.foot_B3, owner_N)
 
     def _foot_seen(self) -> Tensor:
         return torch.stack([self.distance_B, torch.zeros_like(self.distance_B), -self.height_B], 1)
@@ -82,7 +82,7 @@ def placement(clouds: Clouds, seed_B: Tensor, config: Occlusion) -> Placement:
         value_B = low + (high - low) * uniform(seed_B, f"occlusion {name}")
         return value_B.exp() if logarithmic else value_B
 
-    low_B3, high_B3 = reduced(clouds.points, clouds, "amin"), reduced(clouds.points, clouds, "amax")
+    low_B3, high_B3 = reduced(clouds.points, clouds, "min"), reduced(clouds.points, clouds, "max")
     size_B3 = high_B3 - low_B3
     size_m_B = drawn("size", config.size_m, logarithmic=True)
     scale_B = size_m_B / size_B3.amax(1).clamp_min(1e-9)
@@ -116,13 +116,13 @@ def occluded(clouds: Clouds, seed_B: Tensor, synthetic_B: Tensor, config: Occlus
     if config.method == "none":
         return clouds
     chosen_B = synthetic_B & (uniform(seed_B, "occlusion") < config.probability)
-    rows_N = chosen_B[clouds.owners()].nonzero()[:, 0]
+    rows_N = spread(chosen_B, clouds.owners()).nonzero()[:, 0]
     if not len(rows_N):
         return clouds
     chosen, seed_B = Clouds(clouds.points[rows_N], clouds.lengths[chosen_B]), seed_B[chosen_B]
     method = range_image if config.method == "range_image" else hidden_points
     moved_N3, keep_N = method(chosen, placement(chosen, seed_B, config), seed_B, config.range_noise_m)
-    seen_N = (count_kept(chosen, keep_N) >= config.min_points)[chosen.owners()]
+    seen_N = spread(count_kept(chosen, keep_N) >= config.min_points, chosen.owners())
     points_N3 = clouds.points.index_copy(0, rows_N, torch.where(seen_N[:, None], moved_N3, chosen.points))
     kept_N = torch.ones(len(points_N3), dtype=torch.bool, device=points_N3.device)
     return kept(replace(clouds, points=points_N3), kept_N.index_copy(0, rows_N, keep_N | ~seen_N))
@@ -141,7 +141,8 @@ def range_image(clouds: Clouds, place: Placement, seed_B: Tensor, noise_m: float
         noise_m: standard deviation of the measured range.
 
     Returns:
-        (N, 3) points in their own frames and units, moved onto their rays, and (N,) bool, which of them are returns.
+        (N, 3) points in their own frames and units, and (N,) bool, which of them are returns; these are moved onto
+        their rays.
     """
     owner_N = clouds.owners()
     seen_N3 = place.seen(clouds.points, owner_N)
@@ -149,25 +150,26 @@ def range_image(clouds: Clouds, place: Placement, seed_B: Tensor, noise_m: float
     angle_N2 = torch.stack([torch.atan2(seen_N3[:, 1], seen_N3[:, 0]), torch.asin(seen_N3[:, 2] / range_N)], 1)
 
     depth = _Grid.over(clouds, angle_N2, angle_N2.new_zeros(len(clouds), 2), _DEPTH_K)
-    slack_N = _SLOPE * depth.side_B2[owner_N, 0] * range_N
-    visible_N = range_N <= depth.least(range_N)[depth.cell_N] + slack_N
+    slack_N = _SLOPE * spread(depth.side_B2[:, 0], owner_N) * range_N
+    visible_N = range_N <= depth.least(range_N, depth.cell_N) + slack_N
 
     rays = _Grid.over(clouds, angle_N2, torch.stack([place.column_B, place.row_B], 1), _CELL_K)
     width_B = rays.side_B2.amin(1).minimum(depth.side_B2[:, 0] * math.sqrt(_RAY_K / _DEPTH_K))
     off_N = (angle_N2 - rays.centre_N2).abs().amax(1)
-    can_be_hit_N = visible_N & (off_N <= width_B[owner_N] / 2)
+    rows_H = (visible_N & (off_N <= spread(width_B, owner_N) / 2)).nonzero()[:, 0]
     # Of a slanted surface the point in the middle of the ray returns, unless one is nearer by more than the slope.
-    nearness_N = range_N * (1 + _SLOPE * off_N)
+    nearness_H = range_N[rows_H] * (1 + _SLOPE * off_N[rows_H])
     # The bits of a positive float order as it does; with the point's number below them, each cell has one winner.
-    rank_N = (nearness_N.view(torch.int32).long() << 32) | torch.arange(len(range_N), device=range_N.device)
-    rank_N = rank_N.where(can_be_hit_N, torch.iinfo(torch.int64).max)
-    keep_N = can_be_hit_N & (rays.least(rank_N)[rays.cell_N] == rank_N)
+    rank_H = (nearness_H.view(torch.int32).long() << 32) | rows_H
+    rows_R = rows_H[rays.least(rank_H, rays.cell_N[rows_H]) == rank_H]
+    keep_N = torch.zeros_like(visible_N).index_fill(0, rows_R, True)
 
-    measured_N = range_N + noise_m * normal(seed_B[owner_N], "occlusion noise", indices(clouds))
-    azimuth_N, elevation_N = rays.centre_N2.unbind(1)
-    flat_N = elevation_N.cos()
-    ray_N3 = torch.stack([flat_N * azimuth_N.cos(), flat_N * azimuth_N.sin(), elevation_N.sin()], 1)
-    return place.unseen(ray_N3 * measured_N[:, None], owner_N), keep_N
+    owner_R = owner_N[rows_R]
+    measured_R = range_N[rows_R] + noise_m * normal(seed_B[owner_R], "occlusion noise", indices(clouds)[rows_R])
+    azimuth_R, elevation_R = rays.centre_N2[rows_R].unbind(1)
+    flat_R = elevation_R.cos()
+    ray_R3 = torch.stack([flat_R * azimuth_R.cos(), flat_R * azimuth_R.sin(), elevation_R.sin()], 1)
+    return clouds.points.index_copy(0, rows_R, place.unseen(ray_R3 * measured_R[:, None], owner_R)), keep_N
 
 
 def hidden_points(clouds: Clouds, place: Placement, *_: object) -> tuple[Tensor, Tensor]:
@@ -232,23 +234,24 @@ class _Grid:
             k: a cell has at least k / n of the area that a cloud of n points spans.
         """
         owner_N = clouds.owners()
-        low_B2, high_B2 = reduced(angle_N2, clouds, "amin"), reduced(angle_N2, clouds, "amax")
+        low_B2, high_B2 = reduced(angle_N2, clouds, "min"), reduced(angle_N2, clouds, "max")
         span_B2 = high_B2 - low_B2
         dense_B = (span_B2.prod(1) * k / clouds.lengths).sqrt()
         side_B = dense_B.maximum(span_B2.amax(1) / clouds.lengths).clamp_min(1e-6)
         side_B2 = side_B2.maximum(side_B[:, None])
-        side_N2 = side_B2[owner_N]
+        side_N2 = spread(side_B2, owner_N)
         line_N2 = (angle_N2 / side_N2).floor().long()
         first_B2 = (low_B2 / side_B2).floor().long()
         columns_B = (high_B2[:, 0] / side_B2[:, 0]).floor().long() - first_B2[:, 0] + 1
         starts_B = (clouds.lengths.cumsum(0) - clouds.lengths) * _CELLS_PER_POINT
-        column_N, row_N = (line_N2 - first_B2[owner_N]).unbind(1)
-        return cls(side_B2, (line_N2 + 0.5) * side_N2, starts_B[owner_N] + row_N * columns_B[owner_N] + column_N)
+        column_N, row_N = (line_N2 - spread(first_B2, owner_N)).unbind(1)
+        cell_N = spread(starts_B, owner_N) + row_N * spread(columns_B, owner_N) + column_N
+        return cls(side_B2, (line_N2 + 0.5) * side_N2, cell_N)
 
-    def least(self, values_N: Tensor) -> Tensor:
-        """(N * _CELLS_PER_POINT,) least of the values in each cell; 0 in cells without a point."""
-        empty = values_N.new_zeros(len(values_N) * _CELLS_PER_POINT)
-        return empty.scatter_reduce(0, self.cell_N, values_N, "amin", include_self=False)
+    def least(self, values_H: Tensor, cell_H: Tensor) -> Tensor:
+        """(H,) for each of H points the least of their values in its cell, from these values and their cells."""
+        unset = values_H.new_empty(len(self.cell_N) * _CELLS_PER_POINT)
+        return unset.scatter_reduce(0, cell_H, values_H, "amin", include_self=False)[cell_H]
 
 
 def _turned(points_N3: Tensor, angle_N: Tensor) -> Tensor:

@@ -13,17 +13,20 @@ from torch import Tensor
 from blendclip.encoders.clouds import Clouds
 
 
+def spread(values_B: Tensor, owner_N: Tensor) -> Tensor:
+    """(N, ...) for each point the value of its cloud, from (B, ...) values; on a CPU far faster than indexing."""
+    return values_B.index_select(0, owner_N)
+
+
 def indices(clouds: Clouds) -> Tensor:
     """(N,) int64: index of each point within its cloud."""
     starts_B = clouds.lengths.cumsum(0) - clouds.lengths
-    return torch.arange(len(clouds.points), device=clouds.points.device) - starts_B[clouds.owners()]
+    return torch.arange(len(clouds.points), device=clouds.points.device) - spread(starts_B, clouds.owners())
 
 
 def reduced(values_NK: Tensor, clouds: Clouds, reduce: str) -> Tensor:
-    """(B, K): the least (`reduce` is `amin`) or greatest (`amax`) values of each cloud's points."""
-    owner_NK = clouds.owners()[:, None].expand_as(values_NK)
-    empty_BK = values_NK.new_zeros(len(clouds), values_NK.shape[1])
-    return empty_BK.scatter_reduce(0, owner_NK, values_NK, reduce, include_self=False)
+    """(B, K): the least (`reduce` is `min`) or greatest (`max`) values of each cloud's points."""
+    return torch.segment_reduce(values_NK, reduce, lengths=clouds.lengths, unsafe=True)  # unsafe: lengths are right
 
 
 def count_kept(clouds: Clouds, keep_N: Tensor) -> Tensor:

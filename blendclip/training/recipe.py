@@ -125,7 +125,7 @@ class Recipe(Options):
     mixture: Mixture = field(default_factory=Mixture)
     """The share of real samples in a batch over a run, the curriculum."""
     augmentation: Augmentation = field(default_factory=Augmentation)
-    """What is done to clouds, on the device."""
+    """What is done to clouds."""
     epochs: Epochs = field(default_factory=Epochs)
     """How long a run is."""
     optimization: Optimization = field(default_factory=Optimization)

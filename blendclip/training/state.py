@@ -44,7 +44,7 @@ def save_state(
         keep: checkpoints that stay.
     """
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    names = _names(model, optimizer)
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{names[index]}.{key}": value for key, value in moments.items()}
     path = folder / f"step-{step:09d}.safetensors"
@@ -91,7 +91,7 @@ def load_state(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimi
             f"{path} was trained by another recipe (differs in {', '.join(changed)}): move it out of this folder"
         )
     model.load_state_dict({name.removeprefix("model."): v for name, v in tensors.items() if name.startswith("model.")})
-    names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    names = _names(model, optimizer)
     state: dict[int, dict[str, torch.Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith("optimizer."):
@@ -99,6 +99,12 @@ def load_state(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimi
             state.setdefault(names.index(parameter), {})[key] = value
     optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
     return int(header["step"])
+
+
+def _names(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:
+    """The names of the parameters that an optimizer has, in its order."""
+    name_of = {parameter: name for name, parameter in model.named_parameters()}
+    return [name_of[parameter] for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:

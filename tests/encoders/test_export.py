@@ -16,8 +16,9 @@ from blendclip.cli.main import main
 from blendclip.encoders import export
 from blendclip.encoders.checkpoints import save_encoder
 from blendclip.encoders.clouds import Clouds, normalized
+from blendclip.encoders.division import Division, num_patches
 from blendclip.encoders.export import DensePointBert, export_onnx
-from blendclip.encoders.grouping import grouped, num_patches
+from blendclip.encoders.grouping import grouped
 from blendclip.encoders.numpy_grouping import encoder_inputs, group
 from blendclip.encoders.numpy_grouping import normalized as normalized_by_numpy
 from blendclip.encoders.pointbert import PointBert
@@ -202,7 +203,7 @@ def test_patches_of_numpy_are_those_of_the_encoder(kind):
     }[kind].astype(np.float32)
     for size in (1, 2, 31, 33, len(cloud)):
         points = torch.from_numpy(cloud[:size])
-        theirs = grouped(Clouds.of([points]), [num_patches(size, 2 / 32, 64)], 32)
+        theirs = grouped(Clouds.of([points]), Division.of([size], [num_patches(size, 2 / 32, 64)], 32))
         patches, centers = group(cloud[:size], max_patches=64)
         assert np.array_equal(centers, points[theirs.centers])
         assert np.array_equal(patches, points[theirs.members] - points[theirs.centers][:, None])

@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from blendclip.encoders.clouds import Clouds
-from blendclip.encoders.grouping import group_with_numba, group_with_torch, grouped, num_patches
+from blendclip.encoders.division import Division, num_patches
+from blendclip.encoders.grouping import group_with_numba, group_with_torch, grouped
 
 LENGTHS = [1, 2, 31, 32, 33, 100, 700, 3000, 5]
 
@@ -43,7 +44,7 @@ def test_two_patches_for_32_points_within_bounds(points, patches):
 
 def test_patches_on_a_line():
     line = Clouds.of([torch.tensor([[float(x), 0, 0] for x in (4, 0, 1, 9, 10, 5)])])
-    patches = grouped(line, [3], 2)
+    patches = grouped(line, Division.of([6], [3], 2))
     assert patches.centers.tolist() == [0, 4, 1]  # from 4 furthest is 10, then 0, which is 4 from 4
     assert patches.members.tolist() == [[0, 5], [4, 3], [1, 2]]
     assert patches.repeated is None
@@ -92,7 +93,7 @@ def test_torch_looks_at_few_distances_at_once(monkeypatch):
 
 
 def test_small_clouds_repeat_their_centre():
-    patches = grouped(ragged([40, 3]), [2, 1], 8)
+    patches = grouped(ragged([40, 3]), Division.of([40, 3], [2, 1], 8))
     assert patches.members[2, 3:].tolist() == [40] * 5
     assert sorted(patches.members[2, :3].tolist()) == [40, 41, 42]
     assert patches.repeated.tolist() == [19, 20, 21, 22, 23]
@@ -101,8 +102,8 @@ def test_small_clouds_repeat_their_centre():
 
 def test_patches_do_not_depend_on_the_batch():
     clouds = ragged()
-    patches = grouped(clouds, counts_of(LENGTHS), 32)
+    patches = grouped(clouds, Division.of(LENGTHS, counts_of(LENGTHS), 32))
     first = sum(counts_of(LENGTHS)[:6])
     offset = sum(LENGTHS[:6])
-    alone = grouped(Clouds.of([clouds.points[offset : offset + 700]]), [43], 32)
+    alone = grouped(Clouds.of([clouds.points[offset : offset + 700]]), Division.of([700], [43], 32))
     assert torch.equal(patches.members[first : first + 43] - offset, alone.members)

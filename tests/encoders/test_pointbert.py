@@ -3,9 +3,13 @@ import dataclasses
 import pytest
 import torch
 
+from blendclip.encoders import pointbert
+from blendclip.encoders.buckets import laid_end_to_end
 from blendclip.encoders.clouds import Clouds, normalized
+from blendclip.encoders.plan import PlanKind, kind_of, planned
 from blendclip.encoders.pointbert import PointBert
 from blendclip.encoders.pointbert_config import PointBertConfig
+from blendclip.encoders.varlen import attention_of_sequences
 from blendclip.errors import UserError
 from tests.encoders.naive import naive_features
 
@@ -96,6 +100,49 @@ def test_bfloat16_is_near(training):
     half.float().square().sum().backward()
     assert torch.cosine_similarity(full, half.float()).min() > 0.99
     assert all(parameter.grad.dtype == torch.float32 for parameter in model.parameters())
+
+
+def one_by_one(query_TD, key_TD, value_TD, heads, sequences):
+    """Attention within each sequence by itself, in place of the kernel that only GPUs have."""
+    attended = []
+    for rows in zip(
+        *(whole.split((sequences.counts + 1).tolist()) for whole in (query_TD, key_TD, value_TD)), strict=True
+    ):
+        heads_HTE = [part.unflatten(1, (heads, -1)).transpose(0, 1) for part in rows]
+        attended.append(torch.nn.functional.scaled_dot_product_attention(*heads_HTE).transpose(0, 1).flatten(1))
+    return torch.cat(attended)
+
+
+def test_sequences_end_to_end_give_what_buckets_give(monkeypatch):
+    monkeypatch.setattr(pointbert, "attention_of_sequences", one_by_one)
+    model, clouds = random_model(PointBertConfig.preset("tiny", out_dim=8, drop_path=0.3)).train(), random_clouds()
+    draws = torch.rand(len(LENGTHS), 4, 2, generator=torch.Generator().manual_seed(5))
+    features, gradients = [], []
+    for end_to_end in (False, True):
+        model.zero_grad()
+        features.append(model(clouds, draws, planned(LENGTHS, model.config, PlanKind("cpu", end_to_end))))
+        features[-1].square().sum().backward()
+        gradients.append({name: parameter.grad for name, parameter in model.named_parameters()})
+    torch.testing.assert_close(*features, atol=1e-5, rtol=0)
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, atol=1e-4, rtol=1e-3, msg=name)
+
+
+def test_torch_takes_the_call_for_sequences_of_different_lengths():
+    pytest.importorskip("torch.nn.attention.varlen")
+    rows = torch.randn(9, 3 * 64, device="meta", requires_grad=True)
+    sequences = laid_end_to_end([2, 1, 3]).moved(lambda tensor: tensor.to("meta")).spans
+    attended = attention_of_sequences(*rows.chunk(3, dim=1), 4, sequences)
+    assert attended.shape == (9, 64)
+    attended.sum().backward()
+    assert rows.grad.shape == rows.shape
+
+
+def test_a_plan_made_before_changes_nothing():
+    model, clouds = random_model(PointBertConfig.preset("tiny")), random_clouds()
+    with torch.no_grad():
+        plan = planned(LENGTHS, model.config, kind_of(model.config, torch.device("cpu")))
+        assert torch.equal(model(clouds, plan=plan), model(clouds))
 
 
 def test_coincident_points_give_finite_features_and_gradients():

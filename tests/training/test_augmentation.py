@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from blendclip.encoders.clouds import Clouds, normalized
 from blendclip.errors import UserError
-from blendclip.training.augmentation import augmented, moved, rotations, thinned, told_size
+from blendclip.training.augmentation import augmented, moved, remaining, rotations, thinned, told_size
 from blendclip.training.augmentation_options import Augmentation, Occlusion
 from tests.training.clouds import one_by_one, scattered, seeds, sphere
 
@@ -32,9 +32,14 @@ def every(count, value):
     return torch.full((count,), value)
 
 
+def seen(clouds, seed, synthetic, config):
+    """Clouds as the encoder takes them, after both halves of augmentation."""
+    return augmented(remaining(clouds, seed, synthetic, config), seed, config)
+
+
 def test_all_off_is_normalisation():
     clouds = scattered([5, 300], rgb=True)
-    result = augmented(clouds, seeds(2), every(2, True), OFF)
+    result = seen(clouds, seeds(2), every(2, True), OFF)
     assert torch.allclose(result.points, normalized(clouds).points)
     assert result.lengths.equal(clouds.lengths) and result.rgb is clouds.rgb
 
@@ -120,16 +125,16 @@ def test_a_cloud_alone_is_what_it_is_in_a_batch(method):
     )
     clouds = dataclasses.replace(clouds, rgb=clouds.points.abs())
     seed, synthetic = seeds(7), torch.tensor([True, True, False, True, True, False, True])
-    batch = one_by_one(augmented(clouds, seed, synthetic, config))
+    batch = one_by_one(seen(clouds, seed, synthetic, config))
     for number, cloud in enumerate(one_by_one(clouds)):
-        alone = augmented(cloud, seed[number, None], synthetic[number, None], config)
+        alone = seen(cloud, seed[number, None], synthetic[number, None], config)
         assert alone.points.equal(batch[number].points) and alone.rgb.equal(batch[number].rgb)
     assert batch[0].lengths < 700
 
 
 def test_another_seed_is_another_cloud():
     clouds = Clouds.of([sphere(500)] * 2)
-    first, second = one_by_one(augmented(clouds, seeds(2), every(2, True), Augmentation()))
+    first, second = one_by_one(seen(clouds, seeds(2), every(2, True), Augmentation()))
     assert len(first.points) != len(second.points) or not torch.allclose(first.points, second.points)
 
 
@@ -144,7 +149,7 @@ def test_a_wrong_value_is_named(key, value):
 
 def test_the_size_that_is_told_follows_the_cloud():
     clouds = dataclasses.replace(scattered([40] * 50), in_metres=every(50, True))
-    made = augmented(clouds, seeds(50), every(50, True), only(scale=(0.5, 2.0)))
+    made = augmented(clouds, seeds(50), only(scale=(0.5, 2.0)))
     factor = made.points.view(50, 40, 3).norm(dim=2).amax(1)  # a normalized cloud has radius 1
     assert factor.min() < 0.7 and factor.max() > 1.7
     assert torch.allclose(made.size.exp(), normalized(clouds).size.exp() * factor[:, None], rtol=1e-4)

@@ -21,6 +21,7 @@ from blendclip.training.data.packed import PackedSplit
 from blendclip.training.distributed import Group
 from blendclip.training.loop import Aligner, Training, length_of
 from blendclip.training.loss import Alignment
+from blendclip.training.measurements import NEVER, FirstBroken, StepNumbers
 from blendclip.training.metrics_log import MetricsLog, read_metrics_log
 from blendclip.training.optimization import adamw, learning_rate
 from blendclip.training.recipe import Optimization
@@ -33,7 +34,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = {"depth": 2, "width": 32, "heads": 2, "encoder_width": 16, "max_patches": 8, "out_dim": toy.WIDTH}
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_tells_its_samples(results, tmp_path, monkeypatch):
+@pytest.mark.parametrize("log_every", [1, 1000])
+def test_a_loss_that_is_no_number_stops_the_run_and_tells_its_samples(results, tmp_path, monkeypatch, log_every):
     steps = iter(range(100))
     whole = loop.align
 
@@ -44,7 +46,8 @@ def test_a_loss_that_is_no_number_stops_the_run_and_tells_its_samples(results, t
 
     monkeypatch.setattr(loop, "align", broken)
     with pytest.raises(UserError, match="loss or gradient of step 6 is not a finite number") as told:
-        train(toy.toy_recipe(), results, tmp_path)
+        train(toy.toy_recipe(log_every=log_every), results, tmp_path)
+    assert next(steps) == (7 if log_every == 1 else 8), "noticed when something is logged or saved"
     (folder,) = (tmp_path / "training").iterdir()
     named = folder / "broken-step-000000006.rank-0.json"
     assert str(named) in str(told.value)
@@ -226,6 +229,18 @@ def test_a_checkpoint_of_another_recipe_or_a_broken_one_is_told(results, tmp_pat
         training().resume(tmp_path)
 
 
+def test_the_first_broken_step_is_kept_and_numbers_of_micro_batches_are_averaged():
+    broken = FirstBroken(torch.device("cpu"))
+    broken.note(3, torch.tensor(1.0))
+    assert broken.read() == NEVER
+    for step, number in ((4, float("inf")), (5, float("nan")), (6, 1.0)):
+        broken.note(step, torch.tensor(number))
+    assert broken.read() == 4
+    parts = [{"loss": torch.tensor(value), "scale": torch.tensor(14.0)} for value in (1.0, 2.0)]
+    numbers = StepNumbers(parts, torch.tensor(0.5), {"learning_rate": 0.1}).read()
+    assert numbers == {"loss": 1.5, "scale": 14.0, "learning_rate": 0.1, "gradient_norm": 0.5}
+
+
 def test_steps_of_a_run():
     recipe = toy.toy_recipe(epochs={"count": 3, "coverage": 0.8, "rule": "coupon_collector", "warmup": 0.5})
     length = length_of(recipe, {"cad/train": 40, "road/train": 1000})
@@ -245,7 +260,7 @@ def test_learning_rate_by_hand():
 def test_norms_biases_tokens_and_the_scale_do_not_decay():
     model = Aligner(PointBert(PointBertConfig(**SMALL)))
     optimizer = adamw(model, Optimization(weight_decay=0.3))
-    decay = {id(group["params"][0]): group["weight_decay"] for group in optimizer.param_groups}
+    decay = {id(one): group["weight_decay"] for group in optimizer.param_groups for one in group["params"]}
     plain = {name for name, parameter in model.named_parameters() if decay[id(parameter)] == 0}
     norms = {
         f"{name}.{end}" for name, m in model.named_modules() if "Norm" in type(m).__name__ for end in ("weight", "bias")

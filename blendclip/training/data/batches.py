@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from blendclip.encoders.clouds import Clouds
+from blendclip.encoders.plan import EncodingPlan
 from blendclip.errors import UserError
 from blendclip.randomness import bits, subsample, uniform
 from blendclip.schemas import UNSEEN_GREY
@@ -41,19 +42,21 @@ class Batch:
     """(B,) bool: whether the cloud is of a CAD object."""
     ids: list[str]
     """Triplet ids."""
+    plan: EncodingPlan | None = None
+    """Of the encoder's work, where the clouds have the points that it will see."""
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
-        return self._moved(self.clouds.to(device), lambda tensor: tensor.to(device, non_blocking=True))
+        return self._moved(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> Batch:
         """The same batch in page-locked memory, from which copies to a GPU are asynchronous."""
-        return self._moved(self.clouds.pin_memory(), Tensor.pin_memory)
+        return self._moved(Tensor.pin_memory)
 
-    def _moved(self, clouds: Clouds, move: Callable[[Tensor], Tensor]) -> Batch:
+    def _moved(self, move: Callable[[Tensor], Tensor]) -> Batch:
         tensors = (self.texts, self.images, self.seeds, self.synthetic)
-        texts, images, seeds, synthetic = map(move, tensors)
-        return Batch(clouds, texts, images, seeds, synthetic, self.ids)
+        plan = None if self.plan is None else self.plan.moved(move)
+        return Batch(self.clouds.moved(move), *map(move, tensors), self.ids, plan)
 
 
 def sources_of(data: Data, splits: Sequence[PackedSplit]) -> list[SampleSource]:
@@ -98,6 +101,7 @@ class Batches(Dataset):
         rank: int = 0,
         world_size: int = 1,
         micro_batches: int = 1,
+        prepare: Callable[[Batch], Batch] | None = None,
     ) -> None:
         """Read the samples that a plan draws.
 
@@ -110,6 +114,7 @@ class Batches(Dataset):
             rank: number of this process.
             world_size: processes that share a batch.
             micro_batches: parts of the share of each process.
+            prepare: what is done to a batch once it is read, in the same process; None hands it over as it is.
 
         Raises:
             UserError: a batch cannot be shared out evenly.
@@ -117,6 +122,7 @@ class Batches(Dataset):
         self._plan, self._splits, self._data, self._colors, self._sizes = plan, splits, data, colors, sizes
         self._ids = [split.column("triplet_id") for split in splits]
         self._rank, self._world_size, self._micro_batches = rank, world_size, micro_batches
+        self._prepare = prepare
         if plan.total_steps:
             plan.batch(0).part(rank, world_size, 0, micro_batches)  # says at once when it cannot be shared out
 
@@ -124,8 +130,19 @@ class Batches(Dataset):
         return self._plan.total_steps * self._micro_batches
 
     def __getitem__(self, number: int) -> Batch:
-        step, micro_batch = divmod(number, self._micro_batches)
-        return self.read(self._plan.batch(step).part(self._rank, self._world_size, micro_batch, self._micro_batches))
+        batch = self.read(self._draws(*divmod(number, self._micro_batches)))
+        return batch if self._prepare is None else self._prepare(batch)
+
+    def ids(self, step: int) -> list[str]:
+        """Triplet ids of this process's share of a step, which are all that is read of it."""
+        parts = [self._draws(step, micro_batch) for micro_batch in range(self._micro_batches)]
+        return [name for draws in parts for name in self._ids_of(draws)]
+
+    def _draws(self, step: int, micro_batch: int) -> Draws:
+        return self._plan.batch(step).part(self._rank, self._world_size, micro_batch, self._micro_batches)
+
+    def _ids_of(self, draws: Draws) -> list[str]:
+        return [self._ids[source][row] for source, row in zip(draws.source_B, draws.row_B.tolist(), strict=True)]
 
     def read(self, draws: Draws) -> Batch:
         """The samples of some draws, on the CPU."""
@@ -156,7 +173,7 @@ class Batches(Dataset):
             images=self._features([split.images(row) for split, row in zip(splits, rows, strict=True)], seeds, "view"),
             seeds=torch.from_numpy(seeds),
             synthetic=torch.tensor([domains[source] for source in draws.source_B]),
-            ids=[self._ids[source][row] for source, row in zip(draws.source_B, rows, strict=True)],
+            ids=self._ids_of(draws),
         )
 
     def _windows(

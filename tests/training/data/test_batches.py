@@ -78,6 +78,7 @@ def test_ranks_and_micro_batches_together_are_the_whole(splits):
         # micro-batch 0 of ranks 0 and 1, then micro-batch 1 of both
         pieces = [parts[rank][2 * step + micro] for micro in range(2) for rank in range(2)]
         assert sum((piece.ids for piece in pieces), []) == whole[step].ids
+        assert parts[1].ids(step) == pieces[1].ids + pieces[3].ids
         assert torch.equal(torch.cat([piece.clouds.points for piece in pieces]), whole[step].clouds.points)
         assert torch.equal(torch.cat([piece.texts for piece in pieces]), whole[step].texts)
 
