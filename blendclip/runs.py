@@ -22,7 +22,7 @@ class RunChanges(Recipe):
 
 
 def recipes_of(
-    shared: Mapping[str, Any], runs: Mapping[str, Mapping[str, Any]], clip: Mapping[str, Any], *, text: bool
+    shared: Mapping[str, Any], runs: Mapping[str, Mapping[str, Any]], clip: dict[str, Any], *, text: bool
 ) -> dict[str, dict[str, Recipe]]:
     """The recipes that each run of config.yaml stands for, by the names of what is trained.
 

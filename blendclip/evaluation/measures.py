@@ -144,8 +144,8 @@ def _by_frequency(predictions: BenchmarkPredictions, right_N: NDArray[np.float64
         if chosen.any():
             instances = list(itertools.compress(predictions.instances, chosen))
             present = np.unique(predictions.labels_N[chosen]).tolist()
-            about = {"name": name, "classes": [predictions.classes[label] for label in present]}
-            about |= {"clouds": int(chosen.sum()), "instances": len(set(instances))}
+            classes = [predictions.classes[label] for label in present]
+            about = {"name": name, "classes": classes, "clouds": len(instances), "instances": len(set(instances))}
             top_NK, labels_N = right_N[chosen, None], predictions.labels_N[chosen]
             rows.append(about | _with_mean_class(("top1",), top_NK, labels_N, instances))
     return rows
