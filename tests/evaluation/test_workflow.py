@@ -37,7 +37,7 @@ def test_each_run_meets_each_benchmark_once(tmp_path):
     assert status == 0, printed
     assert len(commands(printed, "benchmark")) == 2 and len(commands(printed, "evaluate")) == 4
     (made,) = [line for line in commands(printed, "benchmark") if "--name road" in line]
-    assert "--format mined" in made and '{"split": "road/val", "by": "class"}' in made
+    assert "--format mined" in made and '{"by": "class", "split": "road/val"}' in made
     (made,) = [line for line in commands(printed, "benchmark") if "--name mine" in line]
     assert "--format table" in made and '{"path": "c.csv", "up": "z"}' in made
     (written,) = commands(printed, "report")
@@ -52,6 +52,18 @@ def test_the_sweep_trains_and_measures_its_own_runs(tmp_path):
     assert status == 0, printed
     assert [("run=ratio_5" in printed, "run=curriculum" in printed)] == [(True, False)]
     assert len(commands(printed, "train")) == 2 and len(commands(printed, "evaluate")) == 2
+
+
+def test_a_run_of_two_seeds_is_trained_and_measured_with_each(tmp_path):
+    benchmarks = {"road": MADE | {"by": "category", "classes": "nuscenes_categories", "real": False}}
+    folder = configure(tmp_path, runs={"curriculum": {"seeds": [0, 5]}}, benchmarks=benchmarks)
+    status, printed = run(folder, "report", "--dry-run")
+    assert status == 0, printed
+    assert len(commands(printed, "train")) == 2 == len(commands(printed, "evaluate"))
+    (written,) = commands(printed, "report")
+    assert "--runs curriculum-0 curriculum-5 --benchmarks road " in written and "--real" not in written
+    (made,) = commands(printed, "benchmark")
+    assert '"by": "category"' in made and "nuscenes_categories.yaml" in made
 
 
 BIG = {"model": "ViT-bigG-14", "pretrained": "laion2b_s39b_b160k"}
