@@ -62,7 +62,7 @@ def main() -> int:
     name = torch.cuda.get_device_name() if on_gpu else "cpu"
     print(f"\n{name}, torch {torch.__version__}\n\n| what | reached | goal |\n| --- | --- | --- |")
     for figure, value in found.items():
-        print(f"| {figure} | {value:,.3g} | {goal_of(figure, value)} |")
+        print(f"| {figure} | {value:,.3g} | {goal_of(figure, value) if on_gpu else ''} |")
     print("".join(f"\n{script} failed" for script in failed))
     return int(bool(failed))
 

@@ -229,9 +229,10 @@ def print_rates(
     """A line of the first table."""
     ours, reference = (sides[side]["whole"] for side in SIDES)
     without, peak = (reference - sides["reference"]["CLIP"]) / ours, figures.peak_tflops(torch.device(args.device))
+    share = f"{tflops / peak:.1%}" if peak else "-"
     rates = "".join(f"{1000 / ms:{width}.2f}" for ms, width in ((ours, 9), (reference, 11)))
     ratios = f"{reference / ours:>7.1f}x{without:>13.1f}x{patches:>9.0f}{args.max_patches:>6}"
-    print(f"{title:<14}{rates}{ratios}{tflops:>9.2f}{tflops / peak if peak else float('nan'):>9.1%}", flush=True)
+    print(f"{title:<14}{rates}{ratios}{tflops:>9.2f}{share:>9}", flush=True)
 
 
 def print_stages(tables: dict[str, dict[str, dict[str, float]]]) -> None:
