@@ -30,10 +30,10 @@ if CONFIG.caption.backend == "vllm":
                 statistics=PLACES.caption_statistics(name, split, 0).parent,
                 rejects=PLACES.rejects("captions", name, split, 0).parent,
             shell:
-                "blendclip caption --views {input.views:q} --prompt {input.prompt:q} --options {params.options:q}"
-                " --server {CAPTION_SERVER:q} --cache {params.cache:q} --server-log {log.server:q}"
-                " --max-fault-fraction {FAULTS} --output {params.output:q} --statistics {params.statistics:q}"
-                " --rejects {params.rejects:q} 2>&1 | tee {log.log:q}"
+                "exec blendclip --log {log.log:q} caption --views {input.views:q} --prompt {input.prompt:q}"
+                " --options {params.options:q} --server {CAPTION_SERVER:q} --cache {params.cache:q}"
+                " --server-log {log.server:q} --max-fault-fraction {FAULTS} --output {params.output:q}"
+                " --statistics {params.statistics:q} --rejects {params.rejects:q}"
 
 else:
 

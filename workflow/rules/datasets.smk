@@ -19,8 +19,8 @@ for name, dataset in DATASETS.items():
                 options=as_json(dataset.generator),
                 stage_version=STAGE_VERSIONS[dataset.format.generator.stage],
             shell:
-                'blendclip {params.command} --root "$(dirname {output:q})" --options {params.options:q}'
-                " --workers {threads} 2>&1 | tee {log:q}"
+                'exec blendclip --log {log:q} {params.command} --root "$(dirname {output:q})" --options {params.options:q}'
+                " --workers {threads}"
 
 
 # One rule for each dataset: all tables are read once, whatever the number of splits.
@@ -48,5 +48,5 @@ for name, dataset in MINED.items():
             folder=PLACES.index(name, "any").parent,
             stage_version=STAGE_VERSIONS["index"],
         shell:
-            "blendclip index --root {params.root:q} --format {params.format:q} --options {params.options:q}"
-            " --dataset {params.name} --splits {params.splits} --output {params.folder:q} 2>&1 | tee {log:q}"
+            "exec blendclip --log {log:q} index --root {params.root:q} --format {params.format:q}"
+            " --options {params.options:q} --dataset {params.name} --splits {params.splits} --output {params.folder:q}"

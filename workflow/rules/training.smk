@@ -56,5 +56,5 @@ rule train_run:
         results=CONFIG.results,
         stage_version=STAGE_VERSIONS["runs"],
     shell:
-        "blendclip train --recipe {input.recipe:q} --results {params.results:q} --threads {threads}"
-        ' --gpus {resources.gpu} --workers $(({resources.gpu} > 0 ? 4 : 0)) --output "$(dirname {output.model:q})" 2>&1 | tee -i {log:q}'
+        "exec blendclip --log {log:q} train --recipe {input.recipe:q} --results {params.results:q} --threads {threads}"
+        ' --gpus {resources.gpu} --workers $(({resources.gpu} > 0 ? 4 : 0)) --output "$(dirname {output.model:q})"'
