@@ -27,6 +27,7 @@ from blendclip.cli import (
     summary,
     tiny,
     training,
+    warm_up,
     why,
     workflow,
 )
@@ -40,7 +41,7 @@ ROOMS = (
     *(mining, captions, cad, summary, why),
     *(encoding, packing, training),
     *(benchmarks, evaluation, comparison, reporting),
-    *(naming, export, setup, tiny),
+    *(naming, export, setup, warm_up, tiny),
 )
 GROUPS = {
     "run all of it": "workflow",
@@ -50,7 +51,7 @@ GROUPS = {
     "train": "recipe train show-runs",
     "measure and report": "benchmark lvis-classes evaluate compare report show-report evaluate-clip",
     "use a model": "name encode search model export",
-    "set up": "schema vllm-env train-tiny-clip",
+    "set up": "warm-up schema vllm-env train-tiny-clip",
 }
 
 

@@ -69,10 +69,8 @@ def _add_train(commands: Commands) -> None:
         default=0,
         help="processes to train in on each machine, a GPU each; 0 takes a GPU if there is one",
     )
-    parser.add_argument("--nodes", type=int, default=1, help="machines, on each of which this same command is started")
-    parser.add_argument(
-        "--rendezvous", metavar="HOST:PORT", help="of the first machine; under srun it is known without"
-    )
+    parser.add_argument("--nodes", type=int, default=1, help="machines: start this on each, or once by SLURM")
+    parser.add_argument("--rendezvous", metavar="HOST:PORT", help="of the first machine; SLURM knows it without")
 
 
 def _train(args: argparse.Namespace) -> None:
@@ -94,12 +92,14 @@ def _train(args: argparse.Namespace) -> None:
 
 def _launch(args: argparse.Namespace) -> None:
     """Become what starts the processes that train."""
-    from blendclip.training.launching import become_torchrun, rendezvous_of
+    from blendclip.training import launching
 
     given = {name: getattr(args, name) for name in ("recipe", "results", "output", "threads", "workers")}
-    arguments = [f"--{name}={value}" for name, value in given.items() if value is not None]
-    meeting = rendezvous_of(args.nodes, args.rendezvous) if args.nodes > 1 else None
-    become_torchrun(["train", *arguments], max(args.gpus, 1), meeting)
+    arguments = ["train", *(f"--{name}={value}" for name, value in given.items() if value is not None)]
+    if args.nodes > 1 and args.rendezvous is None and launching.is_outside_of_steps():
+        launching.become_srun([*arguments, f"--gpus={args.gpus}", f"--nodes={args.nodes}"], args.nodes)
+    meeting = launching.rendezvous_of(args.nodes, args.rendezvous) if args.nodes > 1 else None
+    launching.become_torchrun(arguments, max(args.gpus, 1), meeting)
 
 
 def _check_gpus(wanted: int) -> None:

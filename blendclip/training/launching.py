@@ -37,6 +37,17 @@ class Rendezvous:
     """Of the run, the same on all machines."""
 
 
+def is_outside_of_steps(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether this process is in a job of SLURM, but not in a step of it that `srun` started."""
+    return "SLURM_JOB_ID" in environment and "SLURM_STEP_NUM_NODES" not in environment
+
+
+def become_srun(arguments: Sequence[str], machines: int) -> None:
+    """Turn this process into an `srun` that runs `blendclip` with arguments once on each machine of a job of SLURM."""
+    tasks = ["--nodes", str(machines), "--ntasks", str(machines), "--ntasks-per-node", "1", "--cpu-bind", "none"]
+    os.execvp("srun", ["srun", *tasks, sys.executable, "-m", "blendclip", *arguments])
+
+
 def rendezvous_of(machines: int, endpoint: str | None, environment: Mapping[str, str] = os.environ) -> Rendezvous:
     """Where machines meet: at `endpoint`, HOST or HOST:PORT, or by what `srun` says in the environment.
 

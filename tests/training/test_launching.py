@@ -12,6 +12,7 @@ from contextlib import closing
 import pytest
 
 from blendclip.errors import UserError
+from blendclip.training import launching
 from blendclip.training.launching import Rendezvous, address_towards, is_here, rendezvous_of, wait_for
 from blendclip.training.metrics_log import read_metrics_log
 from tests.training import toy
@@ -31,6 +32,11 @@ def scontrol(tmp_path, monkeypatch):
 
 def test_under_srun_the_first_machine_of_the_step_is_met(scontrol):
     assert rendezvous_of(2, None, SLURM) == Rendezvous(2, "gpu07", 34211, "4711")
+
+
+def test_srun_is_asked_for_once_in_a_job():
+    assert launching.is_outside_of_steps({"SLURM_JOB_ID": "4711"})
+    assert not launching.is_outside_of_steps(SLURM) and not launching.is_outside_of_steps({})
 
 
 def test_by_hand_it_is_said(scontrol):

@@ -13,7 +13,7 @@ for name, dataset in DATASETS.items():
                 f"<timings>/datasets/{name}.tsv"
             threads: 8
             resources:
-                mem_mb=4000,
+                **family("generate_dataset", mem_mb=growing(4000), runtime=growing(120)),
             params:
                 command=dataset.format.generator.command,
                 options=as_json(dataset.generator),
@@ -38,7 +38,7 @@ for name, dataset in MINED.items():
         benchmark:
             f"<timings>/index/{name}.tsv"
         resources:
-            mem_mb=4000 if getattr(dataset.options, "version", "").endswith("trainval") else 2000,
+            **family("index_dataset", mem_mb=growing(index_mb(name)), runtime=growing(120)),
         params:
             root=root_of(name),
             format=dataset.format.name,
