@@ -147,13 +147,21 @@ class Results:
         """Folder of what jobs keep outside of their outputs, to go on after a kill."""
         return self.root / "caches"
 
-    def caption_cache(self) -> Path:
-        """SQLite file of the captions that a model was asked for."""
+    def caption_cache(self, dataset: str, split: str, parts: int | str, part: int | str) -> Path:
+        """SQLite file of what a model said in the job of some of `parts` parts, of which `part` is the first."""
+        return inside(self.caches(), "captions", dataset, split, f"of-{parts}") / f"{_part_name(part)}.sqlite"
+
+    def caption_caches(self, dataset: str, split: str) -> list[Path]:
+        """Where answers to requests of a split may be: the shared file, and the folder of all jobs."""
+        return [self.shared_caption_cache(), inside(self.caches(), "captions", dataset, split)]
+
+    def shared_caption_cache(self) -> Path:
+        """SQLite file of what a model said to jobs started by hand, and to those of earlier versions."""
         return self.caches() / "captions.sqlite"
 
-    def embedding_cache(self, clip: str, dataset: str, split: str) -> Path:
-        """Folder of finished work of embedding a split."""
-        return inside(self.caches(), "embeddings", clip, dataset, split)
+    def embedding_cache(self, clip: str, dataset: str, split: str, part: int | str) -> Path:
+        """Folder of finished work of embedding some parts of a split, of which this is the first."""
+        return inside(self.caches(), "embeddings", clip, dataset, split) / _part_name(part)
 
     def logs(self) -> Path:
         """Folder of the logs of jobs."""

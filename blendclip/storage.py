@@ -198,15 +198,18 @@ class ParquetFile(pq.ParquetFile):  # type: ignore[misc]  # pyarrow comes withou
         with self._readable():
             return super().read_row_groups(*args, **options)
 
-    def iter_batches(self, *args: Any, **options: Any) -> Iterator[pa.RecordBatch]:
-        """As of pyarrow."""
-        batches = super().iter_batches(*args, **options)
-        while True:
-            with self._readable():
-                batch = next(batches, None)
-            if batch is None:
-                return
-            yield batch
+    def iter_batches(
+        self, batch_size: int, row_groups: Iterable[int] | None = None, **options: Any
+    ) -> Iterator[pa.RecordBatch]:
+        """As of pyarrow, one row group at a time: asked for several, it holds all that it has read until the end."""
+        for group in range(self.num_row_groups) if row_groups is None else row_groups:
+            batches = super().iter_batches(batch_size, row_groups=[group], **options)
+            while True:
+                with self._readable():
+                    batch = next(batches, None)
+                if batch is None:
+                    break
+                yield batch
 
 
 @contextmanager

@@ -39,8 +39,9 @@ PLACES = {
     "report": ((), "report"),
     "tables": ((), "tables"),
     "caches": ((), "caches"),
-    "caption_cache": ((), "caches/captions.sqlite"),
-    "embedding_cache": (("tiny", "city", "val"), "caches/embeddings/tiny/city/val"),
+    "caption_cache": (("city", "val", 64, 7), "caches/captions/city/val/of-64/part-00007.sqlite"),
+    "shared_caption_cache": ((), "caches/captions.sqlite"),
+    "embedding_cache": (("tiny", "city", "val", 16), "caches/embeddings/tiny/city/val/part-00016"),
     "logs": ((), "logs"),
     "timings": ((), "timings"),
 }
@@ -51,7 +52,7 @@ SPELT = {
     "reporting/gallery/assets.py": {"clouds"},  # in the gallery's own folder
 }
 LISTINGS = {"parts", "embedding_parts", "packed_parts", "every_part", "summaries", "count_parts", "check_parts"}
-LISTINGS |= {"indices", "mined_parts", "rejects_parts"}
+LISTINGS |= {"caption_caches", "indices", "mined_parts", "rejects_parts"}
 
 
 @pytest.mark.parametrize(("name", "names", "place"), [(name, *rest) for name, rest in PLACES.items()], ids=PLACES)

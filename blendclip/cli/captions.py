@@ -29,7 +29,8 @@ def _add_caption(commands: Commands) -> None:
     add("--rejects", type=Path, help="folder for {views' name}.captions.parquet, needed but for --preview")
     add("--statistics", type=Path, help="folder for {views' name}.json: what the captions of a part cost")
     add("--preview", type=int, metavar="N", help="only draw a contact sheet of N views with their captions")
-    add("--cache", type=Path, default=Results(DEFAULT_ROOT).caption_cache(), help="answers that were paid for")
+    add("--cache", type=Path, default=Results(DEFAULT_ROOT).shared_caption_cache(), help="answers that were paid for")
+    add("--known", type=Path, nargs="+", default=[], help="further caches, or folders of them, which are only read")
     add("--server-log", type=Path, default=Path("vllm.log"), help="what vLLM says")
     parser.later(lambda: add_options(parser, CaptionOptions))
     parser.later(lambda: add_options(parser, ServerOptions, name="server"))
@@ -43,7 +44,9 @@ def _caption(args: argparse.Namespace) -> None:
     if args.preview is None and args.rejects is None:
         raise UserError("--rejects is needed: the folder for what got no caption")
     options, server = options_from(args, CaptionOptions), options_from(args, ServerOptions, "server")
-    captioner = captioner_for(options, server, CaptionFiles(args.prompt, args.cache, args.server_log))
+    captioner = captioner_for(
+        options, server, CaptionFiles(args.prompt, args.cache, args.server_log, tuple(args.known))
+    )
     if args.preview is not None:
         from blendclip.reporting.caption_sheet import preview
 

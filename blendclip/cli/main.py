@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from pathlib import Path
 
 from blendclip import __version__
 from blendclip.cli import (
@@ -26,10 +27,12 @@ from blendclip.cli import (
     summary,
     tiny,
     training,
+    warm_up,
     why,
     workflow,
 )
 from blendclip.cli.common import CommandParser
+from blendclip.cli.output import copy_output
 from blendclip.errors import UserError
 from blendclip.packages import missing_package
 
@@ -38,7 +41,7 @@ ROOMS = (
     *(mining, captions, cad, summary, why),
     *(encoding, packing, training),
     *(benchmarks, evaluation, comparison, reporting),
-    *(naming, export, setup, tiny),
+    *(naming, export, setup, warm_up, tiny),
 )
 GROUPS = {
     "run all of it": "workflow",
@@ -48,7 +51,7 @@ GROUPS = {
     "train": "recipe train show-runs",
     "measure and report": "benchmark lvis-classes evaluate compare report show-report evaluate-clip",
     "use a model": "name encode search model export",
-    "set up": "schema vllm-env train-tiny-clip",
+    "set up": "warm-up schema vllm-env train-tiny-clip",
 }
 
 
@@ -57,34 +60,42 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     args = make_parser().parse_args(arguments)
     try:
+        if args.log:
+            copy_output(args.log)
         args.execute(args)
     except UserError as error:
-        sys.stderr.write(f"blendclip {args.command}: {error}\n")
-        return 1
+        return _told(args, str(error))
     except ModuleNotFoundError as error:
         if (missing := missing_package(error)) is None:
             raise
-        sys.stderr.write(f"blendclip {args.command}: {missing}\n")
-        return 1
+        return _told(args, str(missing))
     except OSError as error:
-        told = filter(None, [error.strerror or str(error), error.filename])
-        sys.stderr.write(f"blendclip {args.command}: {': '.join(map(str, told))}\n")
-        return 1
+        return _told(args, _what_happened(error))
     except KeyboardInterrupt:
-        sys.stderr.write(f"blendclip {args.command}: stopped\n")
-        return 130
+        return _told(args, "stopped", 130)
     return 0
+
+
+def _told(args: argparse.Namespace, sentence: str, status: int = 1) -> int:
+    sys.stderr.write(f"blendclip {args.command}: {sentence}\n")
+    return status
+
+
+def _what_happened(error: OSError) -> str:
+    """What the system says, and of which file."""
+    return ": ".join(str(told) for told in (error.strerror or error, error.filename) if told)
 
 
 def make_parser() -> CommandParser:
     """The parser of all commands."""
     parser = CommandParser(
         "blendclip",
-        usage="blendclip [-h] [--version] COMMAND ...",
+        usage="blendclip [-h] [--version] [--log FILE] COMMAND ...",
         description="Mine triplets of LiDAR points, camera crop and caption, and train an encoder that names objects.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("--log", type=Path, metavar="FILE", help="keep all that the command prints in this file, too")
     commands = parser.add_subparsers(
         dest="command",
         required=True,

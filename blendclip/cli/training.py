@@ -13,7 +13,6 @@ from blendclip.encoders.clip_names import ClipOptions
 from blendclip.errors import UserError
 
 _STOPPED = 143  # as a shell reports it: 128 + SIGTERM
-_TORCHRUN = ["-m", "torch.distributed.run", "--standalone"]
 
 
 def add_commands(commands: Commands) -> None:
@@ -65,16 +64,21 @@ def _add_train(commands: Commands) -> None:
     parser.add_argument("--threads", type=int, help="of torch on the CPU; its own choice when not given")
     parser.add_argument("--workers", type=int, default=0, help="processes that read ahead, for each that trains")
     parser.add_argument(
-        "--gpus", type=int, default=0, help="number of processes to train in, a GPU each; 0 takes a GPU if there is one"
+        "--gpus",
+        type=int,
+        default=0,
+        help="processes to train in on each machine, a GPU each; 0 takes a GPU if there is one",
     )
+    parser.add_argument("--nodes", type=int, default=1, help="machines: start this on each, or once by SLURM")
+    parser.add_argument("--rendezvous", metavar="HOST:PORT", help="of the first machine; SLURM knows it without")
 
 
 def _train(args: argparse.Namespace) -> None:
-    if args.gpus > 0 and "WORLD_SIZE" not in os.environ:
-        _check_gpus(args.gpus)
-    if args.gpus > 1 and "WORLD_SIZE" not in os.environ:
-        command = [*_TORCHRUN, f"--nproc-per-node={args.gpus}", "-m", "blendclip", *sys.argv[1:]]
-        os.execv(sys.executable, [sys.executable, *command])
+    if "WORLD_SIZE" not in os.environ:
+        if args.gpus > 0:
+            _check_gpus(args.gpus)
+        if args.gpus > 1 or args.nodes > 1:
+            _launch(args)
     import torch
 
     from blendclip.training.recipe import read_recipe
@@ -84,6 +88,18 @@ def _train(args: argparse.Namespace) -> None:
         torch.set_num_threads(args.threads)
     if not train(read_recipe(args.recipe), args.results, args.output, args.workers):
         sys.exit(_STOPPED)
+
+
+def _launch(args: argparse.Namespace) -> None:
+    """Become what starts the processes that train."""
+    from blendclip.training import launching
+
+    given = {name: getattr(args, name) for name in ("recipe", "results", "output", "threads", "workers")}
+    arguments = ["train", *(f"--{name}={value}" for name, value in given.items() if value is not None)]
+    if args.nodes > 1 and args.rendezvous is None and launching.is_outside_of_steps():
+        launching.become_srun([*arguments, f"--gpus={args.gpus}", f"--nodes={args.nodes}"], args.nodes)
+    meeting = launching.rendezvous_of(args.nodes, args.rendezvous) if args.nodes > 1 else None
+    launching.become_torchrun(arguments, max(args.gpus, 1), meeting)
 
 
 def _check_gpus(wanted: int) -> None:

@@ -158,7 +158,7 @@ class Training:
         if self.group.size > 1:
             model = DistributedDataParallel(model, broadcast_buffers=False)
         pace = Pace()
-        if metrics_log and validation and self.step == self.length.total:  # trained before, maybe validated otherwise
+        if self.step == self.length.total:  # trained before, maybe validated otherwise
             self._validate(metrics_log, validation)
         while self.step < self.length.total:
             numbers = self._train_step(model, reader, pace)
@@ -170,7 +170,7 @@ class Training:
                 self._check_finite(folder)
             if metrics_log and self._is_due(self.recipe.log_every):
                 metrics_log.add(self.step, "train", numbers.read() | pace.read())
-            if metrics_log and validation and self._is_due(self.recipe.validate_every):
+            if self.recipe.validation and self._is_due(self.recipe.validate_every):
                 self._validate(metrics_log, validation)
                 pace = Pace()
             (stopping,) = self.group.any(stop.requested)
@@ -181,9 +181,17 @@ class Training:
                 return self.step == self.length.total
         return True
 
-    def _validate(self, metrics_log: MetricsLog, validation: Sequence[ValidationSplit]) -> None:
-        numbers = validation_metrics(validation, self.model.encoder, self.recipe.data.max_points)
-        metrics_log.add(self.step, "validation", numbers)
+    def _validate(self, metrics_log: MetricsLog | None, validation: Sequence[ValidationSplit]) -> None:
+        """Measure held-out splits, if any, in the process that leads."""
+
+        def measure() -> None:
+            if not metrics_log:
+                return
+            numbers = validation_metrics(validation, self.model.encoder, self.recipe.data.max_points)
+            metrics_log.add(self.step, "validation", numbers)
+
+        if self.recipe.validation:
+            self.group.led(measure)
 
     def _is_due(self, every: int) -> bool:
         """True every `every` steps and at the last step."""

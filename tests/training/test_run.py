@@ -1,10 +1,13 @@
 """Whole runs by their command: stopped, killed, shared between processes."""
 
 import json
+import os
 import random
 import re
+import shlex
 import signal
 import subprocess
+import time
 
 import pytest
 import torch
@@ -12,6 +15,7 @@ from safetensors.torch import load_file
 
 from blendclip.encoders.weights import read_weights
 from blendclip.training.metrics_log import read_metrics_log
+from blendclip.training.stopping import StopRequest
 from tests.training import toy
 
 
@@ -34,9 +38,9 @@ def started(recipe, results, output, **options):
     return subprocess.Popen(command, env=toy.environment(), stderr=subprocess.PIPE, text=True)
 
 
-def at_step(process, wanted):
+def at_step(printed, wanted):
     """Read what a run prints until it has done so many steps."""
-    for line in process.stderr:
+    for line in printed:
         if (found := re.match(r"step (\d+)/", line)) and int(found[1]) >= wanted:
             return
     raise AssertionError(f"the run ended before step {wanted}")
@@ -57,7 +61,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(results, whole, tmp_path):
     for first, last in ((1, 3), (5, 8), (9, 13)):
         step = moment.randint(first, last)
         process = started(recipe, results, output)
-        at_step(process, step)
+        at_step(process.stderr, step)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert process.returncode == -signal.SIGKILL
@@ -73,7 +77,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(results, whole, tmp_path):
 def test_a_run_told_to_stop_saves_and_goes_on_to_the_same_bytes(results, whole, tmp_path):
     recipe, output = toy.write_recipe(tmp_path / "recipe.json", checkpoint_every=1000), tmp_path / "run"
     process = started(recipe, results, output)
-    at_step(process, 3)
+    at_step(process.stderr, 3)
     process.send_signal(signal.SIGTERM)
     _, printed = process.communicate()
     assert process.returncode == 143
@@ -86,6 +90,43 @@ def test_a_run_told_to_stop_saves_and_goes_on_to_the_same_bytes(results, whole, 
     assert status == 0 and f"step {step + 1}/20" in printed and f"step {step}/20" not in printed
     ours, theirs = (load_file(folder / "model.safetensors") for folder in (output, whole))
     assert all(torch.equal(ours[name], value) for name, value in theirs.items()) and ours.keys() == theirs.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signals", [[signal.SIGTERM] * 2, [signal.SIGUSR1]])
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_cancelled_job_saves_whatever_its_processes_get(results, tmp_path, signals, ranks):
+    recipe = toy.write_recipe(tmp_path / "recipe.json", checkpoint_every=1000, epochs__count=40)
+    output, log = tmp_path / "run", tmp_path / "logs" / "run.log" if ranks == 1 else None
+    command = toy.command(recipe, results, output, "--workers", "1", log=log, ranks=ranks)
+    process = subprocess.Popen(
+        ["bash", "-euo", "pipefail", "-c", f"exec {shlex.join(command)}"],
+        env=toy.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    at_step(process.stdout, 3)
+    for number in signals:  # to all of them, as a cluster does
+        os.killpg(process.pid, number)
+    printed, _ = process.communicate(timeout=120)
+    assert process.returncode == (143 if ranks == 1 else 1), printed
+    (saved,) = checkpoints(output)
+    step = int(read_weights(saved, "mend it")[1]["step"])
+    assert f"stopped after step {step}: run the same command to go on" in printed
+    assert log is None or log.read_text().endswith(printed), "the file has all that is on the screen"
+
+
+def test_a_second_interrupt_ends_at_once_unless_a_launcher_passed_it_on(monkeypatch):
+    clock = iter([0.0, 0.5, 1.5])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    with StopRequest() as stop:
+        for _ in range(2):
+            signal.raise_signal(signal.SIGINT)
+            assert stop.requested
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_a_finished_run_stays_as_it_is(results, whole, tmp_path):
@@ -106,7 +147,7 @@ def test_reading_ahead_changes_nothing_and_survives_a_signal_to_all(results, who
     process = subprocess.Popen(
         command, env=toy.environment(), stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    at_step(process, 2)
+    at_step(process.stderr, 2)
     subprocess.run(["kill", "-TERM", "--", f"-{process.pid}"], check=True)  # as a cluster does
     _, printed = process.communicate()
     assert process.returncode == 143, printed
@@ -143,7 +184,7 @@ def test_two_processes_train_as_one(results, tmp_path, drop_path):
 def test_several_processes_told_to_stop_go_on_as_one(results, whole, tmp_path):
     recipe, output = toy.write_recipe(tmp_path / "recipe.json"), tmp_path / "run"
     process = started(recipe, results, output, ranks=2)
-    at_step(process, 6)
+    at_step(process.stderr, 6)
     process.send_signal(signal.SIGTERM)
     process.communicate()
     assert process.returncode != 0

@@ -1,12 +1,15 @@
 """Training in the workflow, from packed files that are there."""
 
+import os
 import shutil
+import signal
+import subprocess
 
 import pytest
 import yaml
 
 from blendclip.training.metrics_log import read_metrics_log
-from tests.test_workflow import run
+from tests.test_workflow import command, environment, run
 from tests.training import toy
 
 ROAD = {"format": "nuscenes", "root": "/nowhere", "version": "v1.0-mini", "splits": ["train", "val"], "parts": 1}
@@ -64,6 +67,31 @@ def test_runs_are_trained_compared_and_only_changed_ones_trained_again(place):
     status, printed = run(configure(place, log_every=5), "train_curriculum")
     assert status == 0, printed
     assert "step 1/10" not in printed and "step 5/10" not in printed, "back to the run before, told otherwise"
+
+
+@pytest.mark.slow
+def test_a_cancelled_workflow_leaves_a_checkpoint_and_goes_on(place):
+    configure(place, {"curriculum": {}}, epochs={"count": 60}, checkpoint_every=10000)
+    process = subprocess.Popen(
+        command(place, "train_curriculum"),
+        cwd=place,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    for line in process.stdout:
+        if line.startswith("step 3/"):
+            break
+    for _ in range(2):  # to all processes: Snakemake, shell, training
+        os.killpg(process.pid, signal.SIGTERM)
+    printed, _ = process.communicate(timeout=600)
+    assert process.returncode != 0 and "stopped after step" in printed, printed
+    assert len(list(place.glob("results/runs/curriculum/training/*/step-*.safetensors"))) == 1
+    assert "stopped after step" in (place / "results/logs/runs/curriculum.log").read_text()
+    status, printed = run(place, "train_curriculum")
+    assert status == 0 and "going on from" in printed, printed
 
 
 @pytest.mark.parametrize(

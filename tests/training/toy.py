@@ -135,11 +135,14 @@ def write_recipe(path, **changes):
     return path
 
 
-def command(recipe, results, output, *more, ranks=1):
-    """`blendclip train`, by torchrun for several ranks."""
-    run = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"] if ranks > 1 else []
+def command(recipe, results, output, *more, ranks=1, log=None):
+    """`blendclip train`, by torchrun for several ranks; with one it prints to the file `log` too, if any."""
     paths = ["--recipe", recipe, "--results", results, "--output", output]
-    return [sys.executable, *run, "-m", "blendclip", "train", *map(str, paths), "--threads", "1", *more]
+    arguments = ["train", *map(str, paths), "--threads", "1", *more]
+    if ranks > 1:
+        start = f"import sys; from blendclip.training import launching as l; l.become_torchrun(sys.argv[1:], {ranks})"
+        return [sys.executable, "-c", start, *arguments]
+    return [sys.executable, "-m", "blendclip", *([] if log is None else ["--log", str(log)]), *arguments]
 
 
 def environment():

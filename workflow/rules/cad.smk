@@ -33,7 +33,7 @@ for name, dataset in CAD.items():
         benchmark:
             f"<timings>/cad/{name}/{{split}}/part-{{part}}.tsv"
         resources:
-            mem_mb=2000,
+            **family("read_cad", mem_mb=growing(2000), runtime=growing(240)),
         params:
             root=root_of(name),
             dataset=name,

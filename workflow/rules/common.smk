@@ -46,6 +46,13 @@ DISAGREEMENT = CONFIG.max_disagree_fraction
 CAPTION_SERVER = as_json(part_of(CONFIG.caption, ServerOptions))
 
 
+REPLICAS = CONFIG.caption.vllm.data_parallel_size
+# On a cluster the stages of a part are one job: a few seconds each, and a scheduler takes longer to start one. A job that
+# captions several parts stands between them, and cuts the group in two.
+PART_GROUP = "part" if CONFIG.caption.backend != "vllm" else None
+CHUNK = 16  # parts of a job that loads a large model: fewer load it too often, more make plans and records grow
+
+
 pathvars:
     results=CONFIG.results,
     logs=f"{CONFIG.results}/logs",
@@ -68,6 +75,33 @@ def root_of(name):
     return str(PLACES.datasets(name) if rooted is None else rooted.root)
 
 
+def growing(amount):
+    """A resource that doubles with each attempt at a job, for one that a cluster ended for want of it."""
+
+    def asked(wildcards, attempt):
+        return amount * 2 ** (attempt - 1)
+
+    return asked
+
+
+def family(name, **resources):
+    """Resources of a rule whose name holds a dataset: by `--set-resources NAME:...` all rules of the family have others."""
+    given = workflow.resource_settings.overwrite_resources.get(name, {})
+    return resources | {key: int(value) if str(value).isdecimal() else value for key, value in given.items()}
+
+
+def index_mb(name):
+    """Memory that indexing a dataset takes: 0.8 times its tables were measured, besides 0.3 GB of imports."""
+    tables = Path(root_of(name)) / getattr(CONFIG.datasets[name].options, "version", "")
+    return 2000 + sum(path.stat().st_size for path in tables.glob("*.json")) // 10**6
+
+
+def chunks(name):
+    """The parts of a dataset in runs of `CHUNK`."""
+    count = CONFIG.datasets[name].parts
+    return [range(first, min(first + CHUNK, count)) for first in range(0, count, CHUNK)]
+
+
 def dataset_root(wildcards):
     """The folder of the wildcards' dataset."""
     return root_of(wildcards.dataset)
@@ -79,9 +113,10 @@ def generated_marker(name):
     return [] if generator is None else f"{root_of(name)}/{generator.writes}"
 
 
-def parts(place, name, split):
-    """Every part of a dataset and split at a place, a method of `PLACES` that takes dataset, split and part."""
-    return [str(place(name, split, part)) for part in range(CONFIG.datasets[name].parts)]
+def parts(place, name, split, numbers=None):
+    """Every part, or some, of a dataset and split at a place, a method of `PLACES` that takes dataset, split and part."""
+    numbers = range(CONFIG.datasets[name].parts) if numbers is None else numbers
+    return [str(place(name, split, part)) for part in numbers]
 
 
 def staged(stage):
@@ -142,6 +177,17 @@ def caption_params():
     if options.backend == "template":
         options = CaptionOptions(max_views_per_instance=options.max_views_per_instance)
     return {"options": as_json(options), "stage_version": STAGE_VERSIONS["captions"]}
+
+
+def caption_cache(wildcards):
+    """The file of answers to a part's requests."""
+    which = (wildcards.dataset, wildcards.split)
+    return PLACES.caption_cache(*which, CONFIG.datasets[wildcards.dataset].parts, wildcards.part)
+
+
+def caption_caches(wildcards):
+    """Where answers to requests of the wildcards' split are, however it was cut into parts."""
+    return PLACES.caption_caches(wildcards.dataset, wildcards.split)
 
 
 def has_images(name):
@@ -211,6 +257,13 @@ def run_packed(wildcards):
 def run_weights(wildcards):
     """The file that a run starts from, if any."""
     return told(CONFIG.recipe_of)(wildcards.run).initial_weights or []
+
+
+def gpus_of_node(wildcards, resources):
+    """GPUs of each machine that trains."""
+    if resources.gpu % resources.nodes:
+        raise WorkflowError(f"train_run has gpu={resources.gpu} on nodes={resources.nodes}: give each as many")
+    return resources.gpu // resources.nodes
 
 
 def run_classes(wildcards):

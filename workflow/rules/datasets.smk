@@ -13,14 +13,14 @@ for name, dataset in DATASETS.items():
                 f"<timings>/datasets/{name}.tsv"
             threads: 8
             resources:
-                mem_mb=4000,
+                **family("generate_dataset", mem_mb=growing(4000), runtime=growing(120)),
             params:
                 command=dataset.format.generator.command,
                 options=as_json(dataset.generator),
                 stage_version=STAGE_VERSIONS[dataset.format.generator.stage],
             shell:
-                'blendclip {params.command} --root "$(dirname {output:q})" --options {params.options:q}'
-                " --workers {threads} 2>&1 | tee {log:q}"
+                'exec blendclip --log {log:q} {params.command} --root "$(dirname {output:q})" --options {params.options:q}'
+                " --workers {threads}"
 
 
 # One rule for each dataset: all tables are read once, whatever the number of splits.
@@ -38,7 +38,7 @@ for name, dataset in MINED.items():
         benchmark:
             f"<timings>/index/{name}.tsv"
         resources:
-            mem_mb=4000 if getattr(dataset.options, "version", "").endswith("trainval") else 2000,
+            **family("index_dataset", mem_mb=growing(index_mb(name)), runtime=growing(120)),
         params:
             root=root_of(name),
             format=dataset.format.name,
@@ -48,5 +48,5 @@ for name, dataset in MINED.items():
             folder=PLACES.index(name, "any").parent,
             stage_version=STAGE_VERSIONS["index"],
         shell:
-            "blendclip index --root {params.root:q} --format {params.format:q} --options {params.options:q}"
-            " --dataset {params.name} --splits {params.splits} --output {params.folder:q} 2>&1 | tee {log:q}"
+            "exec blendclip --log {log:q} index --root {params.root:q} --format {params.format:q}"
+            " --options {params.options:q} --dataset {params.name} --splits {params.splits} --output {params.folder:q}"

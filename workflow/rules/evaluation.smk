@@ -9,7 +9,8 @@ rule write_benchmark:
     benchmark:
         "<timings>/evaluation/benchmarks/{benchmark}.tsv"
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         format=benchmark_format,
         options=benchmark_options,
@@ -35,8 +36,11 @@ rule evaluate_run:
         "<timings>/evaluation/runs/{run}/{benchmark}.tsv"
     threads: 8
     resources:
-        mem_mb=8000,
+        mem_mb=growing(8000),
+        runtime=growing(240),
         gpu=0,
+        nodes=1,
+        tasks_per_gpu=0,
     params:
         results=CONFIG.results,
         options=evaluation_options,
@@ -59,7 +63,8 @@ rule write_model:
     benchmark:
         "<timings>/models/{run}.tsv"
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         stage_version=STAGE_VERSIONS["models"],
     shell:
@@ -97,7 +102,8 @@ for name, key in {"report": "train", "sweep_ratios": "sweep"}.items():
         benchmark:
             f"<timings>/{name}.tsv"
         resources:
-            mem_mb=4000,
+            mem_mb=growing(4000),
+            runtime=growing(60),
         params:
             results=CONFIG.results,
             runs=reported(key),

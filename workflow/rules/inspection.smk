@@ -15,7 +15,8 @@ rule inspect_dataset:
     benchmark:
         "<timings>/inspection/{dataset}/{split}.tsv"
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         root=dataset_root,
         stage_version=STAGE_VERSIONS["inspection"],

@@ -8,8 +8,11 @@ rule gather_clouds:
         "<logs>/clouds/{dataset}/{split}/part-{part}.log",
     benchmark:
         "<timings>/clouds/{dataset}/{split}/part-{part}.tsv"
+    group:
+        PART_GROUP
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
+        runtime=growing(120),
     params:
         root=dataset_root,
         parts=parts_of,
@@ -31,8 +34,11 @@ rule cut_views:
         "<logs>/views/{dataset}/{split}/part-{part}.log",
     benchmark:
         "<timings>/views/{dataset}/{split}/part-{part}.tsv"
+    group:
+        PART_GROUP
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
+        runtime=growing(240),
     params:
         root=dataset_root,
         parts=parts_of,
@@ -58,8 +64,11 @@ rule join_triplets:
         "<timings>/triplets/{dataset}/{split}/part-{part}.tsv"
     wildcard_constraints:
         dataset="|".join(CAPTIONED),
+    group:
+        PART_GROUP
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
+        runtime=growing(60),
     params:
         stage_version=STAGE_VERSIONS["triplets"],
     shell:

@@ -11,7 +11,8 @@ rule pack_clouds:
     wildcard_constraints:
         dataset="|".join(DATASETS),
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
+        runtime=growing(60),
     params:
         stage_version=STAGE_VERSIONS["packed"],
     shell:
@@ -34,7 +35,8 @@ rule pack_features:
         clip="[^/]+",
         dataset="|".join(DATASETS),
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         stage_version=STAGE_VERSIONS["packed"],
     shell:

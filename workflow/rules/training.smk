@@ -22,7 +22,8 @@ rule embed_classes:
     benchmark:
         "<timings>/embeddings/{clip}/classes/{classes}.{templates}.tsv"
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         clip=clip_options,
         stage_version=STAGE_VERSIONS["class_weights"],
@@ -49,12 +50,19 @@ rule train_run:
         "<timings>/runs/{run}.tsv"
     threads: 8
     resources:
-        mem_mb=8000,
-        gpu=0,
+        mem_mb=growing(8000),
+        mem_mb_per_cpu=growing(2000),  # of a cluster, where it goes before mem_mb: it grows with the GPUs
+        cpus_per_gpu=6,  # one trains and four read ahead
+        runtime=growing(1440),
+        gpu=0,  # on all nodes together
+        nodes=1,
+        tasks_per_gpu=0,  # one task, which starts a process for each GPU
         training_jobs=1,
     params:
         results=CONFIG.results,
+        gpus=gpus_of_node,
         stage_version=STAGE_VERSIONS["runs"],
     shell:
-        "blendclip train --recipe {input.recipe:q} --results {params.results:q} --threads {threads}"
-        ' --gpus {resources.gpu} --workers $(({resources.gpu} > 0 ? 4 : 0)) --output "$(dirname {output.model:q})" 2>&1 | tee -i {log:q}'
+        "exec blendclip --log {log:q} train --recipe {input.recipe:q} --results {params.results:q} --threads {threads}"
+        " --nodes {resources.nodes} --gpus {params.gpus} --workers $(({resources.gpu} > 0 ? 4 : 0))"
+        ' --output "$(dirname {output.model:q})"'

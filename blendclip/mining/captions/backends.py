@@ -22,6 +22,13 @@ class CaptionFiles:
     """SQLite file of the answers that were paid for."""
     server_log: Path = Path("vllm.log")
     """What a server that we start says."""
+    known: tuple[Path, ...] = ()
+    """Further such files, or folders of them, which are only read; not those beside `cache`, which may be under way."""
+
+    def known_files(self) -> list[Path]:
+        """The files of `known` that are there."""
+        found = [path for place in self.known for path in ([place] if place.is_file() else place.rglob("*.sqlite"))]
+        return sorted(path for path in found if path.parent != self.cache.parent and path != self.cache)
 
 
 def captioner_for(options: CaptionOptions, server: ServerOptions, files: CaptionFiles) -> Captioner:
@@ -42,7 +49,7 @@ def captioner_for(options: CaptionOptions, server: ServerOptions, files: Caption
     def open_server() -> Server:
         return _server(options, server, files.server_log)
 
-    return ModelCaptioner(options.model, prompt, open_server, files.cache, client)
+    return ModelCaptioner(options.model, prompt, open_server, files.cache, client, files.known_files())
 
 
 def _server(options: CaptionOptions, server: ServerOptions, log: Path) -> Server:

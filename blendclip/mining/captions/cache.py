@@ -1,7 +1,8 @@
 """The cache of answers: one row for each answered request, on disk as soon as it has arrived.
 
 SQLite with a write-ahead log: a committed row survives the death of the process at any instant, and several jobs on one
-machine may share the file. It lies outside the outputs of the workflow, so that no rerun deletes it.
+machine may share the file; jobs on several need one each. It lies outside the outputs of the workflow, so that no rerun
+deletes it.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class AnswerCache:
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         with self._clear():
-            self._connection = sqlite3.connect(path, isolation_level=None, timeout=_LOCK_WAIT_S)
+            self._connection = sqlite3.connect(path, isolation_level=None, timeout=_LOCK_WAIT_S, uri=True)
             self._connection.text_factory = _text
             # With NORMAL, a power cut may cost the last answers, the end of a process none.
             self._connection.executescript(
@@ -96,9 +97,10 @@ class AnswerCache:
         damaged: dict[bytes, str] = {}
         for start in range(0, len(keys), _KEYS_AT_ONCE):
             some = keys[start : start + _KEYS_AT_ONCE]
-            marks = ",".join("?" * len(some))
             with self._clear():
-                rows = self._connection.execute(f"SELECT key, {_COLUMNS} FROM answers WHERE key IN ({marks})", some)
+                rows = self._connection.execute(
+                    f"SELECT key, {_COLUMNS} FROM answers WHERE key IN ({_marks(some)})", some
+                )
                 for key, *row in rows:
                     try:
                         found[key] = msgspec.convert(row, Answer)
@@ -107,6 +109,34 @@ class AnswerCache:
         if damaged:
             self._forget(damaged)
         return found
+
+    def adopt(self, keys: Sequence[bytes], known: Sequence[Path]) -> None:
+        """Copy the answers for those keys that have none here from other files, which nobody writes to any more."""
+        missing = sorted(set(keys) - self._held(keys))
+        for path in known:
+            if not missing:
+                return
+            # Without a log there is nothing to replay, and no lock to take, which a network file system may not have.
+            mode = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
+            with self._clear(path):
+                self._connection.execute("ATTACH DATABASE ? AS known", (f"{path.resolve().as_uri()}?{mode}",))
+                columns = f"key, model, prompt_sha, {_COLUMNS}"
+                self._connection.executemany(
+                    f"INSERT OR IGNORE INTO main.answers ({columns}) SELECT {columns} FROM known.answers WHERE key = ?",
+                    ((key,) for key in missing),
+                )
+                self._connection.execute("DETACH DATABASE known")
+            missing = sorted(set(missing) - self._held(missing))
+
+    def _held(self, keys: Sequence[bytes]) -> set[bytes]:
+        """Those of the keys that have a row."""
+        held: set[bytes] = set()
+        for start in range(0, len(keys), _KEYS_AT_ONCE):
+            some = keys[start : start + _KEYS_AT_ONCE]
+            with self._clear():
+                rows = self._connection.execute(f"SELECT key FROM answers WHERE key IN ({_marks(some)})", some)
+                held.update(key for (key,) in rows)
+        return held
 
     def _forget(self, damaged: dict[bytes, str]) -> None:
         """Drop rows that cannot be used, and say so."""
@@ -119,14 +149,18 @@ class AnswerCache:
         self.drop(list(damaged))
 
     @contextmanager
-    def _clear(self) -> Iterator[None]:
+    def _clear(self, path: Path | None = None) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
             raise UserError(
-                f"the caption cache {self._path} cannot be used: {error}; what it holds is kept: "
+                f"the caption cache {path or self._path} cannot be used: {error}; what it holds is kept: "
                 f"make room or mend the file, and run again"
             ) from None
+
+
+def _marks(values: Sequence[bytes]) -> str:
+    return ",".join("?" * len(values))
 
 
 def _text(stored: bytes) -> str | bytes:

@@ -29,16 +29,22 @@ class ModelCaptioner:
     """Captions by a model behind a server, which is opened only when an answer is missing in the cache."""
 
     def __init__(
-        self, model: str, prompt: ChatPrompt, open_server: Callable[[], Server], cache: Path, options: ClientOptions
+        self,
+        model: str,
+        prompt: ChatPrompt,
+        open_server: Callable[[], Server],
+        cache: Path,
+        options: ClientOptions,
+        known: Sequence[Path] = (),
     ) -> None:
-        """Open the cache.
+        """Open the cache; `known` are others, whose answers are taken where it has none.
 
         Raises:
             UserError: the cache cannot be used.
         """
         self.model, self.prompt_sha = model, prompt.sha
         self._prompt, self._open_server, self._options = prompt, open_server, options
-        self._cache = AnswerCache(cache)
+        self._cache, self._known = AnswerCache(cache), known
         self._keys: dict[Path, list[bytes]] = {}
         self._refused: dict[bytes, NoCaption] = {}
 
@@ -52,6 +58,7 @@ class ModelCaptioner:
         missing: set[bytes] = set()
         for part in parts:
             self._keys[part.path] = keys = list(self._hashed(part))
+            self._cache.adopt(keys, self._known)
             missing.update(set(keys) - self._usable(keys))
         total = sum(map(len, parts))
         log.info("%d views, %d crops to ask about (%.1f s)", total, len(missing), time.monotonic() - start)

@@ -28,6 +28,7 @@ _VIEW_KEY = ("instance_token", "channel", "timestamp_us")
 _OF_TRIPLET = ["triplet_id", "dataset", "split", *_VIEW_KEY, "view_time_gap_us", "caption"]
 _OF_EMBEDDING = ["dataset", "split", "triplet_id", "view_id", "kind", "text"]
 _KINDS = ("image", "text")
+_ROWS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
@@ -235,13 +236,18 @@ def _own_rows(part: _Part, kind: str, rows_K: NDArray[np.int64]) -> list[int]:
 
 def _vectors(embeddings: Path) -> NDArray[np.float16]:
     """(E, D) all features of a file, as they are; (0, 0) for a file without any."""
-    column = storage.read_parquet(embeddings, ["embedding"])["embedding"]
-    widths = pc.unique(pc.list_value_length(column)).to_pylist()
-    if not widths:
-        return np.zeros((0, 0), np.float16)
-    if len(widths) > 1 or not widths[0]:
-        raise UserError(f"{embeddings} has features of widths {widths}: run the stage that writes embeddings again")
-    return np.concatenate([chunk.flatten().to_numpy() for chunk in column.chunks]).reshape(-1, widths[0])
+    file = storage.open_parquet(embeddings)
+    vectors_ED, start = np.zeros((0, 0), np.float16), 0
+    for batch in file.iter_batches(_ROWS_AT_ONCE, columns=["embedding"]):
+        found = pc.unique(pc.fill_null(pc.list_value_length(batch["embedding"]), 0)).to_pylist()
+        widths = sorted({*found, vectors_ED.shape[1] if start else found[0]})
+        if len(widths) > 1 or not widths[0]:
+            raise UserError(f"{embeddings} has features of widths {widths}: run the stage that writes embeddings again")
+        if not start:
+            vectors_ED = np.empty((file.metadata.num_rows, *widths), np.float16)
+        vectors_ED[start : start + len(batch)] = batch["embedding"].flatten().to_numpy().reshape(len(batch), -1)
+        start += len(batch)
+    return vectors_ED
 
 
 def _batches(lengths_T: NDArray[np.int64], most: int) -> Iterator[slice]:

@@ -17,6 +17,7 @@ from tests.real import recording
 
 pytestmark = pytest.mark.slow
 
+LOG = "from-part-00000.vllm.log"
 VIEWS = {"min_visibility": 1, "whole_box": True, "min_side_px": 8, "jpeg_quality": 95}
 # Versions of torch and its companions may differ in an environment without a GPU; captioning needs none of these.
 SITE = """import sys
@@ -118,7 +119,7 @@ def test_another_backend_and_number_of_cores_write_the_same_bytes(mined, city_ro
     done = mine(tmp_path / "run", {"city": dataset(city_root, 2)}, cores=1, **caption)
     assert done.returncode == 0, done.stdout + done.stderr
     assert written(tmp_path / "run") == written(folder)
-    assert (tmp_path / "run" / "results" / "logs" / "captions" / "city" / "mini_train.vllm.log").exists()
+    assert (tmp_path / "run" / "results" / "logs" / "captions" / "city" / "mini_train" / LOG).exists()
 
 
 def test_a_lost_output_is_written_again_without_a_request_and_a_moved_server_reruns_nothing(mined, city_root):
