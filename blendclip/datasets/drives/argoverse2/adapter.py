@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,8 @@ class Argoverse2:
             UserError: a table is missing or broken.
         """
         for recording in scenes:
-            row = scene_row(recording, loaded.options, loaded.class_of)
+            once = replace(recording)  # a copy, whose tables go with it
+            row = scene_row(once, loaded.options, loaded.class_of)
             if row is not None:
                 yield row
 

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 NS_PER_US = 1000
 ANNOTATIONS, POSES, CALIBRATION = "annotations.feather", "city_SE3_egovehicle.feather", "calibration"
 LIDAR, CAMERAS = "sensors/lidar", "sensors/cameras"
+_DIGITS = 18  # of a time in nanoseconds, at most
 MAP = "map/log_map_archive_*.json"
 QUATERNION, TRANSLATION, SIZE = ("qw", "qx", "qy", "qz"), ("tx_m", "ty_m", "tz_m"), ("length_m", "width_m", "height_m")
 
@@ -55,7 +56,8 @@ class Log:
     def files_of(self, folder: str, suffix: str) -> tuple[NDArray[np.int64], list[str]]:
         """Times (M,) in nanoseconds, ascending, of the files of a sensor, and their paths relative to the root."""
         paths = (self.folder / folder).glob(f"*{suffix}")
-        found = sorted((int(path.stem), path.name) for path in paths if path.stem.isdecimal())
+        timed = (path for path in paths if path.stem.isdecimal() and len(path.stem) <= _DIGITS)
+        found = sorted((int(path.stem), path.name) for path in timed)
         relative = f"{self.split}/{self.name}/{folder}"
         return np.array([time_ns for time_ns, _ in found], np.int64), [f"{relative}/{name}" for _, name in found]
 
