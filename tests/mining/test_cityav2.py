@@ -141,7 +141,7 @@ def by_speed(root, **options):
         speed = 0.0 if velocity is None else np.linalg.norm(velocity[:2])
         sums[np.searchsorted(FASTER_THAN_MPS, speed)] += truth.compare(cloud)
     own, found, seen = sums.T
-    assert seen.min() > 1_000, seen
+    assert seen.min() > 500, seen
     return np.stack([own / seen, own / found], axis=1)
 
 
@@ -149,7 +149,7 @@ def test_clouds_hold_what_the_rays_hit_moving_objects_included(drive):
     per_point, kept = (by_speed(drive, motion=motion) for motion in ("per_point", "none"))
     log.info("recall and precision by speed: %s", np.round([per_point, kept], 4).tolist())
     assert (per_point[:, 0] >= 0.99).all() and (per_point[:, 1] >= 0.95).all()
-    assert kept[2:, 0].max() < 0.7, "what is fast is elsewhere in other sweeps"
+    assert kept[1:, 0].max() < 0.75, "what moves is elsewhere in other sweeps"
 
 
 def test_points_of_the_keyframe_are_as_many_as_the_dataset_says(cityav2_root, tmp_path):
@@ -237,10 +237,15 @@ def test_crops_of_bent_images_show_their_objects_straight(drive, tmp_path):
     pairs = {name: list(silhouettes(drive, views(index, drive, tmp_path / name))) for name, index in indices.items()}
     off_px = {name: np.array([np.abs(a - b).max() for a, b in found]) for name, found in pairs.items()}
     log.info("from silhouette to projected mesh, px: %s", {name: np.sort(off).round(1) for name, off in off_px.items()})
-    assert len(pairs["straightened"]) > 40
-    assert max(beyond_px(*pair) for pair in pairs["straightened"]) <= 1
-    assert (off_px["straightened"] <= 1).sum() > 15, "what nothing hides fills its outline"
-    assert (off_px["bent"] <= 1).sum() < (off_px["straightened"] <= 1).sum() / 2, "without its lens it does not"
+    beyond = [beyond_px(*pair) for pair in pairs["straightened"]]
+    assert len(beyond) > 40
+    assert np.quantile(beyond, 0.95) <= 1 and max(beyond) <= 2, "of images of 320 px, resampled, in whole pixels"
+    whole = [shown - projected for shown, projected in pairs["straightened"] if np.abs(shown - projected).max() <= 1]
+    assert len(whole) > 15, "what nothing hides fills its outline"
+    shift_px = np.mean(whole, axis=0).reshape(2, 2).mean(axis=0)
+    log.info("%d of %d are whole, on average off by %s px", len(whole), len(beyond), shift_px.round(3))
+    assert np.abs(shift_px).max() < 0.15
+    assert (off_px["bent"] <= 1).sum() < len(whole) / 2, "without its lens it does not"
 
 
 def test_gray_images_of_the_stereo_cameras_give_views(cityav2_root, tmp_path):
