@@ -88,7 +88,7 @@ def _triton_works(device: torch.device) -> bool:
         from blendclip.encoders.triton_grouping import group_with_triton
 
         ends = torch.tensor([0, 1], device=device)
-        group_with_triton(torch.zeros(1, 3, device=device), ends, ends, 1, 1, 1)
+        group_with_triton(torch.zeros(1, 3, device=device), ends, ends, 1, 1, 32)
     except (ImportError, OSError, RuntimeError, subprocess.SubprocessError) as error:
         told = " ".join(str(error).split())[:200]
         log.warning("patches on %s are made by torch, which is much slower: Triton does not run (%s)", device, told)
