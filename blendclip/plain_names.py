@@ -25,3 +25,8 @@ def inside(folder: Path, *names: str, suffix: str = "") -> Path:
     """The path that names make below a folder, each of which `plain_name` checks; the last one ends in `suffix`."""
     path = folder.joinpath(*map(plain_name, names))
     return path.with_name(path.name + suffix)
+
+
+def seeded_run(run: str, seed: int) -> str:
+    """The name of a run that is trained with several seeds, with one of them."""
+    return f"{run}-{seed}"

@@ -360,11 +360,6 @@ def split_of(text: str) -> tuple[str, str]:
     return dataset, split
 
 
-def seeded_run(run: str, seed: int) -> str:
-    """The name of a run that is trained with several seeds, with one of them."""
-    return f"{run}-{seed}"
-
-
 def part_number(path: Path) -> int:
     """The number of the part that a file is of."""
     match = _PART.match(path.name)

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 from blendclip.errors import UserError
 from blendclip.options import check
+from blendclip.plain_names import seeded_run
 from blendclip.ranges import Listed
-from blendclip.results import seeded_run
 from blendclip.training.recipe import Recipe, as_recipe
 
 

@@ -63,7 +63,7 @@ def write_benchmark(name: str, format: str, options: Options, classes: Sequence[
             "format": format,
             "classes": list(classes),
             "left_out": dict(sorted(left_out.items())),
-            "in_metres": source.in_metres,
+            "in_metres": getattr(source, "in_metres", False),  # a reader from outside may not say it
         }
         about["options"] = {key: value for key, value in asdict(options).items() if not isinstance(value, Path)}
         storage.write_parquet(output, schemas.BENCHMARKS, _spooled(spool), storage.metadata("benchmarks", about))

@@ -50,14 +50,17 @@ class Clouds:
         """(N,) int64: number of the cloud that each point belongs to."""
         return torch.repeat_interleave(self.lengths, output_size=len(self.points))
 
-    def moved(self, move: Callable[[Tensor], Tensor]) -> Clouds:
-        """The same clouds with their tensors where `move` brings them."""
-        tensors = {one.name: getattr(self, one.name) for one in fields(self)}
-        return replace(self, **{name: move(tensor) for name, tensor in tensors.items() if tensor is not None})
-
     def to(self, device: torch.device | str) -> Clouds:
         """The same clouds on another device."""
-        return self.moved(lambda tensor: tensor.to(device, non_blocking=True))
+        return self._moved(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Clouds:
+        """The same clouds in page-locked memory, from which copies to a GPU are asynchronous."""
+        return self._moved(Tensor.pin_memory)
+
+    def _moved(self, move: Callable[[Tensor], Tensor]) -> Clouds:
+        tensors = {one.name: getattr(self, one.name) for one in fields(self)}
+        return replace(self, **{name: move(tensor) for name, tensor in tensors.items() if tensor is not None})
 
 
 LEAST_M = 0.01

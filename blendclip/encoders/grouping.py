@@ -13,10 +13,11 @@ in the padded layout of a chunk A is the 3 axes, S the longest cloud's length, M
 
 from __future__ import annotations
 
+import logging
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
 
 import numba
 import numpy as np
@@ -25,6 +26,8 @@ from torch import Tensor
 
 from blendclip.encoders.clouds import Clouds
 from blendclip.encoders.division import Division
+
+log = logging.getLogger(__name__)
 
 _INFINITE = np.int32(np.float32(np.inf).view(np.int32))
 # Limits of a chunk on devices other than the CPU, where launching kernels takes the time: chunks are few and large.
@@ -67,7 +70,7 @@ def _chosen(points_N3: Tensor, division: Division) -> tuple[Tensor, Tensor]:
     lengths, counts, patch_points = division.lengths, division.counts, division.patch_points
     if points_N3.device.type == "cpu":
         return group_with_numba(points_N3, lengths, counts, patch_points)
-    if points_N3.device.type == "cuda" and _has_triton():
+    if points_N3.device.type == "cuda" and _triton_works(points_N3.device):
         from blendclip.encoders import triton_grouping  # which takes a second, and is not everywhere
 
         longest = max(lengths)
@@ -79,8 +82,18 @@ def _chosen(points_N3: Tensor, division: Division) -> tuple[Tensor, Tensor]:
 
 
 @cache
-def _has_triton() -> bool:
-    return find_spec("triton") is not None
+def _triton_works(device: torch.device) -> bool:
+    """Whether Triton's kernels run here, as one point shows: it needs a C compiler and the headers of Python."""
+    try:
+        from blendclip.encoders.triton_grouping import group_with_triton
+
+        ends = torch.tensor([0, 1], device=device)
+        group_with_triton(torch.zeros(1, 3, device=device), ends, ends, 1, 1, 32)
+    except (ImportError, OSError, RuntimeError, subprocess.SubprocessError) as error:
+        told = " ".join(str(error).split())[:200]
+        log.warning("patches on %s are made by torch, which is much slower: Triton does not run (%s)", device, told)
+        return False
+    return True
 
 
 def group_with_numba(

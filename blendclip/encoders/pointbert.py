@@ -152,7 +152,8 @@ class Attention(nn.Module):
         """(T, D) output for the tokens (T, D), of which those of a sequence attend to each other."""
         qkv_TE = self.qkv(tokens_TD)
         if isinstance(spans, Sequences):
-            return self.out(attention_of_sequences(*qkv_TE.chunk(3, dim=1), self.heads, spans))
+            query_TD, key_TD, value_TD = qkv_TE.chunk(3, dim=1)
+            return self.out(attention_of_sequences(query_TD, key_TD, value_TD, self.heads, spans))
         return self.out(torch.cat([self._attended(qkv_TE[bucket.rows], bucket) for bucket in spans]))
 
     def _attended(self, qkv_TE: Tensor, bucket: Bucket) -> Tensor:

@@ -40,4 +40,6 @@ def attention_of_sequences(
 
     query, key, value = (rows_TD.unflatten(1, (heads, -1)) for rows_TD in (query_TD, key_TD, value_TD))
     bounds, longest = sequences.bounds, sequences.longest
-    return varlen_attn(query, key, value, bounds, bounds, longest, longest).flatten(1)
+    attended = varlen_attn(query, key, value, bounds, bounds, longest, longest)
+    assert isinstance(attended, Tensor)
+    return attended.flatten(1)

@@ -52,10 +52,11 @@ def encode_clouds(
 def _encoded(encoder: PointBert, clouds: Clouds) -> Tensor:
     """(B, D) unit features, on the encoder's device, of B clouds on the CPU; a GPU is not waited for."""
     device = next(encoder.parameters()).device
-    send = sender(device)
-    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+    on_gpu = device.type == "cuda"
+    there = (clouds.pin_memory() if on_gpu else clouds).to(device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=on_gpu):
         plan = planned(clouds.lengths.tolist(), encoder.config, kind_of(encoder.config, device))
-        encoded_BD = encoder(normalized(clouds.moved(send)), plan=plan.moved(send))
+        encoded_BD = encoder(normalized(there), plan=plan.moved(sender(device)))
     return torch.nn.functional.normalize(encoded_BD.float(), dim=1)
 
 

@@ -93,10 +93,14 @@ def fine_tuned_point_bert():
 @pytest.mark.parametrize(
     ("checkpoint", "origin", "told"),
     [
-        (ulip, "ULIP", "depth: 2, width: 256, encoder_width: 32, mlp_ratio: 4.0, colors: false, out_dim: 512"),
-        (ulip2, "ULIP-2", "colors: true, out_dim: 1280"),
-        (blendclip, "BlendCLIP", "colors: false, out_dim: 512"),
-        (lambda: blendclip(channels=6), "BlendCLIP", "colors: true, out_dim: 512"),
+        (
+            ulip,
+            "ULIP",
+            "depth: 2, width: 256, encoder_width: 32, mlp_ratio: 4.0, colors: false, size: false, out_dim: 512",
+        ),
+        (ulip2, "ULIP-2", "colors: true, size: false, out_dim: 1280"),
+        (blendclip, "BlendCLIP", "colors: false, size: false, out_dim: 512"),
+        (lambda: blendclip(channels=6), "BlendCLIP", "colors: true, size: false, out_dim: 512"),
         (lambda: blendclip(depth=5, encoder=64), "BlendCLIP", "depth: 5, width: 256, encoder_width: 64"),
     ],
 )

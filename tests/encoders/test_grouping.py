@@ -4,7 +4,7 @@ import torch
 
 from blendclip.encoders.clouds import Clouds
 from blendclip.encoders.division import Division, num_patches
-from blendclip.encoders.grouping import group_with_numba, group_with_torch, grouped
+from blendclip.encoders.grouping import _triton_works, group_with_numba, group_with_torch, grouped
 
 LENGTHS = [1, 2, 31, 32, 33, 100, 700, 3000, 5]
 
@@ -90,6 +90,11 @@ def test_torch_looks_at_few_distances_at_once(monkeypatch):
     monkeypatch.setattr("blendclip.encoders.grouping._POINTS_AT_ONCE", 3000)
     for ours, theirs in zip(whole, group_with_torch(clouds.points, LENGTHS, counts, 32), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_a_triton_that_does_not_run_is_told_and_done_without(caplog):
+    assert not _triton_works(torch.device("cpu"))
+    assert "patches on cpu are made by torch, which is much slower: Triton does not run (" in caplog.text
 
 
 def test_small_clouds_repeat_their_centre():

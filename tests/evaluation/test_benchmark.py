@@ -48,7 +48,8 @@ def write_benchmark(results, rows, classes=CLASSES, group=25):
     rows = list(rows)
     tables = [storage.table_of(rows[begin : begin + group], schemas.BENCHMARKS) for begin in range(0, len(rows), group)]
     path = results / "evaluation" / "benchmarks" / "made.parquet"
-    about = storage.metadata("benchmarks", {"benchmark": "made", "format": "table", "classes": classes, "left_out": {}})
+    options = {"benchmark": "made", "format": "table", "classes": classes, "left_out": {}, "in_metres": True}
+    about = storage.metadata("benchmarks", options)
     storage.write_parquet(path, schemas.BENCHMARKS, tables or [schemas.BENCHMARKS.empty_table()], about)
     return path
 

@@ -1,5 +1,7 @@
 """Evaluation and report in the workflow, on paper: what is planned, and what is told before anything runs."""
 
+import re
+
 import pytest
 import yaml
 
@@ -25,7 +27,7 @@ def configure(folder, **changes):
 
 
 def commands(printed, name):
-    return [line for line in printed.splitlines() if f"blendclip {name} " in line]
+    return [line for line in printed.splitlines() if re.search(rf"blendclip (--log \S+ )?{name} ", line)]
 
 
 def test_each_run_meets_each_benchmark_once(tmp_path):
@@ -39,7 +41,7 @@ def test_each_run_meets_each_benchmark_once(tmp_path):
     (made,) = [line for line in commands(printed, "benchmark") if "--name road" in line]
     assert "--format mined" in made and '{"by": "class", "split": "road/val"}' in made
     (made,) = [line for line in commands(printed, "benchmark") if "--name mine" in line]
-    assert "--format table" in made and '{"path": "c.csv", "up": "z"}' in made
+    assert "--format table" in made and '{"path": "c.csv", "unit_m": 1.0, "up": "z"}' in made
     (written,) = commands(printed, "report")
     assert "--runs curriculum synthetic_only --benchmarks road mine --real road --splits" in written, (
         "it is a recording"

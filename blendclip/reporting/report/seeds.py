@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from blendclip.evaluation.bootstrap import Estimate
+from blendclip.plain_names import seeded_run
 from blendclip.reporting.report.evaluations import Evaluations
 from blendclip.reporting.report.label_efficiency import recipe_but
 from blendclip.reporting.report.table import OverSeeds
-from blendclip.results import seeded_run
 
 
 def seed_groups(found: Evaluations) -> dict[str, list[str]]:

@@ -47,16 +47,17 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
-        return self._moved(lambda tensor: tensor.to(device, non_blocking=True))
+        return self._moved(self.clouds.to(device), lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> Batch:
         """The same batch in page-locked memory, from which copies to a GPU are asynchronous."""
-        return self._moved(Tensor.pin_memory)
+        return self._moved(self.clouds.pin_memory(), Tensor.pin_memory)
 
-    def _moved(self, move: Callable[[Tensor], Tensor]) -> Batch:
+    def _moved(self, clouds: Clouds, move: Callable[[Tensor], Tensor]) -> Batch:
         tensors = (self.texts, self.images, self.seeds, self.synthetic)
+        texts, images, seeds, synthetic = map(move, tensors)
         plan = None if self.plan is None else self.plan.moved(move)
-        return Batch(self.clouds.moved(move), *map(move, tensors), self.ids, plan)
+        return Batch(clouds, texts, images, seeds, synthetic, self.ids, plan)
 
 
 def sources_of(data: Data, splits: Sequence[PackedSplit]) -> list[SampleSource]:
