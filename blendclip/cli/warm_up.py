@@ -53,6 +53,7 @@ def _encode() -> None:
     import torch
 
     from blendclip.encoders.clouds import Clouds
+    from blendclip.encoders.division import Division
     from blendclip.encoders.grouping import grouped
 
-    grouped(Clouds(torch.rand(64, 3), torch.tensor([64]), None), [4], 32)
+    grouped(Clouds(torch.rand(64, 3), torch.tensor([64])), Division.of([64], [4], 32))

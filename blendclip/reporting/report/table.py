@@ -83,7 +83,7 @@ class Table:
     below: frozenset[tuple[int, int]] = frozenset()
     """(row, column) of values that are to be looked down on, with an arrow."""
     marked: frozenset[tuple[int, int]] = field(init=False)
-    """(row, column) of the best values; one is best if no other of its line is within its interval."""
+    """(row, column) of the best values; one is best if it and all others of its line are outside of their intervals."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "marked", frozenset(_best_places(self)))
@@ -109,7 +109,8 @@ class Table:
             intervals: whether intervals are shown.
         """
         parts = ["In percent"] * any(column.kind == "percent" for column in self.columns)
-        parts += [f"the best of a {self.best_in} {best}, if the next best is below its interval"] * bool(self.marked)
+        apart = "if it and all others are outside of each other's intervals"
+        parts += [f"the best of a {self.best_in} {best}, {apart}"] * bool(self.marked)
         has_intervals = any(isinstance(value, Estimate) for row in self.rows for value in row.values)
         parts += ["a range is a 95 % interval over objects"] * (intervals and has_intervals)
         has_seeds = any(isinstance(value, OverSeeds) for row in self.rows for value in row.values)
@@ -216,7 +217,7 @@ def _number(value: Value) -> float:
 
 
 def _best_places(table: Table) -> set[tuple[int, int]]:
-    """(row, column) of the highest value in each line, if its interval is above all others of the line."""
+    """(row, column) of the highest value in each line, if it and all others are outside of each other's intervals."""
     by_column = [
         [(row, column) for row in range(len(table.rows)) if not table.rows[row].published]
         for column in range(len(table.columns))
@@ -230,7 +231,11 @@ def _highest(table: Table, cells: Sequence[tuple[int, int]]) -> list[tuple[int, 
     values = {(row, column): table.rows[row].values[column] for row, column in cells}
     known = {cell: one for cell, one in values.items() if isinstance(one, Estimate) and not math.isnan(one.value)}
     order = sorted(known, key=lambda cell: known[cell].value, reverse=True)
-    return order[:1] if order[1:] and known[order[0]].low > known[order[1]].value else []
+    if not order[1:]:
+        return []
+    best, others = known[order[0]], [known[cell] for cell in order[1:]]
+    is_apart = all(one.value < best.low and one.high < best.value for one in others)
+    return order[:1] if is_apart else []
 
 
 def _csv_parts(values: Sequence[Value]) -> list[str]:

@@ -94,6 +94,7 @@ def test_the_best_is_bold_if_no_other_is_within_its_interval():
 
     assert marked(Estimate(0.1, 0.05, 0.2), Estimate(0.3, 0.2, 0.4)) == {(1, 1)}
     assert marked(Estimate(0.25, 0.05, 0.3), Estimate(0.3, 0.2, 0.4)) == set()
+    assert marked(Estimate(0.25, 0.1, 0.6), Estimate(0.3, 0.28, 0.6)) == set(), "it is within the other's interval"
     assert marked(Estimate(0.3, 0.29, 0.31), Estimate(0.3, 0.29, 0.31)) == set(), "a tie"
     assert marked(0.1, Estimate(0.3, 0.2, 0.4)) == set(), "nothing to compare with"
     assert marked(Estimate(math.nan, math.nan, math.nan), Estimate(0.3, 0.2, 0.4)) == set()
