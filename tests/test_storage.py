@@ -133,15 +133,3 @@ def test_what_cannot_be_written_is_named(tmp_path, error):
         raise error
     assert raised.value.filename == str(tmp_path / "a.bin")
     assert not list(tmp_path.iterdir())
-
-
-def test_reading_holds_a_row_group_whatever_their_number(tmp_path):
-    numbers = pa.schema([("number", pa.float64())])
-    tables = (pa.table({"number": np.random.default_rng(group).random(200_000)}, numbers) for group in range(12))
-    storage.write_parquet(tmp_path / "numbers.parquet", numbers, tables, storage.metadata("clouds", {}))
-    before, most, rows = pa.total_allocated_bytes(), 0, 0
-    for batch in open_parquet(tmp_path / "numbers.parquet").iter_batches(1000, columns=["number"]):
-        rows += len(batch)
-        most = max(most, pa.total_allocated_bytes() - before)
-    assert rows == 12 * 200_000
-    assert most < 3 * 8 * 200_000, "one row group compressed, one decoded, and a batch"

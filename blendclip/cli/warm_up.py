@@ -44,7 +44,7 @@ def _mine(rig: str, work: Path) -> None:
     generate_city(root, rig=rig, scenes={_SPLIT: 1}, duration_s=0.5, image_size_px=(64, 40))
     write_index(root, DriveOptions(version), rig, [_SPLIT], work, format=format)
     part = (work / f"{_SPLIT}.parquet", root, 0, 1)
-    gather_clouds(*part, work / "clouds.parquet", work / "rejects.parquet", CloudOptions(colors=True), 1.0)
+    gather_clouds(*part, work / "clouds.parquet", work / "rejects.parquet", CloudOptions(colors=True), 1.0, 1.0)
     views = ViewOptions(min_side_px=1, min_visibility=1)
     cut_views(*part, work / "views.parquet", work / "rejects.parquet", views, 1.0)
 

@@ -35,6 +35,8 @@ class Rendezvous:
     """Of the first, where the others ask."""
     name: str
     """Of the run, the same on all machines."""
+    is_first: bool
+    """Whether this machine is the first."""
 
 
 def is_outside_of_steps(environment: Mapping[str, str] = os.environ) -> bool:
@@ -52,13 +54,13 @@ def rendezvous_of(machines: int, endpoint: str | None, environment: Mapping[str,
     """Where machines meet: at `endpoint`, HOST or HOST:PORT, or by what `srun` says in the environment.
 
     Raises:
-        UserError: neither says where, or the endpoint is none.
+        UserError: neither says where, or the endpoint is none, or of a machine that is not known here.
     """
     if endpoint is not None:
         host, _, port = endpoint.partition(":")
         if not host or not (port or str(PORT)).isdecimal():
             raise UserError(f"--rendezvous is {endpoint!r}: write HOST:PORT of the first machine")
-        return Rendezvous(machines, host, int(port or PORT), "blendclip")
+        return Rendezvous(machines, host, int(port or PORT), "blendclip", is_here(host))
     started = int(environment.get("SLURM_STEP_NUM_NODES", "0"))
     if started != machines:
         raise UserError(
@@ -66,7 +68,8 @@ def rendezvous_of(machines: int, endpoint: str | None, environment: Mapping[str,
             f"{machines} --ntasks-per-node 1`, or say --rendezvous HOST:PORT of the first machine on each of them"
         )
     job = environment["SLURM_JOB_ID"]
-    return Rendezvous(machines, _first_host(environment["SLURM_STEP_NODELIST"]), PORT + int(job) % _MOST_PORTS, job)
+    first, number = _first_host(environment["SLURM_STEP_NODELIST"]), environment["SLURM_NODEID"]
+    return Rendezvous(machines, first, PORT + int(job) % _MOST_PORTS, job, number == "0")
 
 
 def _first_host(nodes: str) -> str:
@@ -94,13 +97,12 @@ def become_torchrun(arguments: Sequence[str], processes: int, meeting: Rendezvou
 
 def _meet(meeting: Rendezvous) -> list[str]:
     """Options of `torchrun` for a machine among several; where it is not the first, wait for that one."""
-    is_first = is_here(meeting.host)
     log.info(
         "waiting for %s at %s:%d, up to %d minutes",
-        f"{meeting.machines - 1} more of {meeting.machines} machines" if is_first else "the first machine",
+        f"{meeting.machines - 1} more of {meeting.machines} machines" if meeting.is_first else "the first machine",
         *(meeting.host, meeting.port, _WAIT_S // 60),
     )
-    if not is_first:
+    if not meeting.is_first:
         wait_for(meeting.host, meeting.port)
     return [
         f"--nnodes={meeting.machines}",
@@ -108,7 +110,7 @@ def _meet(meeting: Rendezvous) -> list[str]:
         f"--rdzv-endpoint={meeting.host}:{meeting.port}",
         f"--rdzv-id={meeting.name}",
         f"--local-addr={address_towards(meeting.host)}",  # names of machines may be known to themselves alone
-        f"--rdzv-conf=is_host={int(is_first)},join_timeout={_WAIT_S}",
+        f"--rdzv-conf=is_host={int(meeting.is_first)},join_timeout={_WAIT_S}",
     ]
 
 
