@@ -101,20 +101,19 @@ class EgoMotion:
             DataFault: the ego pose is not known at some of these times.
         """
         sweeps = self._scene.sweeps
-        at_once = sweeps.timestamp_us[[sweep]], sweeps.global_SE3_sensor[[sweep]]
         if point_times_us is None:
-            return at_once
+            return sweeps.timestamp_us[[sweep]], sweeps.global_SE3_sensor[[sweep]]
         first_us, last_us = point_times_us.min(), point_times_us.max()
         first = np.searchsorted(self._timestamps_us, first_us, side="right") - 1
         end = np.searchsorted(self._timestamps_us, last_us, side="left") + 1
-        global_SE3_ego = self._global_SE3_ego[max(first, 0) : end]
-        if first < 0 or end > len(self._timestamps_us):
-            raise DataFault(rules.NO_EGO_POSES.format(first_us=first_us, last_us=last_us))
         if sweeps.motion_compensated[sweep]:
-            return self._timestamps_us[first:end], np.repeat(at_once[1], end - first, axis=0)
-        if not np.isfinite(global_SE3_ego).all():
+            global_SE3_sensor = np.repeat(sweeps.global_SE3_sensor[[sweep]], end - first, axis=0)
+        else:
+            global_SE3_ego = self._global_SE3_ego[max(first, 0) : end]
+            global_SE3_sensor = geometry.compose(global_SE3_ego, sweeps.ego_SE3_sensor[sweep])
+        if first < 0 or end > len(self._timestamps_us) or not np.isfinite(global_SE3_sensor).all():
             raise DataFault(rules.NO_EGO_POSES.format(first_us=first_us, last_us=last_us))
-        return self._timestamps_us[first:end], geometry.compose(global_SE3_ego, sweeps.ego_SE3_sensor[sweep])
+        return self._timestamps_us[first:end], global_SE3_sensor
 
 
 def box_trajectories(

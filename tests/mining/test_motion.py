@@ -98,6 +98,7 @@ def scene_of_two(rate_radps):
         timestamp_us=np.array([530_000]),
         usable=np.ones(1, bool),
         point_times=np.ones(1, bool),
+        motion_compensated=np.zeros(1, bool),
     )
     return SimpleNamespace(ego_poses=ego_poses, annotations=box, sweeps=sweeps)
 

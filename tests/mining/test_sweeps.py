@@ -177,7 +177,7 @@ def test_each_broken_pcd_gets_its_reason(tmp_path):
     path.write_bytes(b"\xff\xd8\xff" * 1000)
     assert "no PCD file: its header has no FIELDS" in fault(path)
     (tmp_path / "sweep.las").write_bytes(b"")
-    assert fault(tmp_path / "sweep.las") == ".las is no kind of sweep: use .bin or .pcd"
+    assert fault(tmp_path / "sweep.las") == ".las is no kind of sweep: use .bin, .pcd or .feather"
 
 
 def test_mostly_nan_is_a_fault_and_a_few_are_not(tmp_path):
