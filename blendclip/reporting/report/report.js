@@ -51,6 +51,7 @@ function tellOfScrolling() {
   for (const note of document.querySelectorAll(".scrolls")) {
     const box = note.nextElementSibling;
     note.hidden = box.clientWidth > 0 && box.scrollWidth <= box.clientWidth;
+    note.classList.toggle("overflows", !note.hidden);
   }
 }
 
