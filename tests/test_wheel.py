@@ -61,7 +61,7 @@ def test_an_empty_folder_is_planned_from_the_wheel(site, tmp_path):
         f"profile {data}/workflow/profiles/default for" in printed
         and f"Snakefile: {data}/workflow/Snakefile" in printed
     )
-    assert "gather_clouds             8\n" in printed and str(REPOSITORY) not in printed
+    assert "gather_clouds             8\n" in printed and f"{REPOSITORY}/" not in printed
 
 
 def test_the_config_of_the_folder_is_taken_and_one_that_is_given_instead(site, tmp_path):
