@@ -18,13 +18,15 @@ class NotPlainError(OSError):
     """A pipe, a socket or a device stands where a file is expected; reading it might wait for ever."""
 
 
-def check_plain(path: Path) -> None:
-    """Refuse what is neither a file nor a folder, before it is opened.
+def check_plain(path: Path) -> int:
+    """Refuse what is neither a file nor a folder, before it is opened; return its size in bytes.
 
     Raises:
         NotPlainError: it is a pipe, a socket or a device.
         OSError: nothing is there, or it cannot be looked at.
     """
-    kind = _KINDS.get(stat.S_IFMT(path.stat().st_mode))
+    about = path.stat()
+    kind = _KINDS.get(stat.S_IFMT(about.st_mode))
     if kind is not None:
         raise NotPlainError(errno.EINVAL, f"it is {kind}, not a file", str(path))
+    return about.st_size

@@ -61,9 +61,9 @@ def read_sweep(path: Path, timestamp_us: int, *, point_times: bool, columns: int
             another number of columns, or most of its points are not numbers or were not measured near `timestamp_us`.
     """
     try:
-        check_plain(path)
+        size = check_plain(path)
         if path.suffix == ".bin":
-            points, times = _raw_points(path, columns), None
+            points, times = _raw_points(path, size, columns), None
         elif path.suffix == ".pcd":
             points, times = _pcd_points(path, point_times)
         elif path.suffix == ".feather":
@@ -84,9 +84,9 @@ def read_sweep(path: Path, timestamp_us: int, *, point_times: bool, columns: int
     return Sweep(points, times)
 
 
-def _raw_points(path: Path, columns: int) -> NDArray[np.float32]:
+def _raw_points(path: Path, size: int, columns: int) -> NDArray[np.float32]:
+    """Points of a file of `size` bytes."""
     values = np.fromfile(path, dtype=np.float32)
-    size = path.stat().st_size
     is_whole = size > 0 and size % (4 * columns) == 0
     if is_whole and is_plausible(points := values.reshape(-1, columns)):
         return points
