@@ -26,7 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -169,9 +169,11 @@ def main() -> None:
         index = work / f"{split}.parquet"
         views = ViewOptions(min_visibility=1) if args.format == "argoverse2" else ViewOptions()
         compare_clouds(index, root, work, peer, args.annotations)
+        stages = ["clouds"]
         if any(len(images) for images in pq.read_table(index, columns=["images"])["images"].to_pylist()):
             compare_views(repeated(index, 20, work), root, work, views)
-        measure_jobs(index, root, work, views)
+            stages += ["views", "caption", "triplets"]
+        measure_jobs(index, root, work, views, stages)
 
 
 def opened(args: argparse.Namespace) -> tuple[Path, str, Options, Peer]:
@@ -294,13 +296,13 @@ def compare_views(index: Path, root: Path, work: Path, options: ViewOptions) -> 
     print(f"  ours / bare decoding: {seconds / bare:.2f}; / decoding and encoding: {seconds / (bare + encoding):.2f}")
 
 
-def measure_jobs(index: Path, root: Path, work: Path, views: ViewOptions) -> None:
-    """Start of a job; time and peak memory of each stage on 2 and 20 scenes, each in its own process."""
+def measure_jobs(index: Path, root: Path, work: Path, views: ViewOptions, stages: Sequence[str]) -> None:
+    """Start of a job; time and peak memory of stages on 2 and 20 scenes, each in its own process."""
     part = ["--index", str(index), "--root", str(root), "--output", str(work / "none.parquet")]
     part += ["--rejects", str(work / "none.rejects.parquet"), "--part", "99999", "--parts", "100000"]
     start_s = min(job(["clouds", *part])[0] for _ in range(3))
     print(f"start of a job (a part without scenes): {start_s:.2f} s")
-    for stage in ("clouds", "views", "caption", "triplets"):
+    for stage in stages:
         (small_s, small_mb), (large_s, large_mb) = (
             stage_job(stage, index, root, work, scenes, views) for scenes in (2, 20)
         )
