@@ -85,7 +85,7 @@ def growing(amount):
 
 
 def family(name, **resources):
-    """Resources of a rule whose name holds a dataset: by `--set-resources NAME:...` all rules of the family have others."""
+    """Resources of a family of rules, one for each dataset; `--set-resources NAME:...` gives all of them others."""
     given = workflow.resource_settings.overwrite_resources.get(name, {})
     return resources | {key: int(value) if str(value).isdecimal() else value for key, value in given.items()}
 
