@@ -7,12 +7,6 @@ from pathlib import Path
 import pytest
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests first: what is left for the end, when one of two processes may be idle, is short."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
-
-
 @pytest.fixture(scope="session")
 def city_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small generated city: one scene of each split, 2 s, small images."""
