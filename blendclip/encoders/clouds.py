@@ -11,6 +11,8 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
+from blendclip.encoders.numpy_grouping import LEAST_M
+
 
 @dataclass(frozen=True)
 class Clouds:
@@ -61,10 +63,6 @@ class Clouds:
     def _moved(self, move: Callable[[Tensor], Tensor]) -> Clouds:
         tensors = {one.name: getattr(self, one.name) for one in fields(self)}
         return replace(self, **{name: move(tensor) for name, tensor in tensors.items() if tensor is not None})
-
-
-LEAST_M = 0.01
-"""A length below it counts as it: a point has no size."""
 
 
 def normalized(clouds: Clouds) -> Clouds:

@@ -17,7 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from blendclip.errors import UserError
 
-_LEAST_M = 0.01  # as in `clouds`, which needs torch
+LEAST_M = 0.01
+"""A length below it counts as it: a point has no size."""
 
 
 def encoder_inputs(
@@ -82,7 +83,7 @@ def size(points_N3: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     centred_N3 = points_N3 - points_N3.mean(axis=0)
     radius, flat = (np.linalg.norm(centred_N3[:, :axes], axis=1).max() for axes in (3, 2))
-    return np.log(np.maximum([radius, np.ptp(points_N3[:, 2]), flat], _LEAST_M)).astype(np.float32)
+    return np.log(np.maximum([radius, np.ptp(points_N3[:, 2]), flat], LEAST_M)).astype(np.float32)
 
 
 def group(

@@ -12,17 +12,7 @@ from blendclip.reporting.report.table import as_markdown
 from blendclip.reporting.report.write_report import headline_text, write_report
 from blendclip.results import Results
 from tests.reporting.report import toy
-from tests.reporting.report.test_report import FIRST, NAMES, SECOND
-
-
-@pytest.fixture
-def results(tmp_path):
-    """Two runs on a benchmark of three classes."""
-    folder = tmp_path / "results"
-    for run, confusion in (("first", FIRST), ("second", SECOND)):
-        toy.write_metrics(folder, toy.metrics_of(run, "street", confusion, NAMES, drives=True))
-        toy.write_run(folder, run)
-    return folder
+from tests.reporting.report.toy import FIRST, NAMES, SECOND
 
 
 def headline(found):

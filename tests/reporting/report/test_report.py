@@ -23,23 +23,10 @@ from blendclip.reporting.report.origins import Origins
 from blendclip.reporting.report.table import Column, Row, Table, as_csv
 from blendclip.reporting.report.write_report import headline_text, write_report
 from tests.reporting.report import toy
+from tests.reporting.report.toy import FIRST, NAMES, SECOND
 
-NAMES = ["car", "bus", "cone"]
-#            car  bus  cone            of 10, 4, 6 clouds: 8 + 1 + 3 = 12 of 20
-FIRST = [[8, 2, 0], [3, 1, 0], [1, 2, 3]]
-SECOND = [[10, 0, 0], [0, 2, 2], [6, 0, 0]]  # 10 + 2 + 0 = 12 of 20: a tie
 VOID = {"wbr", "br", "img", "meta", "link", "hr", "input"}
 CHROMIUM = shutil.which("chromium")
-
-
-@pytest.fixture
-def results(tmp_path):
-    """Two runs on a benchmark of three classes."""
-    folder = tmp_path / "results"
-    for run, confusion in (("first", FIRST), ("second", SECOND)):
-        toy.write_metrics(folder, toy.metrics_of(run, "street", confusion, NAMES, drives=True))
-        toy.write_run(folder, run)
-    return folder
 
 
 @pytest.fixture(scope="module")
