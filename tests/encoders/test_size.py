@@ -63,6 +63,12 @@ def test_the_embedding_of_a_cloud_depends_on_its_size_where_it_is_known_and_nowh
     assert np.abs(unknown - metres).max() > 1e-3
 
 
+def test_not_to_know_is_not_to_be_a_metre_large():
+    encoder = small_encoder(size=True)
+    metre, unknown = (encoder.class_tokens(1, torch.full((1, 3), value)) for value in (0.0, torch.nan))
+    assert (metre - unknown).abs().max() > 1e-3
+
+
 def test_an_encoder_without_it_does_not_ask():
     model, cloud = small_model(), scattered(60).numpy()
     np.testing.assert_allclose(model.encode([10 * cloud], unit_m=None), model.encode([cloud]), atol=1e-5)
